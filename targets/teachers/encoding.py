@@ -1,0 +1,107 @@
+"""Text to token ids and back to bytes, for any tokenizer: prompts, answers, byte offsets.
+
+Training, scoring and alignment all go through `encode_row`, so that a prompt is cut into the
+same tokens when it is trained on, when it is scored and when it is generated from.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from nexus.prompt import render
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One row as token ids. `answer_ids` ends with the end-of-sequence token."""
+
+    prompt_ids: list[int]
+    answer_ids: list[int]
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Ids of a rendered prompt, with the special tokens that the tokenizer puts before a text."""
+    ids = list(tokenizer(text).input_ids)
+    while ids and ids[-1] == tokenizer.eos_token_id:
+        ids.pop()
+    return ids
+
+
+def encode_row(
+    tokenizer: PreTrainedTokenizerBase, template: str, prompt: str, answer: str
+) -> Encoded:
+    """Ids of prompt and answer.
+
+    The prompt is cut as it will be at generation. The answer is cut in its context where that
+    leaves the prompt's tokens as they are, and alone where a token would straddle the border.
+    """
+    text = render(template, prompt)
+    prompt_ids = encode_prompt(tokenizer, text)
+    joint = encode_prompt(tokenizer, text + answer)
+    if joint[: len(prompt_ids)] == prompt_ids:
+        answer_ids = joint[len(prompt_ids) :]
+    else:
+        answer_ids = list(tokenizer(answer, add_special_tokens=False).input_ids)
+    return Encoded(prompt_ids, [*answer_ids, _end_of_sequence(tokenizer)])
+
+
+def token_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes | None]:
+    """The bytes that each id stands for; None for special tokens, which stand for no text.
+
+    Byte-level vocabularies are read through GPT-2's byte alphabet, SentencePiece ones through
+    their space mark and `<0xNN>` bytes.
+    """
+    size = len(tokenizer)
+    pieces = tokenizer.convert_ids_to_tokens(list(range(size)))
+    special = set(tokenizer.all_special_ids)
+    alphabet = _byte_alphabet()
+    byte_level = not any("\u2581" in piece for piece in pieces if piece)
+    return [
+        None if index in special or piece is None else _piece_bytes(piece, byte_level, alphabet)
+        for index, piece in enumerate(pieces)
+    ]
+
+
+def answer_byte_ends(pieces: list[bytes | None], answer_ids: list[int], answer: str) -> list[int]:
+    """For each answer token the offset, in UTF-8 bytes of the answer, at which it ends.
+
+    A leading space that a SentencePiece tokenizer puts before the text does not count.
+    Where the tokens do not spell the answer, no offset can be trusted: an empty list.
+    """
+    spelled = b"".join(pieces[index] or b"" for index in answer_ids)
+    expected = answer.encode()
+    skipped = 1 if spelled == b" " + expected else 0
+    if spelled[skipped:] != expected:
+        return []
+    ends, position = [], -skipped
+    for index in answer_ids:
+        position += len(pieces[index] or b"")
+        ends.append(max(position, 0))
+    return ends
+
+
+def _end_of_sequence(tokenizer: PreTrainedTokenizerBase) -> int:
+    if tokenizer.eos_token_id is None:
+        raise ValueError(
+            f"the tokenizer {tokenizer.name_or_path!r} names no end-of-sequence token: set "
+            "`eos_token` in its tokenizer_config.json"
+        )
+    return int(tokenizer.eos_token_id)
+
+
+def _piece_bytes(piece: str, byte_level: bool, alphabet: dict[str, int]) -> bytes:
+    if byte_level:
+        return bytes(alphabet[c] for c in piece) if all(c in alphabet for c in piece) else b""
+    raw = re.fullmatch(r"<0x([0-9A-Fa-f]{2})>", piece)
+    return bytes([int(raw[1], 16)]) if raw else piece.replace("\u2581", " ").encode()
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's map of printable characters to bytes (Radford et al. 2019, released code)."""
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    alphabet = {chr(byte): byte for byte in visible}
+    hidden = (byte for byte in range(256) if byte not in visible)
+    return alphabet | {chr(256 + index): byte for index, byte in enumerate(hidden)}

@@ -1,0 +1,195 @@
+"""The wording of word problems: families of stories with several phrasings of every step.
+
+In the phrasings `{P}` is who the story is about at that point, `{he}` their pronoun, `{Q}` a
+person who takes over the story, `{M}` somebody else, `{i}` what is counted, `{k}` the number of
+the step. A start with `{a}` and `{b}` describes a groups of b.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HE = ("Tom", "Ben", "Sam", "Max", "Leo", "Ali", "Dan", "Finn", "Omar", "Paul", "Ravi", "Kofi")
+SHE = ("Ana", "Mia", "Eva", "Zoe", "Lily", "Nora", "Ruth", "Ines", "Yuki", "Maya", "Sara", "Jane")
+
+DISTRACTIONS = (
+    "it is {z} o'clock",
+    "{M} owns {z} hats",
+    "the walk home takes {z} minutes",
+    "there are {z} chairs in the room",
+    "{M} slept {z} hours",
+    "it is {z} degrees outside",
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of story: what is counted, and the phrasings of its start, steps and question."""
+
+    name: str
+    items: tuple[str, ...]
+    starts: tuple[str, ...]
+    groups: tuple[str, ...]
+    adds: tuple[str, ...]
+    subtracts: tuple[str, ...]
+    doubles: tuple[str, ...]
+    triples: tuple[str, ...]
+    questions: tuple[str, ...]
+
+
+FAMILIES = (
+    Family(
+        "collecting",
+        ("marbles", "stamps", "coins", "shells", "cards", "stickers", "beads", "buttons"),
+        ("{P} has {k} {i}", "{P} owns {k} {i}", "{P} starts with {k} {i}", "{P} keeps {k} {i}"),
+        ("{P} has {a} bags of {b} {i}", "{P} fills {a} boxes with {b} {i} each"),
+        (
+            "{he} finds {k} more",
+            "{he} gets {k} from {M}",
+            "{M} gives {P} {k} {i}",
+            "{he} wins {k}",
+            "{Q} has {k} more than {P}",
+        ),
+        (
+            "{he} loses {k}",
+            "{he} gives {k} to {M}",
+            "{M} takes {k} of them",
+            "{he} trades away {k}",
+            "{Q} has {k} fewer than {P}",
+        ),
+        ("{Q} has twice as many as {P}", "{he} doubles the number"),
+        ("{Q} has three times as many as {P}", "{he} triples the number"),
+        ("how many {i} does {P} have", "how many {i} are there for {P}", "count the {i} of {P}"),
+    ),
+    Family(
+        "money",
+        ("dollars", "euros", "pounds"),
+        ("{P} has {k} {i}", "{P} brings {k} {i} to the shop", "{P} has saved {k} {i}"),
+        ("{P} works {a} hours for {b} {i} an hour", "{P} sells {a} cups for {b} {i} each"),
+        ("{he} earns {k} {i}", "{he} finds {k} {i}", "{M} pays {P} {k}", "{he} gets {k} as a gift"),
+        (
+            "{he} buys a pen for {k}",
+            "{he} spends {k} {i} on lunch",
+            "{he} pays {k} for a ticket",
+            "{he} lends {M} {k}",
+        ),
+        ("{he} doubles the money", "{Q} has twice as much as {P}"),
+        ("{he} triples the money", "{Q} has three times as much as {P}"),
+        ("how many {i} does {P} have left", "how much money has {P}", "what is left for {P}"),
+    ),
+    Family(
+        "bus",
+        ("people", "passengers", "riders"),
+        ("a bus carries {k} {i}", "{k} {i} sit in a bus", "a tram leaves with {k} {i}"),
+        ("a train has {a} cars with {b} {i} each", "{b} {i} sit in each of {a} rows of a bus"),
+        ("{k} get on", "{k} more {i} come in", "at the mill {k} climb in", "{k} {i} board"),
+        ("{k} get off", "{k} {i} leave", "at the park {k} step out", "{k} of them go home"),
+        ("the number of {i} doubles",),
+        ("the number of {i} triples",),
+        ("how many {i} are on board", "how many {i} ride on", "how many {i} stay in"),
+    ),
+    Family(
+        "ages",
+        ("years",),
+        ("{P} is {k} years old", "{P} is {k}", "{P} turns {k} today"),
+        ("{P} is {a} times as old as a boy of {b}",),
+        (
+            "{Q} is {k} years older than {P}",
+            "{Q} is older than {P} by {k}",
+            "then {k} years pass for {P}",
+        ),
+        (
+            "{Q} is {k} years younger than {P}",
+            "{Q} is younger than {P} by {k}",
+            "{Q} was born {k} years after {P}",
+        ),
+        ("{Q} is twice as old as {P}", "{Q} is double the age of {P}"),
+        ("{Q} is three times as old as {P}", "{Q} is triple the age of {P}"),
+        ("how old is {P}", "what is the age of {P}", "find the age of {P}"),
+    ),
+    Family(
+        "reading",
+        ("pages", "lines", "poems"),
+        ("{P} reads {k} {i}", "{P} has read {k} {i}", "on Monday {P} reads {k} {i}"),
+        ("{P} reads {b} {i} a day for {a} days", "for {a} nights {P} reads {b} {i} a night"),
+        (
+            "{he} reads {k} more",
+            "the next day {he} reads {k}",
+            "at night {he} adds {k} {i}",
+            "{Q} reads {k} {i} more than {P}",
+        ),
+        (
+            "{he} forgets {k} of them",
+            "{k} of the {i} do not count",
+            "{Q} reads {k} {i} less than {P}",
+        ),
+        ("{Q} reads twice as many as {P}", "{Q} reads double that"),
+        ("{Q} reads three times as many as {P}", "{Q} reads triple that"),
+        ("how many {i} does {P} read", "how many {i} is that for {P}", "count the {i} of {P}"),
+    ),
+    Family(
+        "baking",
+        ("cakes", "buns", "pies", "cookies", "rolls", "muffins"),
+        ("{P} bakes {k} {i}", "{P} makes {k} {i}", "{P} has {k} {i} on a plate"),
+        ("{P} bakes {a} trays of {b} {i}", "{P} puts {b} {i} on each of {a} plates"),
+        ("{he} bakes {k} more", "{M} brings {k} {i}", "{he} adds {k}", "{k} more {i} are done"),
+        ("{M} eats {k}", "{he} sells {k}", "{k} of the {i} burn", "{he} gives away {k} {i}"),
+        ("{Q} bakes twice as many as {P}", "{he} doubles the batch"),
+        ("{Q} bakes three times as many as {P}", "{he} triples the batch"),
+        ("how many {i} are left", "how many {i} does that make", "how many {i} can one count"),
+    ),
+    Family(
+        "birds",
+        ("birds", "crows", "ducks", "doves", "geese"),
+        ("{k} {i} sit in a tree", "there are {k} {i} on a roof", "{P} sees {k} {i}"),
+        ("there are {a} nests with {b} {i} each", "{P} sees {a} groups of {b} {i}"),
+        ("{k} more land", "{k} {i} join them", "{k} come from the lake"),
+        ("{k} fly away", "{k} {i} leave", "a cat scares off {k}"),
+        ("the number of {i} doubles",),
+        ("the number of {i} triples",),
+        ("how many {i} are there now", "how many {i} remain", "how many {i} is that"),
+    ),
+    Family(
+        "garden",
+        ("apples", "pears", "plums", "roses", "lemons", "tulips", "melons"),
+        ("{P} picks {k} {i}", "{P} has {k} {i} in a basket", "{P} gathers {k} {i}"),
+        ("{P} picks {b} {i} from each of {a} rows", "{P} has {a} baskets of {b} {i}"),
+        ("{he} picks {k} more", "{M} adds {k} {i}", "{he} finds {k} on the grass"),
+        ("{k} of them rot", "{he} sells {k} {i}", "{he} hands {k} to {M}", "{M} takes {k}"),
+        ("{Q} picks twice as many as {P}", "{he} doubles the harvest"),
+        ("{Q} picks three times as many as {P}", "{he} triples the harvest"),
+        ("how many {i} does {P} have", "how many {i} has {P} in the end", "how many {i} are left"),
+    ),
+    Family(
+        "points",
+        ("points", "goals", "stars"),
+        ("{P} has {k} {i}", "{P} scores {k} {i}", "in round one {P} gets {k} {i}"),
+        ("{P} scores {b} {i} in each of {a} rounds", "{P} plays {a} games and gets {b} {i} a game"),
+        (
+            "{he} scores {k} more",
+            "{he} gains {k}",
+            "a bonus gives {P} {k} {i}",
+            "{Q} beats {P} by {k}",
+        ),
+        (
+            "{he} loses {k}",
+            "a foul costs {P} {k}",
+            "{k} {i} are taken away",
+            "{Q} is {k} behind {P}",
+        ),
+        ("{he} doubles the score", "{Q} has twice the score of {P}"),
+        ("{he} triples the score", "{Q} has three times the score of {P}"),
+        ("how many {i} does {P} have", "what is the score of {P}", "how many {i} has {P} now"),
+    ),
+    Family(
+        "parking",
+        ("cars", "bikes", "vans", "trucks"),
+        ("{k} {i} are parked", "a yard holds {k} {i}", "there are {k} {i} in a garage"),
+        ("a garage has {a} floors with {b} {i} each", "there are {a} rows of {b} {i}"),
+        ("{k} more arrive", "{k} {i} drive in", "{M} parks {k} more"),
+        ("{k} drive off", "{k} {i} leave", "{M} moves {k} of them out"),
+        ("the number of {i} doubles",),
+        ("the number of {i} triples",),
+        ("how many {i} are there", "how many {i} are parked now", "how many {i} is that"),
+    ),
+)

@@ -1,0 +1,142 @@
+"""Word problems of two or three arithmetic steps on numbers below 20, with worked answers.
+
+A prompt tells one of the families in `stories.py`; the answer is each step's equation and the
+final number after `####`.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from targets.samplers.row import Row
+from targets.samplers.stories import DISTRACTIONS, FAMILIES, HE, SHE, Family
+
+LARGEST = 99
+LONGEST_PROMPT = 150
+NUMBER_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen"
+).split()
+
+
+def draw(random: Random) -> Row:
+    """One word problem."""
+    while True:
+        row = _tell(random, random.choice(FAMILIES))
+        if len(row.prompt) <= LONGEST_PROMPT:
+            return row
+
+
+def _tell(random: Random, family: Family) -> Row:
+    steps = 2 if random.random() < 0.6 else 3
+    cast = _Cast(random)
+    words = {"i": random.choice(family.items), "M": cast.other, "P": cast.hero}
+    operations: list[str] = []
+    phrasings: list[str] = []
+    equations: list[str] = []
+    clauses: list[str] = []
+
+    if random.random() < 0.3:
+        groups, size = random.randint(2, 6), random.randint(2, 9)
+        value = groups * size
+        index = random.randrange(len(family.groups))
+        counts = {"a": _number(random, groups), "b": _number(random, size)}
+        clauses.append(family.groups[index].format(**counts, **words))
+        equations.append(f"{groups}*{size}={value}")
+        operations.append("groups")
+        phrasings.append(f"g{index}")
+    else:
+        value = random.randint(2, 19)
+        index = random.randrange(len(family.starts))
+        clauses.append(family.starts[index].format(k=_number(random, value), **words))
+        operations.append("start")
+        phrasings.append(f"s{index}")
+
+    while len(equations) < steps:
+        operation, sign, amount, after = _step(random, value)
+        choices: tuple[str, ...] = getattr(family, operation)
+        index = random.randrange(len(choices))
+        phrase = choices[index]
+        pronoun = cast.hero if random.random() < 0.3 else cast.pronoun
+        follower = cast.next_person() if "{Q}" in phrase else ""
+        told = phrase.format(k=_number(random, amount), he=pronoun, Q=follower, **words)
+        clauses.append(told)
+        equations.append(f"{value}{sign}{amount}={after}")
+        operations.append(operation)
+        phrasings.append(f"{operation[0]}{index}")
+        value = after
+        if follower:
+            cast.hero = words["P"] = follower
+
+    index = random.randrange(len(family.questions))
+    question = family.questions[index].format(**words)
+    prompt = _join(random, clauses, question, cast.other)
+    structure = "|".join(
+        (
+            f"{family.name}:{'-'.join(operations)}",
+            *(f"{family.name}:{a}+{b}" for a, b in zip(phrasings, phrasings[1:], strict=False)),
+        )
+    )
+    answer = " ".join(f"{equation}." for equation in equations) + f" #### {value}"
+    return Row(prompt, answer, (), structure)
+
+
+class _Cast:
+    """Who appears in one story. The helper has another pronoun than the first hero."""
+
+    def __init__(self, random: Random) -> None:
+        mine, theirs = (HE, SHE) if random.random() < 0.5 else (SHE, HE)
+        self.hero, *self.rest = random.sample(mine, 4)
+        self.other = random.choice(theirs)
+
+    @property
+    def pronoun(self) -> str:
+        return "he" if self.hero in HE else "she"
+
+    def next_person(self) -> str:
+        return self.rest.pop()
+
+
+def _step(random: Random, value: int) -> tuple[str, str, int, int]:
+    """A step from `value`: the family's field with its phrasings, sign, amount, result."""
+    while True:
+        operation = random.choices(
+            ("adds", "subtracts", "doubles", "triples"), weights=(40, 40, 12, 8)
+        )[0]
+        if operation == "adds":
+            amount = random.randint(1, 19)
+            step = (operation, "+", amount, value + amount)
+        elif operation == "subtracts":
+            amount = random.randint(1, 19)
+            step = (operation, "-", amount, value - amount)
+        elif operation == "doubles":
+            step = (operation, "*", 2, value * 2)
+        else:
+            step = (operation, "*", 3, value * 3)
+        if 0 <= step[3] <= (LARGEST if step[1] == "+" else 60):
+            return step
+
+
+def _number(random: Random, value: int) -> str:
+    return NUMBER_WORDS[value] if value < 20 and random.random() < 0.12 else str(value)
+
+
+def _join(random: Random, clauses: list[str], question: str, other: str) -> str:
+    """The clauses as sentences, some joined, perhaps with a number that does not matter."""
+    told = list(clauses)
+    if random.random() < 0.4:
+        last = told.pop()
+        told[-1] += random.choice((", then ", " and then ", ", and ", "; ")) + last
+    if random.random() < 0.2:
+        extra = random.choice(DISTRACTIONS).format(M=other, z=random.randint(2, 19))
+        told.insert(random.randint(0, len(told)), extra)
+    mark = "." if question.startswith(("count", "find")) else "?"
+    sentences = [f"{_capital(clause)}." for clause in told]
+    asked = f"{_capital(question)}{mark}"
+    if random.random() < 0.2:
+        return " ".join((asked, *sentences))
+    return " ".join((*sentences, asked))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,211 @@
+"""One target's life in its own process, from the fork to the exit.
+
+Builds the real Job, calls the work, reports progress and the outcome. Everything that the work or
+its libraries print goes to the target's log file.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import faulthandler
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, cast
+
+from nexusbuild.fork_server import write_line
+from nexusbuild.graph import Job, Work
+
+PROGRESS_SECONDS = 0.2
+_LONGEST_TEXT = 200  # characters of one figure; keeps a line below what a pipe writes whole
+_PR_SET_PDEATHSIG = 1
+
+
+class _ImportsTakeLong(BaseException):
+    """Not an Exception: no `except Exception` in an imported module may swallow it."""
+
+
+def live(request: Mapping[str, Any], report: int, patience: float | None, server: int) -> NoReturn:
+    """Run the request and exit. Called right after the fork, in the child of process `server`."""
+    status = 1
+    try:
+        atexit._clear()  # what the server's imports registered is the server's
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.setsid()
+        die_with(server)
+        write_to_log(request)
+        status = _perform(request, report, patience)
+    except BaseException as error:  # the log or the process itself could not be set up
+        traceback.print_exc()
+        write_line(report, {"failed": message_for_a_person(error)})
+    finally:
+        try:
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+
+
+def die_with(server: int) -> None:
+    """End this process when the server does, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_watch, args=(server,), daemon=True).start()
+    if os.getppid() != server:  # it ended before this was arranged
+        os._exit(1)
+
+
+def _watch(server: int) -> None:
+    while os.getppid() == server:
+        time.sleep(0.5)
+    os.killpg(os.getpid(), signal.SIGKILL)
+
+
+def write_to_log(request: Mapping[str, Any]) -> None:
+    """Let standard output and standard error go to the log, below a line that says what this is."""
+    log = Path(request["log"])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(nothing)
+    os.close(descriptor)
+    # The server's stream objects may be anything by now: a preloaded module can have changed them.
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = os.fdopen(
+            number, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False
+        )
+        setattr(sys, name, stream)
+    sys.argv = ["nexusbuild", request["target"]]
+    faulthandler.enable()  # a crash in a library leaves its stack in the log
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    _say(f"{now}  {request['target']}  {request['work']}  process {os.getpid()}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"== {text}\n")
+    sys.stdout.flush()
+
+
+def _perform(request: Mapping[str, Any], report: int, patience: float | None) -> int:
+    try:
+        work = imported_work(request["work"], patience)
+        work(job_of(request, report))
+    except _ImportsTakeLong:
+        _say("its imports take long: it starts again from the warm server")
+        write_line(report, {"wants_warm": True})
+        return 0
+    except BaseException as error:  # SystemExit and KeyboardInterrupt are failures here, too
+        traceback.print_exc()
+        write_line(report, {"failed": message_for_a_person(error)})
+        return 1
+    write_line(report, {"done": True})
+    return 0
+
+
+def imported_work(name: str, patience: float | None) -> Work:
+    """The function that `package.module:function` names.
+
+    patience: seconds after which the import is given up, where a warm server is on its way: what
+    imports heavy libraries waits for that one, and what does not never has to.
+    """
+    module_name, _, function = name.partition(":")
+    if patience is not None:
+        signal.signal(signal.SIGALRM, _give_up)
+        signal.setitimer(signal.ITIMER_REAL, patience)
+    try:
+        module = importlib.import_module(module_name)
+    finally:
+        if patience is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    work = getattr(module, function, None)
+    if not callable(work):
+        raise ImportError(f"{module_name} has no function {function!r} (the target's work: {name})")
+    return cast(Work, work)
+
+
+def _give_up(signum: int, frame: FrameType | None) -> None:
+    raise _ImportsTakeLong
+
+
+def job_of(request: Mapping[str, Any], report: int) -> Job:
+    """The Job that the request describes, reporting its progress to the pipe."""
+    return Job(
+        target=request["target"],
+        settings=request["settings"],
+        inputs={role: Path(path) for role, path in request["inputs"].items()},
+        sources={role: Path(path) for role, path in request["sources"].items()},
+        out=Path(request["out"]),
+        scratch=Path(request["scratch"]),
+        seed=request["seed"],
+        threads=request["threads"],
+        progress=ReportedProgress(lambda message: write_line(report, message)),
+    )
+
+
+class ReportedProgress:
+    """A Progress that sends at most one message each PROGRESS_SECONDS, and always the last."""
+
+    def __init__(
+        self, send: Callable[[Mapping[str, Any]], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._send = send
+        self._clock = clock
+        self._next = -float("inf")
+        self._complete = False
+
+    def __call__(self, done: float, total: float, **figures: float | str) -> None:
+        now = self._clock()
+        complete = done >= total
+        if now < self._next and not (complete and not self._complete):
+            return
+        self._next = now + PROGRESS_SECONDS
+        self._complete = complete
+        self._send(
+            {
+                "progress": [float(done), float(total)],
+                "figures": {name: _figure(value) for name, value in figures.items()},
+            }
+        )
+
+
+def _figure(value: float | str) -> float | str:
+    # float() also of a tensor or an array with one element, as training loops have at hand
+    return value[:_LONGEST_TEXT] if isinstance(value, str) else float(value)
+
+
+def message_for_a_person(error: BaseException) -> str:
+    """What went wrong, in the words of whoever raised it; the traceback is in the log.
+
+    Errors that speak to a person (those of the project, OSError, ValueError, ...) are shown as
+    they are. Where the text alone would say nothing, the kind and the place of the error are added.
+    """
+    text = str(error).strip()
+    if isinstance(error, MemoryError):
+        return f"memory ran out: {text}" if text else "memory ran out"
+    bare = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
+    if text and not (isinstance(error, bare) and type(error).__module__ == "builtins"):
+        return text
+    where = ""
+    frames = traceback.extract_tb(error.__traceback__)
+    if frames:
+        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
+    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"

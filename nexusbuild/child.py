@@ -201,6 +201,8 @@ def message_for_a_person(error: BaseException) -> str:
     text = str(error).strip()
     if isinstance(error, MemoryError):
         return f"memory ran out: {text}" if text else "memory ran out"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     bare = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
     if text and not (isinstance(error, bare) and type(error).__module__ == "builtins"):
         return text

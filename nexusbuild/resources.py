@@ -15,14 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from nexusbuild.errors import BuildError
 from nexusbuild.graph import Needs
 
 POLL_SECONDS = 0.2
 _NO_LIMIT = 1 << 60  # cgroup v1 writes "no limit" as a number near 2**63
 
 
-class CannotFit(Exception):  # noqa: N818 (what it says reads as a sentence)
-    """A target asks for more than this build may ever use; str() is what, where, remedy."""
+class CannotFit(BuildError):  # noqa: N818 (an answer, not a defect)
+    """A target asks for more than this build may ever use."""
 
 
 def readable_bytes(count: float) -> str:
@@ -199,18 +200,22 @@ class Budget:
         """Raise CannotFit where `target` could not run even alone."""
         if needs.ram_bytes > self.ram_bytes:
             raise CannotFit(
-                f"{target}: needs {readable_bytes(needs.ram_bytes)} of memory; this build may use "
-                f"{readable_bytes(self.ram_bytes)}\n    {_REMEDY}"
+                f"needs {readable_bytes(needs.ram_bytes)} of memory; this build may use "
+                f"{readable_bytes(self.ram_bytes)}",
+                target,
+                _REMEDY,
             )
         if not (needs.gpu or needs.vram_bytes):
             return
         vram_bytes = self._vram_bytes()
         if vram_bytes is None:
-            raise CannotFit(f"{target}: needs a GPU; none was found on this machine\n    {_REMEDY}")
+            raise CannotFit("needs a GPU; none was found on this machine", target, _REMEDY)
         if needs.vram_bytes > vram_bytes:
             raise CannotFit(
-                f"{target}: needs {readable_bytes(needs.vram_bytes)} of GPU memory; this build may "
-                f"use {readable_bytes(vram_bytes)}\n    {_REMEDY}"
+                f"needs {readable_bytes(needs.vram_bytes)} of GPU memory; this build may use "
+                f"{readable_bytes(vram_bytes)}",
+                target,
+                _REMEDY,
             )
 
     @contextmanager
@@ -269,9 +274,9 @@ class Budget:
 
 
 _REMEDY = (
-    "Raise the spec's hardware budget if the machine has more, choose a smaller way to load, "
+    "raise the spec's hardware budget if the machine has more, choose a smaller way to load, "
     "or build this target on a larger machine and bring it home with `nexusbuild store export` "
-    "and `store import`."
+    "and `store import`"
 )
 
 

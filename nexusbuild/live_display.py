@@ -1,0 +1,132 @@
+"""A build as a live picture on a terminal: a line for each running target, one for the whole.
+
+Imported only where there is a terminal: rich takes a while to load.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from nexusbuild.course import Running
+from nexusbuild.executor import ProgressEvent
+from nexusbuild.progress import (
+    Watch,
+    about_seconds,
+    ending,
+    readable_figures,
+    readable_seconds,
+)
+
+REFRESHES_PER_SECOND = 4
+BAR_WIDTH = 20
+_STYLES = {"built": "green", "failed": "bold red", "blocked": "yellow", "skipped": "yellow"}
+
+
+class LiveDisplay:
+    """Redraws what runs, and leaves a line above it for each target that ended."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+        console: Console | None = None,
+    ) -> None:
+        self._watch = Watch(clock)
+        self._console = console or Console(file=stream, highlight=False)
+        self._live = Live(
+            console=self._console,
+            get_renderable=self.picture,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def planned(
+        self, expected: Mapping[str, float], after: Mapping[str, Sequence[str]], jobs: int
+    ) -> None:
+        self._watch.planned(expected, after, jobs)
+        self._live.start()
+
+    def started(self, target: str) -> None:
+        self._watch.started(target)
+        self._live.start()
+
+    def progress(self, event: ProgressEvent) -> None:
+        self._watch.progress(event)
+
+    def finished(self, target: str, state: str, seconds: float, detail: str = "") -> None:
+        self._watch.finished(target, state, seconds)
+        # Never under our lock: to print takes rich's, and its thread takes ours to draw.
+        line = Text(f"{target}: ")
+        line.append(ending(state, seconds, detail), style=_STYLES.get(state, "dim"))
+        self._print(line)
+
+    def note(self, text: str) -> None:
+        self._print(Text(text))
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
+            self._live.stop()
+
+    def picture(self) -> RenderableType:
+        """What the terminal shows below the finished lines."""
+        with self._watch.lock:
+            now = self._watch.clock()
+            running = list(self._watch.course.running.items())
+            room = max(1, self._console.height - 3)
+            table = Table.grid(padding=(0, 1))
+            table.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
+            table.add_column(width=BAR_WIDTH)
+            table.add_column(no_wrap=True, justify="right")
+            table.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
+            table.expand = True
+            for target, state in running[:room]:
+                table.add_row(*self._row(target, state, now))
+            parts: list[RenderableType] = [table]
+            if len(running) > room:
+                parts.append(Text(f"and {len(running) - room} more", style="dim"))
+            return Group(*parts, self._overall())
+
+    def _row(self, target: str, state: Running, now: float) -> list[RenderableType]:
+        if not state.begun:
+            return [Text(target, style="dim"), "", "", Text("waits for its share", style="dim")]
+        left = about_seconds(self._watch.course.target_seconds_left(target, now)) + " left"
+        if state.fraction is None:
+            # An animation would say nothing more: the time that it has taken does.
+            elapsed = readable_seconds(now - state.since)
+            return [Text(target), ProgressBar(1, 0, BAR_WIDTH), Text(elapsed), Text(left)]
+        figures = readable_figures(state.figures)
+        return [
+            Text(target),
+            ProgressBar(1, state.fraction, BAR_WIDTH),
+            Text(f"{100 * state.fraction:.0f} %"),
+            Text(f"{left}, {figures}" if figures else left),
+        ]
+
+    def _overall(self) -> Text:
+        overall = self._watch.overall()
+        text = f"{overall.finished} of {overall.total} targets, {clock_face(overall.elapsed)}"
+        if overall.seconds_left is not None:
+            text += f", about {about_seconds(overall.seconds_left)} left"
+        return Text(text, style="bold", no_wrap=True, overflow="ellipsis")
+
+    def _print(self, line: Text) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
+            self._console.print(line)
+
+
+def clock_face(seconds: float) -> str:
+    """`0:07`, `12:30`, `1:02:03`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

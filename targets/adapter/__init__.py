@@ -1,0 +1,1 @@
+"""One LoRA per capability, trained against the packed backbone."""

@@ -1,0 +1,113 @@
+"""Train a capability's adapter against the backbone exactly as it ships."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from transformers.modeling_utils import PreTrainedModel
+
+from nexus.packing import load_backbone
+from targets.adapter.low_rank import (
+    LowRank,
+    embedding_name,
+    fresh_low_rank,
+    linear_names,
+    peft_config,
+    peft_tensors,
+)
+from targets.adapter.settings import Settings
+from targets.adapter.training import AdapterTraining, Validation
+from targets.answers import Description
+from targets.metrics import get_metric, score_rows
+from targets.rows import read_json, read_rows, write_json, write_rows
+from targets.teachers.loading import open_tokenizer
+from targets.training.distillation import student_rows, trace_sources
+from targets.training.loop import Run, Schedule
+from targets.training.muon import MuonWithAdamW
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
+
+
+def build(job: Job) -> None:
+    """Write `adapter_model.safetensors`, `lora_config.json` and `training_log.jsonl`."""
+    torch.set_num_threads(job.threads)
+    settings = Settings.from_json(job.settings)
+    tokenizer = open_tokenizer(job.inputs["tokenizer"])
+    # Weights of the packed backbone, dequantised: what the runtime computes with.
+    model = load_backbone(job.inputs["backbone"])
+    adapter = fresh_low_rank(model, _ranks(job, model), job.seed)
+    validation = _validation(job, settings)
+    rows = student_rows(trace_sources(job.inputs, open_tokenizer, capability=""), tokenizer)
+    training = AdapterTraining(model, tokenizer, adapter, rows, validation, settings)
+
+    log = _fit_in_rounds(job, settings, adapter, training, validation)
+    save_file(peft_tensors(adapter), job.out / "adapter_model.safetensors")
+    write_json(job.out / "lora_config.json", peft_config(adapter))
+    write_rows(job.out / "training_log.jsonl", log)
+
+
+def _fit_in_rounds(
+    job: Job,
+    settings: Settings,
+    adapter: LowRank,
+    training: AdapterTraining,
+    validation: Validation,
+) -> list[dict[str, Any]]:
+    """Train, judge on `validation`, and train on from there while it falls short.
+
+    The adapter ends as it was after the best of these rounds.
+    """
+    metric = get_metric(settings.metric)
+    log: list[dict[str, Any]] = []
+    best_retained, best = float("-inf"), training.state()
+    for round_number in range(settings.retries + 1):
+        steps = settings.steps if round_number == 0 else max(1, settings.steps // 2)
+        run = Run(
+            adapter.parameters,
+            MuonWithAdamW(adapter.parameters, {}),
+            Schedule(steps, settings.learning_rate / (1 + round_number), settings.warmup_steps),
+            job.scratch / f"round-{round_number}.pt",
+        )
+        training.fit(run, job.seed + round_number, job.progress)
+        scores = training.validation_scores()
+        retained = metric.retained(validation.teacher_scores, scores)
+        log += [{"round": round_number, **entry} for entry in run.log]
+        log.append({"round": round_number, "validation_retained": round(retained, 6)})
+        if retained > best_retained:
+            best_retained, best = retained, training.state()
+        if retained >= settings.aim_fraction:
+            break
+    training.restore(best)
+    return log
+
+
+def _validation(job: Job, settings: Settings) -> Validation:
+    """The validation rows and the scores on them of the teacher that is best there."""
+    metric = get_metric(settings.metric)
+    rows = read_rows(job.inputs["validation"])
+    of_teachers = [
+        score_rows(settings.metric, rows, read_rows(job.inputs[role]))
+        for role in sorted(job.inputs)
+        if role.startswith("baseline/")
+    ]
+    best = of_teachers[0]
+    for scores in of_teachers[1:]:
+        # A teacher that "retains" more than all of another is the better one, whatever the
+        # metric's direction.
+        if metric.retained(best, scores) > 1:
+            best = scores
+    description = Description.from_json(read_json(job.inputs["description"]))
+    return Validation(rows, description, best)
+
+
+def _ranks(job: Job, model: PreTrainedModel) -> dict[str, int]:
+    """Rank of every adapted weight: as planned for its block, the largest elsewhere."""
+    plan = read_json(job.inputs["architecture"] / "adapter.json")
+    ranks: dict[str, int] = {}
+    for name in [*linear_names(model), embedding_name(model)]:
+        layer = next((part for part in name.split(".") if part.isdigit()), None)
+        ranks[name] = int(plan["ranks"].get(layer, plan["rank"]) if layer else plan["rank"])
+    return ranks

@@ -1,0 +1,94 @@
+"""What a model answers to rows, and how likely it finds the reference answers.
+
+Teacher and student are asked by the same code, so that a difference in score is a difference
+between the models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers.modeling_utils import PreTrainedModel
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from nexus.decoding import answer_log_probs, greedy_decode
+from nexus.prompt import cut
+from targets.teachers.encoding import Encoded, encode_row
+
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Description:
+    """The part of `dataset.json` that says how a prompt is put and where an answer stops."""
+
+    template: str
+    stop_strings: tuple[str, ...]
+    max_new_tokens: int
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Description:
+        stop = value["stop"]
+        return cls(value["template"], tuple(stop["strings"]), int(stop["max_new_tokens"]))
+
+
+def answered_rows(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Mapping[str, Any]],
+    description: Description,
+    *,
+    batch: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Greedy answers and likelihoods of the references, one row each, in the order given.
+
+    `log_prob` is in nats over the reference answer and its end; `bytes` counts its UTF-8 bytes.
+    """
+    answered: list[dict[str, Any]] = []
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        encoded = [
+            encode_row(tokenizer, description.template, row["prompt"], row["answer"])
+            for row in chunk
+        ]
+        texts = _decoded(model, tokenizer, encoded, description, batch)
+        likelihoods = answer_log_probs(
+            model,
+            [row.prompt_ids for row in encoded],
+            [row.answer_ids for row in encoded],
+            batch_size=batch,
+        )
+        answered.extend(
+            {
+                "id": row["id"],
+                "answer": text,
+                "log_prob": round(log_prob, 6),
+                "tokens": len(ids.answer_ids),
+                "bytes": len(row["answer"].encode()),
+            }
+            for row, text, log_prob, ids in zip(chunk, texts, likelihoods, encoded, strict=True)
+        )
+        if progress:
+            progress(len(answered), len(rows))
+    return answered
+
+
+def _decoded(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    encoded: Sequence[Encoded],
+    description: Description,
+    batch: int,
+) -> list[str]:
+    new_tokens = greedy_decode(
+        model,
+        [row.prompt_ids for row in encoded],
+        max_new_tokens=description.max_new_tokens,
+        eos_token_id=int(tokenizer.eos_token_id),
+        batch_size=batch,
+    )
+    texts = tokenizer.batch_decode(new_tokens, skip_special_tokens=True)
+    return [cut(text, list(description.stop_strings)) for text in texts]

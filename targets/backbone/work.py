@@ -1,0 +1,83 @@
+"""Distil the backbone from the traces: a stock decoder that all adapters will stand on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers.modeling_utils import PreTrainedModel
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from targets.backbone.settings import Settings
+from targets.rows import read_json, write_rows
+from targets.teachers.loading import open_tokenizer
+from targets.training.distillation import distillation_loss, student_rows, trace_sources
+from targets.training.families import Shape, decoder_config, fresh_decoder, matrices_and_others
+from targets.training.loop import Run, Schedule, train
+from targets.training.muon import MuonWithAdamW
+from targets.training.outputs import answer_log_probs
+from targets.training.sequences import batch_rows, collate
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
+
+WARMUP_STEPS = 20
+
+
+def build(job: Job) -> None:
+    """Write `config.json`, `model.safetensors`, `generation_config.json`, `training_log.jsonl`."""
+    torch.set_num_threads(job.threads)
+    settings = Settings.from_json(job.settings)
+    tokenizer = open_tokenizer(job.inputs["tokenizer"])
+    rows = student_rows(trace_sources(job.inputs, open_tokenizer), tokenizer)
+    model = initial_backbone(job, tokenizer)
+    run = Run(
+        dict(model.named_parameters()),
+        MuonWithAdamW(*matrices_and_others(model)),
+        Schedule(settings.steps, settings.learning_rate, WARMUP_STEPS),
+        job.scratch / "checkpoint.pt",
+    )
+    run.resume()
+    plan = batch_rows(rows.lengths, settings.batch, settings.steps, job.seed)
+
+    def loss_at(step: int) -> torch.Tensor:
+        batch = collate(rows.prompts, rows.answers, plan[step])
+        return distillation_loss(answer_log_probs(model, batch), batch, rows, settings.kl_weight)
+
+    train(run, loss_at, job.progress)
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.save_pretrained(job.out)
+    write_rows(job.out / "training_log.jsonl", run.log)
+
+
+def initial_backbone(job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """The backbone before distillation: drawn from the seed, or the small open model named.
+
+    Raises ValueError where that model's vocabulary is smaller than the tokenizer's.
+    """
+    if "init" in job.sources:
+        model = AutoModelForCausalLM.from_pretrained(
+            job.sources["init"], local_files_only=True, dtype=torch.float32
+        )
+        if model.get_input_embeddings().weight.shape[0] < len(tokenizer):
+            raise ValueError(
+                f"student.backbone.init: {job.sources['init']} has fewer tokens than the student's "
+                "tokenizer; use its own tokenizer, or a smaller vocabulary"
+            )
+        return model
+    plan = read_json(job.inputs["architecture"] / "backbone.json")
+    shape = Shape(
+        plan["family"],
+        plan["hidden_size"],
+        plan["layers"],
+        plan["heads"],
+        plan["intermediate_size"],
+        plan["kv_heads"],
+    )
+    config = decoder_config(
+        shape, len(tokenizer), int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)
+    )
+    return fresh_decoder(config, job.seed)

@@ -1,0 +1,26 @@
+"""Declares `baseline:<teacher>/<capability>`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nexusbuild.graph import Target
+from specs.model import Spec, Teacher
+from targets.opened_teacher import opened_teacher
+from targets.slices import slice_of
+
+
+def declare(spec: Spec, root: Path, teacher: Teacher, capability: str) -> Target:
+    """A teacher's answers; which metric scores them is decided at the gate."""
+    opened = opened_teacher(spec, root, teacher)
+    declared = slice_of(spec, opened.fields)
+    return Target(
+        id=f"baseline:{teacher.id}/{capability}",
+        work="targets.baseline.work:build",
+        settings=declared.settings,
+        origins=declared.origins,
+        inputs={**opened.inputs, "dataset": f"dataset:{spec.capabilities[capability].dataset}"},
+        sources=opened.sources,
+        needs=opened.needs,
+        expected_seconds=opened.seconds_of["baseline"],
+    )

@@ -1,0 +1,39 @@
+"""Ask a teacher every validation and evaluation prompt once: what a contract compares with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from targets.answers import Description, answered_rows
+from targets.baseline.settings import Settings
+from targets.rows import read_json, read_rows, write_rows
+from targets.teachers.loading import open_teacher
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
+
+
+def build(job: Job) -> None:
+    """Write `validation.jsonl` and `eval.jsonl`, a row of answer and likelihood per prompt."""
+    settings = Settings.from_json(job.settings)
+    dataset = job.inputs["dataset"]
+    description = Description.from_json(read_json(dataset / "dataset.json"))
+    teacher = open_teacher(job)
+    splits = {name: read_rows(dataset / f"{name}.jsonl") for name in ("validation", "eval")}
+    total = sum(len(rows) for rows in splits.values())
+    before = 0
+    for name, rows in splits.items():
+
+        def report(done: int, _rows: int, before: int = before) -> None:
+            job.progress(before + done, total)
+
+        answers = answered_rows(
+            teacher.model,
+            teacher.tokenizer,
+            rows,
+            description,
+            batch=settings.batch,
+            progress=report,
+        )
+        write_rows(job.out / f"{name}.jsonl", answers)
+        before += len(rows)

@@ -1,0 +1,1 @@
+"""What a teacher is: architecture, licence, tokenizer, digests of its tensors."""

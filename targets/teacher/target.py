@@ -1,0 +1,27 @@
+"""Declares `teacher:<teacher>`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nexusbuild.graph import Target
+from specs.model import Spec, Teacher
+from targets.opened_teacher import opened_teacher
+from targets.slices import slice_of
+
+
+def declare(spec: Spec, root: Path, teacher: Teacher) -> Target:
+    """The record of a teacher; the one target that its licence belongs to."""
+    opened = opened_teacher(spec, root, teacher)
+    licence = (teacher.licence, f"teachers.{teacher.id}.licence")
+    declared = slice_of(spec, {**opened.fields, "licence": licence})
+    return Target(
+        id=f"teacher:{teacher.id}",
+        work="targets.teacher.work:build",
+        settings=declared.settings,
+        origins=declared.origins,
+        inputs=opened.inputs,
+        sources=opened.sources,
+        needs=opened.needs,
+        expected_seconds=opened.seconds_of["teacher"],
+    )

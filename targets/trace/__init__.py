@@ -1,0 +1,1 @@
+"""What training needs of a teacher, compressed: after it, the teacher can go."""

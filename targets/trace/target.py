@@ -1,0 +1,40 @@
+"""Declares `trace:<teacher>/<capability>`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nexusbuild.graph import Target
+from specs.model import Spec, Teacher
+from targets.opened_teacher import opened_teacher
+from targets.slices import section_fields, slice_of
+
+
+def declare(spec: Spec, root: Path, teacher: Teacher, name: str) -> Target:
+    """What training for the capability `name` needs of a teacher."""
+    opened = opened_teacher(spec, root, teacher)
+    capability = spec.capabilities[name]
+    path = f"capabilities.{name}"
+    declared = slice_of(
+        spec,
+        {
+            **opened.fields,
+            "metric": (capability.metric, f"{path}.metric"),
+            **section_fields(capability.trace.model_dump(mode="json"), f"{path}.trace"),
+        },
+    )
+    return Target(
+        id=f"trace:{teacher.id}/{name}",
+        work="targets.trace.work:build",
+        settings=declared.settings,
+        origins=declared.origins,
+        inputs={
+            **opened.inputs,
+            "train": f"dataset:{capability.dataset}#train.jsonl",
+            "description": f"dataset:{capability.dataset}#dataset.json",
+            "profile": f"profile:{teacher.id}/{name}",
+        },
+        sources=opened.sources,
+        needs=opened.needs,
+        expected_seconds=opened.seconds_of["trace"],
+    )

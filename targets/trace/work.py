@@ -1,0 +1,153 @@
+"""Run a teacher over the training rows once and keep what training needs of it.
+
+Rows are traced in the order of their hash, so that the order of the data does not matter, and
+shard by shard, so that a trace that was killed goes on where it stood. After this the teacher
+can be deleted.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from targets.answers import Description, answered_rows
+from targets.metrics import score_rows
+from targets.rows import read_json, read_rows, write_json
+from targets.teachers.encoding import answer_byte_ends, encode_row, token_bytes
+from targets.teachers.loading import Teacher, open_teacher
+from targets.trace.coefficients import coefficient_reader
+from targets.trace.settings import Settings
+from targets.trace.shards import TracedRow, index_type, shard_exists, write_shard
+from targets.training.outputs import answer_log_probs
+from targets.training.sequences import collate
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
+
+SHARD_ROWS = 2048
+
+
+def build(job: Job) -> None:
+    """Write the shards and `trace.json`."""
+    settings = Settings.from_json(job.settings)
+    description = Description.from_json(read_json(job.inputs["description"]))
+    rows = sorted(read_rows(job.inputs["train"]), key=lambda row: row["id"])
+    teacher = open_teacher(job)
+    vocabulary = int(teacher.model.config.get_text_config().vocab_size)
+    for number, start in enumerate(range(0, len(rows), SHARD_ROWS)):
+        if shard_exists(job.scratch, number):
+            continue
+        shard = rows[start : start + SHARD_ROWS]
+        if settings.answers == "teacher":
+            shard = _own_answers(teacher, shard, description, settings)
+        kept = max(0, settings.coefficient_rows - start)
+        traced = _traced(job, teacher, shard, description, settings, kept, start, len(rows))
+        write_shard(job.scratch, number, traced)
+    for file in sorted(job.scratch.glob("trace-*.*")):
+        shutil.move(file, job.out / file.name)
+    write_json(
+        job.out / "trace.json",
+        {
+            "rows": len(rows),
+            "top_k": min(settings.top_k, vocabulary),
+            "vocabulary": vocabulary,
+            "answers": settings.answers,
+            "template": description.template,
+            "end_of_sequence": int(teacher.tokenizer.eos_token_id),
+        },
+    )
+
+
+def _own_answers(
+    teacher: Teacher,
+    rows: Sequence[dict[str, Any]],
+    description: Description,
+    settings: Settings,
+) -> list[dict[str, Any]]:
+    """The rows with the teacher's own answers in place of the data set's, scored."""
+    answered = answered_rows(
+        teacher.model, teacher.tokenizer, rows, description, batch=settings.batch
+    )
+    scores = score_rows(settings.metric, rows, answered)
+    return [
+        {**row, "answer": own["answer"], "score": score}
+        for row, own, score in zip(rows, answered, scores, strict=True)
+    ]
+
+
+@torch.inference_mode()
+def _traced(
+    job: Job,
+    teacher: Teacher,
+    rows: Sequence[dict[str, Any]],
+    description: Description,
+    settings: Settings,
+    with_coefficients: int,
+    before: int,
+    total: int,
+) -> list[TracedRow]:
+    pieces = token_bytes(teacher.tokenizer)
+    encoded = [
+        encode_row(teacher.tokenizer, description.template, row["prompt"], row["answer"])
+        for row in rows
+    ]
+    prompts = [row.prompt_ids for row in encoded]
+    answers = [row.answer_ids for row in encoded]
+    order = sorted(range(len(rows)), key=lambda index: len(prompts[index]) + len(answers[index]))
+    traced: dict[int, TracedRow] = {}
+    read_coefficients = coefficient_reader(teacher.model, job.inputs, with_coefficients)
+    for start in range(0, len(order), settings.batch):
+        batch = collate(prompts, answers, order[start : start + settings.batch])
+        batch = batch.to(teacher.model.device)
+        log_probs, coefficients = read_coefficients(
+            lambda batch=batch: answer_log_probs(teacher.model, batch), batch
+        )
+        arrays = _arrays(log_probs, batch.labels, settings.top_k)
+        starts = [0, *np.cumsum([len(answers[row]) for row in batch.rows]).tolist()]
+        for line, row in enumerate(batch.rows):
+            cut = slice(starts[line], starts[line + 1])
+            ends = answer_byte_ends(pieces, answers[row], rows[row]["answer"])
+            spelled = np.array(ends or [-1] * len(answers[row]), dtype=np.int32)
+            of_row = {name: array[cut] for name, array in arrays.items()}
+            score = float(of_row["token_log_probs"].astype(np.float64).sum())
+            traced[row] = TracedRow(
+                row={
+                    "id": rows[row]["id"],
+                    "prompt": rows[row]["prompt"],
+                    "answer": rows[row]["answer"],
+                    "score": rows[row].get("score", 1.0),
+                    "log_prob": round(score, 4),
+                },
+                byte_ends=spelled,
+                coefficients={layer: values[cut] for layer, values in coefficients.items()}
+                if row < with_coefficients
+                else {},
+                **of_row,
+            )
+        job.progress(before + min(start + settings.batch, len(order)), total)
+    return [traced[row] for row in range(len(rows))]
+
+
+def _arrays(log_probs: torch.Tensor, labels: torch.Tensor, top_k: int) -> dict[str, Any]:
+    """Log-probabilities `(answers, vocabulary)` -> the arrays of a shard."""
+    vocabulary = log_probs.shape[1]
+    ids = index_type(vocabulary)
+    top = log_probs.topk(min(top_k, vocabulary), dim=-1)
+    # Summing the rest directly keeps a small tail exact where 1 - sum(top) would cancel.
+    rest = log_probs.scatter(1, top.indices, float("-inf"))
+    tail = rest.logsumexp(dim=-1).clamp(min=-60.0)
+    return {
+        "answer_ids": labels.cpu().numpy().astype(ids),
+        "token_log_probs": _half(log_probs.gather(1, labels[:, None])[:, 0]),
+        "top_ids": top.indices.cpu().numpy().astype(ids),
+        "top_log_probs": _half(top.values),
+        "tail_log_probs": _half(tail),
+    }
+
+
+def _half(values: torch.Tensor) -> Any:
+    return values.clamp(min=-60.0).cpu().numpy().astype(np.float16)

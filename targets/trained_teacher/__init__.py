@@ -1,0 +1,1 @@
+"""Sample teachers: small models that the build trains from scratch."""

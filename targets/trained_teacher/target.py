@@ -1,0 +1,24 @@
+"""Declares `trained_teacher:<teacher>`, where a teacher is made by the build."""
+
+from __future__ import annotations
+
+from nexusbuild.graph import Target
+from specs.model import Spec, Teacher, TrainedSource
+from targets.estimates import student_needs, trained_parameters, training_seconds
+from targets.slices import section_fields, slice_of
+
+
+def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:
+    """Trained on the one data set of its capabilities."""
+    dataset = spec.capabilities[teacher.capabilities[0]].dataset
+    path = f"teachers.{teacher.id}.source.train"
+    declared = slice_of(spec, section_fields(train.model_dump(mode="json"), path))
+    return Target(
+        id=f"trained_teacher:{teacher.id}",
+        work="targets.trained_teacher.work:build",
+        settings=declared.settings,
+        origins=declared.origins,
+        inputs={"dataset": f"dataset:{dataset}"},
+        needs=student_needs(spec),
+        expected_seconds=training_seconds(trained_parameters(train), train.steps, train.batch),
+    )

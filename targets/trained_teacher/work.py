@@ -1,0 +1,63 @@
+"""Train a small teacher from scratch on its capability's data: an ordinary Hugging Face model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import GenerationConfig
+
+from targets.rows import read_json, read_rows, write_rows
+from targets.teachers.encoding import encode_row
+from targets.tokenizer.training import trained_tokenizer
+from targets.trained_teacher.settings import Settings
+from targets.training.families import Shape, decoder_config, fresh_decoder, matrices_and_others
+from targets.training.loop import Run, Schedule, train
+from targets.training.muon import MuonWithAdamW
+from targets.training.outputs import answer_log_probs, cross_entropy
+from targets.training.sequences import batch_rows, collate
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
+
+WARMUP_STEPS = 20
+
+
+def build(job: Job) -> None:
+    """Write configuration, weights, tokenizer and `training_log.jsonl` of the teacher."""
+    torch.set_num_threads(job.threads)
+    settings = Settings.from_json(job.settings)
+    rows = read_rows(job.inputs["dataset"] / "train.jsonl")
+    template = read_json(job.inputs["dataset"] / "dataset.json")["template"]
+    texts = (text for row in rows for text in (row["prompt"], row["answer"]))
+    tokenizer = trained_tokenizer(texts, settings.tokenizer_kind, settings.tokenizer_vocab)
+    encoded = [encode_row(tokenizer, template, row["prompt"], row["answer"]) for row in rows]
+    prompts = [row.prompt_ids for row in encoded]
+    answers = [row.answer_ids for row in encoded]
+
+    shape = Shape(
+        settings.family, settings.hidden, settings.layers, settings.heads, settings.intermediate
+    )
+    config = decoder_config(shape, len(tokenizer), tokenizer.eos_token_id, tokenizer.pad_token_id)
+    model = fresh_decoder(config, job.seed)
+    run = Run(
+        dict(model.named_parameters()),
+        MuonWithAdamW(*matrices_and_others(model)),
+        Schedule(settings.steps, settings.learning_rate, WARMUP_STEPS),
+        job.scratch / "checkpoint.pt",
+    )
+    run.resume()
+    lengths = [len(p) + len(a) for p, a in zip(prompts, answers, strict=True)]
+    plan = batch_rows(lengths, settings.batch, settings.steps, job.seed)
+
+    def loss_at(step: int) -> torch.Tensor:
+        batch = collate(prompts, answers, plan[step])
+        return cross_entropy(answer_log_probs(model, batch), batch.labels)
+
+    train(run, loss_at, job.progress)
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.save_pretrained(job.out)
+    tokenizer.save_pretrained(job.out)
+    write_rows(job.out / "training_log.jsonl", run.log)

@@ -1,0 +1,161 @@
+"""Rows that a student learns from, and the loss it learns by.
+
+Each row has one teacher: where several traced a prompt, the better answer is taken, never an
+average of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from targets.rows import read_json
+from targets.teachers.encoding import encode_row
+from targets.trace.shards import TracedRow, traced_rows
+from targets.training.alignment import Alignment, Soft
+from targets.training.sequences import Batch
+
+
+@dataclass(frozen=True)
+class TraceSource:
+    """A trace and the tokenizer of its teacher. capability: whose rows these are."""
+
+    capability: str
+    trace: Path
+    tokenizer: PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class StudentRows:
+    """Rows in the student's tokens, with soft targets side by side for all answer tokens.
+
+    prompts, answers: token ids per row. starts: (rows,) first answer token of each row in the
+    arrays below. ids, probs: (tokens, k); known: (tokens,), as in `Soft`.
+    """
+
+    prompts: list[list[int]]
+    answers: list[list[int]]
+    starts: Tensor
+    ids: Tensor
+    probs: Tensor
+    known: Tensor
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(p) + len(a) for p, a in zip(self.prompts, self.answers, strict=True)]
+
+
+def student_rows(sources: list[TraceSource], tokenizer: PreTrainedTokenizerBase) -> StudentRows:
+    """All rows of the traces, best teacher first where a prompt was traced more than once."""
+    prompts: list[list[int]] = []
+    answers: list[list[int]] = []
+    softs: list[Soft] = []
+    aligners = [Alignment(source.tokenizer, tokenizer) for source in sources]
+    templates = [read_json(source.trace / "trace.json")["template"] for source in sources]
+    for index, traced in best_rows(sources):
+        row = traced.row
+        encoded = encode_row(tokenizer, templates[index], row["prompt"], row["answer"])
+        prompts.append(encoded.prompt_ids)
+        answers.append(encoded.answer_ids)
+        softs.append(aligners[index].soft_targets(traced, encoded.answer_ids))
+    if not prompts:
+        raise ValueError("the traces hold no rows: there is nothing to learn from")
+    counts = [len(answer) for answer in answers]
+    width = max(soft.ids.shape[1] for soft in softs)
+    return StudentRows(
+        prompts,
+        answers,
+        torch.tensor(np.concatenate([[0], np.cumsum(counts)[:-1]])),
+        torch.from_numpy(np.concatenate([_widened(soft.ids, width, -1) for soft in softs])).long(),
+        torch.from_numpy(np.concatenate([_widened(soft.probs, width, 0) for soft in softs])),
+        torch.from_numpy(np.concatenate([soft.known for soft in softs])),
+    )
+
+
+def best_rows(sources: list[TraceSource]) -> list[tuple[int, TracedRow]]:
+    """Per capability and prompt the better answer: by score, ties by likelihood per byte.
+
+    Returns (index of its source, row), in the order of the rows' hashes.
+    """
+    best: dict[tuple[str, str], tuple[int, TracedRow]] = {}
+    for index, source in enumerate(sources):
+        for traced in traced_rows(source.trace):
+            name = (source.capability, traced.row["id"])
+            if name not in best or _merit(traced) > _merit(best[name][1]):
+                best[name] = (index, traced)
+    return [best[name] for name in sorted(best)]
+
+
+def _merit(traced: TracedRow) -> tuple[float, float]:
+    size = len(traced.row["answer"].encode()) + 1
+    return float(traced.row["score"]), float(traced.row["log_prob"]) / size
+
+
+def _widened(array: np.ndarray[Any, Any], width: int, value: int) -> np.ndarray[Any, Any]:
+    missing = width - array.shape[1]
+    return np.pad(array, ((0, 0), (0, missing)), constant_values=value) if missing else array
+
+
+def distillation_loss(
+    log_probs: Tensor, batch: Batch, rows: StudentRows, kl_weight: float
+) -> Tensor:
+    """Cross-entropy on the answer mixed with the divergence from the teacher, nats per token.
+
+    log_probs: (answers, vocabulary), the student's. The forward divergence is taken over the
+    teacher's top k and one bucket for all the rest (Hinton et al. 2015, over a coarsened
+    vocabulary: a lower bound of the full divergence that is 0 only where the k agree).
+    """
+    answer = functional.nll_loss(log_probs, batch.labels)
+    if kl_weight == 0.0:
+        return answer
+    index = rows.starts[batch.rows_of_answers] + batch.answer_index
+    divergence = tail_divergence(log_probs, rows.ids[index], rows.probs[index])
+    known = rows.known[index]
+    divergence = (divergence * known).sum() / known.sum().clamp(min=1)
+    return (1 - kl_weight) * answer + kl_weight * divergence
+
+
+def tail_divergence(log_probs: Tensor, ids: Tensor, probs: Tensor) -> Tensor:
+    """KL(teacher || student) per position over k tokens and a tail bucket, in nats.
+
+    log_probs: (positions, vocabulary); ids: (positions, k), -1 where unused; probs likewise.
+    """
+    used = ids >= 0
+    student = log_probs.gather(1, ids.clamp(min=0))
+    student = torch.where(used, student, torch.full_like(student, float("-inf")))
+    tail = (1 - probs.sum(dim=-1)).clamp(min=1e-6)
+    inside = student.exp().sum(dim=-1).clamp(max=1 - 1e-6)
+    student_tail = torch.log1p(-inside)
+    terms = torch.where(
+        used & (probs > 0),
+        probs * (probs.clamp(min=1e-12).log() - student.clamp(min=-60.0)),
+        torch.zeros_like(probs),
+    )
+    return terms.sum(dim=-1) + tail * (tail.log() - student_tail)
+
+
+def trace_sources(
+    inputs: Mapping[str, Path], open_tokenizer: Any, capability: str | None = None
+) -> list[TraceSource]:
+    """The traces among a job's inputs, with their teachers' tokenizers.
+
+    Roles are `trace/<teacher>/<capability>`, or `trace/<teacher>` where one capability is meant,
+    and `tokenizer/<teacher>`.
+    """
+    sources = []
+    for role in sorted(inputs):
+        kind, *names = role.split("/")
+        if kind != "trace":
+            continue
+        of = capability if capability is not None else names[1]
+        tokenizer = open_tokenizer(inputs[f"tokenizer/{names[0]}"] / "tokenizer")
+        sources.append(TraceSource(of, inputs[role], tokenizer))
+    return sources

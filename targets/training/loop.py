@@ -1,0 +1,111 @@
+"""One training loop for teacher, backbone and adapter: steps, checkpoints, a log.
+
+A checkpoint holds all that the next step depends on; the batches of every step are known from
+the seed, so a run that was killed ends in the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from targets.training.muon import MuonWithAdamW, learning_rate_at
+
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """steps: how many. peak: highest learning rate. warmup_steps: linear rise to it."""
+
+    steps: int
+    peak: float
+    warmup_steps: int
+
+
+@dataclass
+class Run:
+    """A training run: what is trained and where it stands.
+
+    rate: factor on the schedule, lowered after damage. best: the lowest held-out loss so far and
+    the parameters that gave it, for those who look at one.
+    """
+
+    parameters: Mapping[str, Tensor]
+    optimiser: MuonWithAdamW
+    schedule: Schedule
+    checkpoint: Path
+    step: int = 0
+    rate: float = 1.0
+    best: tuple[float, dict[str, Tensor]] | None = None
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if one was written whole."""
+        if not self.checkpoint.exists():
+            return
+        saved = torch.load(self.checkpoint, weights_only=True)
+        with torch.no_grad():
+            for name, value in saved["parameters"].items():
+                self.parameters[name].copy_(value)
+        self.optimiser.restore(saved["optimiser"])
+        self.step, self.log = saved["step"], saved["log"]
+        self.rate, self.best = saved["rate"], saved["best"]
+
+    def save(self) -> None:
+        """Write a checkpoint; the one before stays until this one is whole."""
+        partial = self.checkpoint.with_suffix(".partial")
+        saved = {
+            "parameters": {name: value.detach() for name, value in self.parameters.items()},
+            "optimiser": self.optimiser.state(),
+            "step": self.step,
+            "rate": self.rate,
+            "best": self.best,
+            "log": self.log,
+        }
+        with partial.open("wb") as file:
+            torch.save(saved, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.checkpoint)
+
+
+def train(
+    run: Run,
+    loss_at: Callable[[int], Tensor],
+    progress: Callable[..., None],
+    *,
+    until: int | None = None,
+    log_every: int = 50,
+) -> None:
+    """Take the run to its last step, or to `until`. Losses in nats per answer token.
+
+    Raises ArithmeticError when the loss is no longer a number: training has diverged.
+    """
+    last = run.schedule.steps if until is None else until
+    saved = time.monotonic()
+    while run.step < last:
+        loss = loss_at(run.step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = loss.item()
+        if value != value:
+            raise ArithmeticError(
+                f"the loss is not a number at step {run.step}: lower the learning rate"
+            )
+        schedule = run.schedule
+        peak = schedule.peak * run.rate
+        run.optimiser.step(learning_rate_at(run.step, schedule.steps, peak, schedule.warmup_steps))
+        run.step += 1
+        if run.step % log_every == 0 or run.step == last:
+            run.log.append({"step": run.step, "loss": round(value, 6)})
+        progress(run.step, schedule.steps, loss=round(value, 4))
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            run.save()
+            saved = time.monotonic()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -219,7 +220,7 @@ def _of_choice(random: Random) -> _Task:
             lambda x: program(x, yes=no, no=yes),
             lambda x: program(x, no=yes),
             lambda x: program(x, yes=no),
-        ],  # fmt: skip
+        ],
         [(x,) for x in (limit, limit + 1, limit - 1, limit + random.randint(2, 9))]
         + [(random.randint(-9, 0),), (random.randint(1, 20),), (limit + 2,), (limit - 2,)],
         "|".join(
@@ -305,7 +306,7 @@ def _structure(kind: str, chain: list[tuple[Operation, int]], phrasings: list[st
     return "|".join(
         (
             f"{kind}:{'>'.join(names)}",
-            *(f"{kind}:{a}+{b}" for a, b in zip(phrasings, phrasings[1:], strict=False)),
+            *(f"{kind}:{a}+{b}" for a, b in pairwise(phrasings)),
         )
     )
 

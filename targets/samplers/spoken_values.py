@@ -6,35 +6,42 @@ from random import Random
 
 Spoken = tuple[str, str | int]
 
-CITIES = (
+
+def words(text: str) -> tuple[str, ...]:
+    """Words apart by blanks; phrases apart by bars."""
+    return tuple(text.split("|") if "|" in text else text.split())
+
+
+CITIES = words(
     "Rome Paris Oslo Lima Cairo Delhi Tokyo Quito Seoul Dublin Berlin Madrid Vienna Prague "
     "Lisbon Boston Denver Austin Geneva Zurich Munich Naples Dakar Accra Lagos Nairobi Hanoi "
     "Manila Sydney Perth Havana Bogota Athens Warsaw Riga Bergen Turin Malaga"
-).split()
-PEOPLE = (
+)
+PEOPLE = words(
     "Tom Ben Sam Max Leo Ali Dan Finn Omar Paul Ravi Kofi Ana Mia Eva Zoe Lily Nora Ruth Ines "
     "Yuki Maya Sara Jane mum dad grandma"
-).split()
-ROOMS = "kitchen bedroom office garage hall attic bathroom cellar".split()
-DAYS = "today tomorrow monday tuesday wednesday thursday friday saturday sunday".split()
-LANGUAGES = "french german spanish italian turkish polish greek hindi dutch korean".split()
-COLOURS = "red blue green white pink yellow purple orange".split()
-PLACES = (
+)
+ROOMS = words("kitchen bedroom office garage hall attic bathroom cellar")
+DAYS = words("today tomorrow monday tuesday wednesday thursday friday saturday sunday")
+LANGUAGES = words("french german spanish italian turkish polish greek hindi dutch korean")
+COLOURS = words("red blue green white pink yellow purple orange")
+PLACES = words(
     "the station|the airport|the museum|the beach|the zoo|the library|the market|the school|"
     "the stadium|the harbour|the bank|the clinic|the park|the castle|the hotel|the office"
-).split("|")
-GENRES = "jazz rock blues soul folk disco opera salsa techno reggae punk swing".split()
-BAND_FIRST = "Blue Silver Wild Quiet Golden Electric Broken Lucky Paper Velvet Happy Iron".split()
-BAND_LAST = (
-    "Foxes Rivers Stones Lions Lights Shadows Birds Hearts Wheels Tigers Roses Bells".split()
 )
-EVENT_KINDS = "meeting lunch dinner call lesson party review workout class match".split()
-EVENT_ABOUT = "team piano budget yoga sales family chess tennis design swim art book".split()
-VERBS = "buy fix clean pack order collect wash return check sell".split()
-THINGS = "milk bread|shoes|the bike|the car|the tent|flowers|the keys|the coat|tea|the lamp|stamps"
-OBJECTS = tuple(THINGS.replace("milk bread", "milk|bread").split("|"))
-SUBJECTS = "dinner|the train|the parcel|the car|my flight|the cake|the room|lunch|the film"
-STATES = "is ready|is late|is here|was great|is cold|is gone|is on time|can wait|is too small"
+GENRES = words("jazz rock blues soul folk disco opera salsa techno reggae punk swing")
+BAND_FIRST = words("Blue Silver Wild Quiet Golden Electric Broken Lucky Paper Velvet Happy Iron")
+BAND_LAST = words("Foxes Rivers Stones Lions Lights Shadows Birds Hearts Wheels Tigers Roses Bells")
+EVENT_KINDS = words("meeting lunch dinner call lesson party review workout class match")
+EVENT_ABOUT = words("team piano budget yoga sales family chess tennis design swim art book")
+VERBS = words("buy fix clean pack order collect wash return check sell")
+OBJECTS = words(
+    "milk|bread|shoes|the bike|the car|the tent|flowers|the keys|the coat|tea|the lamp|stamps"
+)
+SUBJECTS = words("dinner|the train|the parcel|the car|my flight|the cake|the room|lunch|the film")
+STATES = words(
+    "is ready|is late|is here|was great|is cold|is gone|is on time|can wait|is too small"
+)
 CURRENCIES = (
     ("dollars", "usd"),
     ("euros", "eur"),
@@ -47,7 +54,7 @@ CURRENCIES = (
     ("rand", "zar"),
     ("reais", "brl"),
 )
-HOUR_WORDS = "one two three four five six seven eight nine ten eleven twelve".split()
+HOUR_WORDS = words("one two three four five six seven eight nine ten eleven twelve")
 
 
 def city(random: Random) -> Spoken:
@@ -97,7 +104,7 @@ def task(random: Random) -> Spoken:
 
 
 def sentence(random: Random) -> Spoken:
-    return _same(f"{random.choice(SUBJECTS.split('|'))} {random.choice(STATES.split('|'))}")
+    return _same(f"{random.choice(SUBJECTS)} {random.choice(STATES)}")
 
 
 def switch(random: Random) -> Spoken:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 from targets.samplers import spoken_values as say
@@ -263,7 +264,7 @@ def _ask(random: Random, tool: Tool) -> Row | None:
     asked = opening + " ".join(parts) + closing
     prompt = asked[:1].upper() + asked[1:] + mark
 
-    combinations = [f"{tool.name}:{a}+{b}" for a, b in zip(phrasings, phrasings[1:], strict=False)]
+    combinations = [f"{tool.name}:{a}+{b}" for a, b in pairwise(phrasings)]
     if len(given) > 1:
         combinations.append(f"{tool.name}({','.join(arguments)})/head{head}")
     if not tool.optional:

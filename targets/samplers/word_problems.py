@@ -6,17 +6,26 @@ final number after `####`.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 from targets.samplers.row import Row
+from targets.samplers.spoken_values import words
 from targets.samplers.stories import DISTRACTIONS, FAMILIES, HE, SHE, Family
 
 LARGEST = 99
-LONGEST_PROMPT = 150
-NUMBER_WORDS = (
+LONGEST_PROMPT = 110
+THREE_STEPS = 0.25
+GROUPS = 0.25
+NUMBER_AS_WORD = 0.04
+DISTRACTION = 0.08
+QUESTION_FIRST = 0.1
+NAME_AGAIN = 0.2
+JOINED = 0.4
+NUMBER_WORDS = words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen"
-).split()
+)
 
 
 def draw(random: Random) -> Row:
@@ -28,7 +37,7 @@ def draw(random: Random) -> Row:
 
 
 def _tell(random: Random, family: Family) -> Row:
-    steps = 2 if random.random() < 0.6 else 3
+    steps = 3 if random.random() < THREE_STEPS else 2
     cast = _Cast(random)
     words = {"i": random.choice(family.items), "M": cast.other, "P": cast.hero}
     operations: list[str] = []
@@ -36,7 +45,7 @@ def _tell(random: Random, family: Family) -> Row:
     equations: list[str] = []
     clauses: list[str] = []
 
-    if random.random() < 0.3:
+    if random.random() < GROUPS:
         groups, size = random.randint(2, 6), random.randint(2, 9)
         value = groups * size
         index = random.randrange(len(family.groups))
@@ -57,7 +66,7 @@ def _tell(random: Random, family: Family) -> Row:
         choices: tuple[str, ...] = getattr(family, operation)
         index = random.randrange(len(choices))
         phrase = choices[index]
-        pronoun = cast.hero if random.random() < 0.3 else cast.pronoun
+        pronoun = cast.hero if random.random() < NAME_AGAIN else cast.pronoun
         follower = cast.next_person() if "{Q}" in phrase else ""
         told = phrase.format(k=_number(random, amount), he=pronoun, Q=follower, **words)
         clauses.append(told)
@@ -74,7 +83,7 @@ def _tell(random: Random, family: Family) -> Row:
     structure = "|".join(
         (
             f"{family.name}:{'-'.join(operations)}",
-            *(f"{family.name}:{a}+{b}" for a, b in zip(phrasings, phrasings[1:], strict=False)),
+            *(f"{family.name}:{a}+{b}" for a, b in pairwise(phrasings)),
         )
     )
     answer = " ".join(f"{equation}." for equation in equations) + f" #### {value}"
@@ -118,22 +127,22 @@ def _step(random: Random, value: int) -> tuple[str, str, int, int]:
 
 
 def _number(random: Random, value: int) -> str:
-    return NUMBER_WORDS[value] if value < 20 and random.random() < 0.12 else str(value)
+    return NUMBER_WORDS[value] if value < 20 and random.random() < NUMBER_AS_WORD else str(value)
 
 
 def _join(random: Random, clauses: list[str], question: str, other: str) -> str:
     """The clauses as sentences, some joined, perhaps with a number that does not matter."""
     told = list(clauses)
-    if random.random() < 0.4:
+    if random.random() < JOINED:
         last = told.pop()
         told[-1] += random.choice((", then ", " and then ", ", and ", "; ")) + last
-    if random.random() < 0.2:
+    if random.random() < DISTRACTION:
         extra = random.choice(DISTRACTIONS).format(M=other, z=random.randint(2, 19))
         told.insert(random.randint(0, len(told)), extra)
     mark = "." if question.startswith(("count", "find")) else "?"
     sentences = [f"{_capital(clause)}." for clause in told]
     asked = f"{_capital(question)}{mark}"
-    if random.random() < 0.2:
+    if random.random() < QUESTION_FIRST:
         return " ".join((asked, *sentences))
     return " ".join((*sentences, asked))
 

@@ -1,0 +1,1 @@
+"""The `dataset` kind: normalised records and splits that share no prompt."""

@@ -1,0 +1,1 @@
+"""NIWT profiles: which layers, directions and heads carry a capability."""

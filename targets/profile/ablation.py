@@ -1,0 +1,172 @@
+"""Stage 1: which blocks carry the capability, by removing them.
+
+A block removed adds nothing to the residual stream. What is measured is the rise of the negative
+log-likelihood of the teacher's own answers, and for the worst blocks the fall of the metric under
+generation. Scores of single blocks do not add up (two blocks may do the same), so after the first
+choice blocks are removed on top of those already chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from targets.profile.batches import Batch
+from targets.profile.structure import Structure, stream_in
+from targets.profile.surgery import logits_at, resumed
+
+# Mean metric over the pilot samples with these blocks removed.
+Measure = Callable[[Collection[int]], float]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """nll: nats per answer token of the whole teacher. rises: by block, of that block alone.
+
+    joint_rises: in the order of choice, with all blocks chosen before it removed too.
+    metric: of the whole teacher; metrics: by block, where it was removed under generation.
+    higher_is_better: the metric's direction.
+    """
+
+    nll: float
+    rises: tuple[float, ...]
+    order: tuple[int, ...]
+    joint_rises: tuple[float, ...]
+    metric: float
+    metrics: dict[int, float]
+    higher_is_better: bool
+    key_layers: tuple[int, ...] = ()
+
+    def metric_drop(self, layer: int) -> float | None:
+        """By what share of itself the metric gets worse without this block.
+
+        None where it was not measured, or where the whole teacher scores nothing.
+        """
+        if layer not in self.metrics or self.metric <= 0:
+            return None
+        fall = self.metric - self.metrics[layer]
+        return (fall if self.higher_is_better else -fall) / self.metric
+
+
+class PrefixedBatch:
+    """A batch with what every block reads in the whole model, so that prefixes run once.
+
+    Removing block L changes nothing below it. Holds (blocks, rows, tokens, hidden) in memory for
+    as long as the batch is looked at, and never elsewhere.
+    """
+
+    def __init__(self, structure: Structure, batch: Batch) -> None:
+        self.structure = structure
+        self.batch = batch
+        self.streams: list[Tensor] = []
+        with ExitStack() as hooks:
+            for block in structure.blocks:
+                handle = block.module.register_forward_pre_hook(self._keep, with_kwargs=True)
+                hooks.callback(handle.remove)
+            self.whole = sample_nll(structure, batch)
+
+    def _keep(self, _module: object, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+        self.streams.append(stream_in(args, kwargs))
+
+    def without(self, indices: Collection[int]) -> Tensor:
+        """Per sample, nats per answer token without these blocks; float64 (rows,)."""
+        start = min(indices)
+        with resumed(start, self.streams[start], indices, self.structure):
+            return sample_nll(self.structure, self.batch)
+
+
+def sample_nll(structure: Structure, batch: Batch) -> Tensor:
+    """Per sample, mean negative log-likelihood of its answer's tokens; float64 (rows,), nats."""
+    with logits_at(batch.answer_rows, batch.answer_positions, structure):
+        logits = structure.model(input_ids=batch.ids, use_cache=False).logits
+    of_tokens = torch.nn.functional.cross_entropy(
+        logits.float(), batch.targets, reduction="none"
+    )  # (answer tokens,)
+    sums = torch.zeros(len(batch.samples), dtype=torch.float64, device=of_tokens.device)
+    sums = sums.index_add(0, batch.answer_rows, of_tokens.double())
+    counts = torch.bincount(batch.answer_rows, minlength=len(batch.samples))
+    return sums / counts
+
+
+@torch.inference_mode()
+def ablate(
+    structure: Structure,
+    pilot: Sequence[Batch],
+    measure: Measure,
+    *,
+    budget: int,
+    higher_is_better: bool,
+    metric_drop: float,
+    decodes: int,
+) -> Ablation:
+    """Remove blocks singly, then greedily together, then the worst ones under generation.
+
+    pilot: the teacher's own answers to the pilot samples. budget: most key layers.
+    """
+    rises = _likelihood_rises(structure, pilot, budget)
+    layers = range(len(structure.blocks))
+    largest = sorted(layers, key=lambda layer: -rises.single[layer])[:decodes]
+    metric = measure(())
+    found = Ablation(
+        nll=rises.whole,
+        rises=tuple(rises.single),
+        order=tuple(rises.order),
+        joint_rises=tuple(rises.joint),
+        metric=metric,
+        metrics={layer: measure((layer,)) for layer in sorted({*largest, *rises.order})},
+        higher_is_better=higher_is_better,
+    )
+    return replace(found, key_layers=_key_layers(found, metric_drop))
+
+
+@dataclass(frozen=True)
+class _Rises:
+    """Nats per answer token: of the whole teacher, and what is added without blocks."""
+
+    whole: float
+    single: list[float]
+    order: list[int]
+    joint: list[float]
+
+
+def _likelihood_rises(structure: Structure, pilot: Sequence[Batch], budget: int) -> _Rises:
+    prefixed = [PrefixedBatch(structure, batch) for batch in pilot]
+    count = sum(len(batch.samples) for batch in pilot)
+
+    def nll_without(indices: Collection[int]) -> float:
+        return float(sum(part.without(indices).sum() for part in prefixed)) / count
+
+    whole = float(sum(part.whole.sum() for part in prefixed)) / count
+    layers = range(len(structure.blocks))
+    rises = [nll_without({layer}) - whole for layer in layers]
+    order = [max(layers, key=lambda layer: rises[layer])]
+    joint = [rises[order[0]]]
+    while len(order) < min(budget, len(layers)):
+        rest = {
+            layer: nll_without({*order, layer}) - whole for layer in layers if layer not in order
+        }
+        order.append(max(rest, key=lambda layer: rest[layer]))
+        joint.append(rest[order[-1]])
+    return _Rises(whole, rises, order, joint)
+
+
+def _key_layers(found: Ablation, metric_drop: float) -> tuple[int, ...]:
+    """The first choice, and of the others those without which the metric falls enough.
+
+    Where the metric cannot tell (the teacher scores nothing), a tenth of the largest rise does.
+    """
+    first = found.order[0]
+    chosen = {first}
+    for layer in found.order[1:]:
+        drop = found.metric_drop(layer)
+        if drop is None:
+            decisive = found.rises[layer] >= 0.1 * found.rises[first] > 0
+        else:
+            decisive = drop > metric_drop
+        if decisive:
+            chosen.add(layer)
+    return tuple(sorted(chosen))

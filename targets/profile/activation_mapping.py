@@ -1,0 +1,103 @@
+"""Stage 2: how often and how strongly neurons and heads act, as running statistics.
+
+The capability is where the model predicts its answers; the background is the rest of the text, the
+prompts. Only sums are kept: nothing here grows with the number of tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from targets.profile.batches import Batch
+from targets.profile.structure import Block, Structure
+from targets.profile.surgery import ReadStream, reading_input
+
+
+@dataclass(frozen=True)
+class NeuronStatistics:
+    """Per neuron of one block, on answers and on background; float32 (neurons,).
+
+    frequency: share of tokens at which the neuron fires, that is, its magnitude is above the mean
+    of its block's neurons there. That holds for any activation function and scale.
+    magnitude: mean absolute activation.
+    """
+
+    frequency: Tensor
+    magnitude: Tensor
+    background_frequency: Tensor
+    background_magnitude: Tensor
+
+    def selectivity(self) -> Tensor:
+        """How much oftener a neuron fires on answers than on background, -1 to 1; (neurons,)."""
+        return self.frequency - self.background_frequency
+
+
+@dataclass(frozen=True)
+class HeadStatistics:
+    """Mean Euclidean norm of each head's output, on answers and background; (heads,)."""
+
+    magnitude: Tensor
+    background_magnitude: Tensor
+
+
+class ActivationMap:
+    """Sums over all batches that ran while `watching` them."""
+
+    def __init__(self, structure: Structure) -> None:
+        self.structure = structure
+        device = structure.model.device
+        self._tokens = torch.zeros(2, dtype=torch.float64, device=device)
+        self._fired = [self._zeros(block.neurons) for block in structure.blocks]
+        self._neurons = [self._zeros(block.neurons) for block in structure.blocks]
+        self._heads = [self._zeros(block.heads) for block in structure.blocks]
+
+    def _zeros(self, width: int) -> Tensor:
+        """Sums on answers and on background; (2, width)."""
+        return torch.zeros(2, width, dtype=torch.float64, device=self.structure.model.device)
+
+    @contextmanager
+    def watching(self, batch: Batch) -> Iterator[None]:
+        """Take in the next pass, which must be over this batch."""
+        sides = torch.stack([batch.answer_mask(), batch.prompt_mask()]).float()
+        sides[:, :, 0] = 0
+        sides = sides.flatten(1)  # (2, rows * tokens)
+        self._tokens += sides.sum(dim=1).double()
+        with ExitStack() as stack:
+            for block in self.structure.blocks:
+                neurons, heads = self._neurons_of(block, sides), self._heads_of(block, sides)
+                stack.enter_context(reading_input(block.neurons_out, neurons))
+                stack.enter_context(reading_input(block.heads_out, heads))
+            yield
+
+    def _neurons_of(self, block: Block, sides: Tensor) -> ReadStream:
+        def read(neurons: Tensor) -> None:
+            size = neurons.reshape(-1, block.neurons).float().abs()  # (rows * tokens, neurons)
+            fires = (size > size.mean(dim=1, keepdim=True)).float()
+            self._fired[block.index] += (sides @ fires).double()
+            self._neurons[block.index] += (sides @ size).double()
+
+        return read
+
+    def _heads_of(self, block: Block, sides: Tensor) -> ReadStream:
+        def read(heads: Tensor) -> None:
+            apart = heads.reshape(-1, block.heads, block.head_width).float()
+            self._heads[block.index] += (sides @ apart.norm(dim=2)).double()
+
+        return read
+
+    def neurons(self, layer: int) -> NeuronStatistics:
+        """What was seen of one block's MLP."""
+        counts = self._tokens.clamp(min=1)[:, None]
+        fired = (self._fired[layer] / counts).float().cpu()
+        size = (self._neurons[layer] / counts).float().cpu()
+        return NeuronStatistics(fired[0], size[0], fired[1], size[1])
+
+    def heads(self, layer: int) -> HeadStatistics:
+        """What was seen of one block's heads."""
+        size = (self._heads[layer] / self._tokens.clamp(min=1)[:, None]).float().cpu()
+        return HeadStatistics(size[0], size[1])

@@ -1,0 +1,136 @@
+"""How much each attention head matters to the answers.
+
+Expected absolute gradient of the loss with respect to a gate on each head (Michel, Levy, Neubig
+2019, equation 2). Gradients through 4- and 8-bit weights are biased, so there heads are removed
+instead. Heads that share keys and values are also taken group by group, and after the least
+important groups are removed the rest is measured again: importance shifts to what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from targets.profile.ablation import PrefixedBatch, sample_nll
+from targets.profile.batches import Batch
+from targets.profile.structure import Structure
+from targets.profile.surgery import gated_heads
+
+Group = tuple[int, int]  # block, group
+
+
+@dataclass(frozen=True)
+class HeadImportance:
+    """heads, groups: per block, nats per answer token. removed: least important groups, first.
+
+    heads_after: importance of what is left once `removed` is gone; 0 where removed.
+    """
+
+    method: str
+    heads: tuple[tuple[float, ...], ...]
+    groups: tuple[tuple[float, ...], ...]
+    removed: tuple[Group, ...]
+    heads_after: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class _Round:
+    heads: list[Tensor]  # per block (heads,)
+    groups: list[Tensor]  # per block (groups,)
+
+
+def head_importance(
+    structure: Structure, pilot: Sequence[Batch], *, by_gradient: bool, removed_share: float = 0.25
+) -> HeadImportance:
+    """Importance of every head on the pilot batches, then again without the least of the groups."""
+    measure = _by_gradient if by_gradient else _by_ablation
+    first = measure(structure, pilot, ())
+    ranked = sorted(
+        (float(value), layer, group)
+        for layer, values in enumerate(first.groups)
+        for group, value in enumerate(values)
+    )
+    gone = tuple((layer, group) for _, layer, group in ranked[: int(removed_share * len(ranked))])
+    second = measure(structure, pilot, gone) if gone else first
+    return HeadImportance(
+        method="gate gradient" if by_gradient else "ablation",
+        heads=_lists(first.heads),
+        groups=_lists(first.groups),
+        removed=gone,
+        heads_after=_lists(second.heads),
+    )
+
+
+def _lists(values: Iterable[Tensor]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(value) for value in layer) for layer in values)
+
+
+def _open_gates(structure: Structure, rows: int, gone: Sequence[Group]) -> dict[int, Tensor]:
+    """Gates of 1, and 0 for the heads of groups that are gone; (rows, heads) per block."""
+    gates = {}
+    for block in structure.blocks:
+        gate = torch.ones(rows, block.heads, device=structure.model.device)
+        for layer, group in gone:
+            if layer == block.index:
+                gate.unflatten(1, (block.groups, -1))[:, group] = 0
+        gates[block.index] = gate
+    return gates
+
+
+def _by_gradient(structure: Structure, pilot: Sequence[Batch], gone: Sequence[Group]) -> _Round:
+    heads = [torch.zeros(block.heads, dtype=torch.float64) for block in structure.blocks]
+    groups = [torch.zeros(block.groups, dtype=torch.float64) for block in structure.blocks]
+    count = sum(len(batch.samples) for batch in pilot)
+    for batch in pilot:
+        open_gates = _open_gates(structure, len(batch.samples), gone)
+        gates = {layer: gate.requires_grad_() for layer, gate in open_gates.items()}
+        with torch.enable_grad(), gated_heads(gates, structure):
+            # A gate of its own for every row: one backward pass gives each sample's gradient.
+            loss = sample_nll(structure, batch).sum()
+        gradients = torch.autograd.grad(loss, list(gates.values()))
+        for block, gradient in zip(structure.blocks, gradients, strict=True):
+            of_rows = gradient.double().cpu() * gates[block.index].detach().cpu()  # (rows, heads)
+            heads[block.index] += of_rows.abs().sum(dim=0) / count
+            shared = of_rows.unflatten(1, (block.groups, -1)).sum(dim=2)
+            groups[block.index] += shared.abs().sum(dim=0) / count
+    return _Round(heads, groups)
+
+
+@torch.inference_mode()
+def _by_ablation(structure: Structure, pilot: Sequence[Batch], gone: Sequence[Group]) -> _Round:
+    heads = [torch.zeros(block.heads, dtype=torch.float64) for block in structure.blocks]
+    groups = [torch.zeros(block.groups, dtype=torch.float64) for block in structure.blocks]
+    count = sum(len(batch.samples) for batch in pilot)
+    for batch in pilot:
+        gates = _open_gates(structure, 1, gone)
+        with gated_heads(gates, structure):
+            prefixed = PrefixedBatch(structure, batch)
+        for block in structure.blocks:
+            for shares, width in ((heads, 1), (groups, block.heads // block.groups)):
+                for index in range(block.heads // width):
+                    places = slice(index * width, (index + 1) * width)
+                    rise = _rise_without(prefixed, gates, block.index, places)
+                    shares[block.index][index] += rise / count
+    return _Round(heads, groups)
+
+
+def _rise_without(
+    prefixed: PrefixedBatch, gates: Mapping[int, Tensor], layer: int, places: slice
+) -> float:
+    """Sum over samples of the absolute change of the loss without these heads."""
+    from targets.profile.surgery import resumed
+
+    gate = gates[layer].clone()
+    if not bool(gate[:, places].any()):
+        return 0.0
+    gate[:, places] = 0
+    structure = prefixed.structure
+    with (
+        gated_heads({**gates, layer: gate}, structure),
+        resumed(layer, prefixed.streams[layer], (), structure),
+    ):
+        changed = sample_nll(structure, prefixed.batch)
+    return float((changed - prefixed.whole).abs().sum())

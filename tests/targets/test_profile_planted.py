@@ -1,0 +1,231 @@
+"""Planted truth: each stage is given a model whose answer is known, and finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from nexus.decoding import greedy_decode
+from targets.profile.ablation import ablate, sample_nll
+from targets.profile.activation_mapping import ActivationMap
+from targets.profile.batches import Batch, batches
+from targets.profile.head_importance import head_importance
+from targets.profile.reconstruction import check_reconstruction, fall_interval
+from targets.profile.streaming_pca import MomentSums, spectrum
+from targets.profile.structure import Structure, find_structure
+from targets.profile.surgery import gated_heads, reading, reading_input, removed, run_blocks
+from targets.teachers.encoding import Encoded
+
+PROMPTS = [[3 + (7 * i + 3 * j) % 40 for j in range(3 + i % 4)] for i in range(12)]
+END = 2
+
+
+def model_of(
+    writing_blocks: Collection[int],
+    heads: Collection[tuple[int, int]] | None = None,
+    embedding_rank: int | None = None,
+) -> Structure:
+    """Four blocks, four heads in two groups, of which only some write to the stream.
+
+    heads: the (block, head) whose outputs reach the stream; None: all of the writing blocks.
+    """
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=48,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        tie_word_embeddings=False,
+    )
+    model = LlamaForCausalLM(config).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        if parameter.ndim == 2:
+            parameter.normal_(std=0.4)
+    if embedding_rank is not None:
+        left, right = torch.randn(48, embedding_rank), torch.randn(embedding_rank, 32)
+        model.model.embed_tokens.weight.copy_(left @ right / embedding_rank**0.5)
+    for index, layer in enumerate(model.model.layers):
+        if index not in writing_blocks:
+            layer.mlp.down_proj.weight.zero_()
+            layer.self_attn.o_proj.weight.zero_()
+        if heads is not None:
+            layer.mlp.down_proj.weight.zero_()
+            for head in range(4):
+                if (index, head) not in heads:
+                    layer.self_attn.o_proj.weight[:, 8 * head : 8 * head + 8] = 0
+    return find_structure(model)
+
+
+def own_answers(structure: Structure) -> list[list[int]]:
+    return greedy_decode(structure.model, PROMPTS, max_new_tokens=6, eos_token_id=END)
+
+
+def own_batches(structure: Structure) -> list[Batch]:
+    answers = own_answers(structure)
+    rows = [Encoded(p, [*a, END]) for p, a in zip(PROMPTS, answers, strict=True)]
+    return list(batches(rows, 64, "cpu"))
+
+
+def agreement(structure: Structure, expected: list[list[int]]) -> list[float]:
+    return [float(a == b) for a, b in zip(own_answers(structure), expected, strict=True)]
+
+
+@pytest.mark.parametrize("carrier", [0, 2, 3])
+def test_the_one_block_that_carries_everything_is_the_key_layer(carrier: int) -> None:
+    structure = model_of({carrier})
+    expected = own_answers(structure)
+
+    def measure(indices: Collection[int]) -> float:
+        with removed(indices, structure):
+            scores = agreement(structure, expected)
+        return sum(scores) / len(scores)
+
+    found = ablate(
+        structure,
+        own_batches(structure),
+        measure,
+        budget=3,
+        higher_is_better=True,
+        metric_drop=0.1,
+        decodes=2,
+    )
+    assert found.key_layers == (carrier,)
+    assert found.order[0] == carrier
+    assert found.metric == 1.0
+    assert found.metric_drop(carrier) > 0.1
+    for layer in range(4):
+        if layer != carrier:
+            assert found.rises[layer] == pytest.approx(0.0, abs=1e-6)
+    # What is removed on top of the carrier adds nothing.
+    assert found.joint_rises == pytest.approx([found.joint_rises[0]] * 3, abs=1e-5)
+
+
+@pytest.mark.parametrize("by_gradient", [True, False], ids=["gradient", "ablation"])
+def test_the_one_head_that_writes_is_the_important_one(by_gradient: bool) -> None:
+    structure = model_of(range(4), heads={(1, 2)})
+    found = head_importance(structure, own_batches(structure), by_gradient=by_gradient)
+    for layer in range(4):
+        for head in range(4):
+            assert (found.heads[layer][head] > 1e-3) == ((layer, head) == (1, 2))
+        for group in range(2):
+            assert (found.groups[layer][group] > 1e-3) == ((layer, group) == (1, 1))
+    assert len(found.removed) == 2
+    assert (1, 1) not in found.removed
+    assert found.heads_after[1][2] == pytest.approx(found.heads[1][2], rel=1e-3)
+
+
+def test_gradient_and_ablation_agree_on_what_matters() -> None:
+    structure = model_of(range(4), heads={(0, 0), (1, 2), (3, 3)})
+    pilot = own_batches(structure)
+    by_gradient = head_importance(structure, pilot, by_gradient=True)
+    by_ablation = head_importance(structure, pilot, by_gradient=False)
+    for found in (by_gradient, by_ablation):
+        nonzero = {
+            (layer, head) for layer in range(4) for head in range(4) if found.heads[layer][head]
+        }
+        assert nonzero == {(0, 0), (1, 2), (3, 3)}
+
+
+def test_a_gate_gradient_is_the_slope_of_the_loss() -> None:
+    structure = model_of(range(4))
+    pilot = own_batches(structure)
+    found = head_importance(structure, pilot, by_gradient=True, removed_share=0.0)
+
+    def losses(gate: float) -> torch.Tensor:
+        factors = torch.ones(1, 4)
+        factors[0, 1] = gate
+        with torch.no_grad(), gated_heads({2: factors}, structure):
+            return torch.cat([sample_nll(structure, batch) for batch in pilot])
+
+    slope = (losses(1.01) - losses(0.99)) / 0.02
+    assert found.heads[2][1] == pytest.approx(float(slope.abs().mean()), rel=0.02)
+
+
+def moments(structure: Structure, layer: int) -> MomentSums:
+    sums = MomentSums(structure.hidden_size)
+    for batch in own_batches(structure):
+        mask = batch.mapped_mask()
+        with (
+            torch.inference_mode(),
+            reading(
+                {layer: lambda stream, mask=mask: sums.add(stream[mask])},
+                structure,
+            ),
+        ):
+            run_blocks(structure, batch.ids)
+    return sums
+
+
+def test_the_rank_of_the_stream_is_the_rank_that_was_planted() -> None:
+    structure = model_of({3}, embedding_rank=5)
+    for layer, expected in ((0, 5), (2, 5)):
+        found = spectrum(moments(structure, layer))
+        assert found.rank(0.999999) == expected
+        assert float(found.explained()[expected - 1]) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_truncated_basis_fails_and_the_variance_is_raised() -> None:
+    structure = model_of({3}, embedding_rank=6)
+    expected = own_answers(structure)
+    check, bases = check_reconstruction(
+        structure,
+        {1: spectrum(moments(structure, 1))},
+        [1.0] * len(PROMPTS),
+        lambda: agreement(structure, expected),
+        higher_is_better=True,
+        levels=(0.3, 0.6, 0.99999, 0.999999),
+        max_fall=0.01,
+    )
+    assert [trial.holds for trial in check.trials] == [False, False, True]
+    assert check.holds
+    assert check.explained_variance == 0.99999
+    assert check.trials[0].fall > 0.5
+    assert bases[1].rank == 6
+    assert agreement(structure, expected) == [1.0] * len(PROMPTS)
+
+    failed, _ = check_reconstruction(
+        structure,
+        {1: spectrum(moments(structure, 1))},
+        [1.0] * len(PROMPTS),
+        lambda: agreement(structure, expected),
+        higher_is_better=True,
+        levels=(0.3,),
+        max_fall=0.01,
+    )
+    assert not failed.holds
+
+
+def test_samples_that_all_agree_do_not_pretend_to_certainty() -> None:
+    low, high = fall_interval([0.0] * 50)
+    assert low < -0.02
+    assert high > 0.02
+    low, high = fall_interval([1.0] * 50)
+    assert low > 0.8
+    assert high <= 1.0
+
+
+def test_statistics_of_neurons_and_heads_are_those_of_all_tokens() -> None:
+    structure = model_of(range(4))
+    pilot = own_batches(structure)
+    seen = ActivationMap(structure)
+    kept: list[torch.Tensor] = []
+    with torch.inference_mode():
+        for batch in pilot:
+            with seen.watching(batch):
+                run_blocks(structure, batch.ids)
+            mask = batch.answer_mask()
+            with reading_input(
+                structure.blocks[1].neurons_out, lambda x, mask=mask: kept.append(x[mask])
+            ):
+                run_blocks(structure, batch.ids)
+    neurons = torch.cat(kept)
+    assert torch.allclose(seen.neurons(1).magnitude, neurons.abs().mean(0), rtol=1e-4)
+    fires = neurons.abs() > neurons.abs().mean(1, keepdim=True)
+    assert torch.allclose(seen.neurons(1).frequency, fires.float().mean(0), atol=1e-5)
+    assert seen.heads(1).magnitude.shape == (4,)

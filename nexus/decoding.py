@@ -27,15 +27,19 @@ Done = Callable[[int, int], None]
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped
     """Keys and values of one layer, appended in place: (rows, heads, tokens, head width)."""
 
+    keys: Tensor
+    values: Tensor
+    room_keys: Tensor
+    room_values: Tensor
+
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self.room_keys = self.room_values = None
         seen = self.get_seq_length()
         total = seen + key_states.shape[-2]
-        if self.room_keys is None or self.room_keys.shape[-2] < total:
+        if seen == 0 or self.room_keys.shape[-2] < total:
             self.room_keys = _with_room(self.keys, key_states, seen, total)
             self.room_values = _with_room(self.values, value_states, seen, total)
         self.room_keys[..., seen:total, :] = key_states
@@ -53,7 +57,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyp
 
 
 def _with_room(old: Tensor, new: Tensor, seen: int, total: int) -> Tensor:
-    """A buffer like `new` for `total` tokens and GROWTH more, holding the `seen` tokens of `old`."""
+    """A buffer like `new` for `total` tokens and GROWTH more, holding `seen` tokens of `old`."""
     rows, heads, _, width = new.shape
     room = new.new_zeros((rows, heads, total + GROWTH, width))
     if seen:
@@ -155,7 +159,7 @@ def _steps(
     device = model.device
     ids, mask = left_padded(prompts, device)
     cache = _empty_cache(model)
-    extra = {"logits_to_keep": 1} if _accepts(model, "logits_to_keep") else {}
+    extra: dict[str, Any] = {"logits_to_keep": 1} if _accepts(model, "logits_to_keep") else {}
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     takes_positions = _accepts(model, "position_ids")
     padded = bool((mask == 0).any())

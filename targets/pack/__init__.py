@@ -1,0 +1,1 @@
+"""Components as they ship: quantised, safetensors."""

@@ -18,7 +18,7 @@ def declare(spec: Spec, root: Path, teacher: Teacher, capability: str) -> Target
         id=f"baseline:{teacher.id}/{capability}",
         work="targets.baseline.work:build",
         settings=declared.settings,
-        origins=declared.origins,
+        origins={**declared.origins, **opened.origins},
         inputs={**opened.inputs, "dataset": f"dataset:{spec.capabilities[capability].dataset}"},
         sources=opened.sources,
         needs=opened.needs,

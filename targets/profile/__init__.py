@@ -1,1 +1,1 @@
-"""NIWT profiles: which layers, directions and heads carry a capability."""
+"""What carries a capability in a teacher: blocks, heads, neurons, directions."""

@@ -19,7 +19,7 @@ def declare(spec: Spec, root: Path, teacher: Teacher) -> Target:
         id=f"teacher:{teacher.id}",
         work="targets.teacher.work:build",
         settings=declared.settings,
-        origins=declared.origins,
+        origins={**declared.origins, **opened.origins},
         inputs=opened.inputs,
         sources=opened.sources,
         needs=opened.needs,

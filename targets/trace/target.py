@@ -27,7 +27,7 @@ def declare(spec: Spec, root: Path, teacher: Teacher, name: str) -> Target:
         id=f"trace:{teacher.id}/{name}",
         work="targets.trace.work:build",
         settings=declared.settings,
-        origins=declared.origins,
+        origins={**declared.origins, **opened.origins},
         inputs={
             **opened.inputs,
             "train": f"dataset:{capability.dataset}#train.jsonl",

@@ -1,0 +1,345 @@
+"""Rules that look at more than one field of a spec.
+
+They read the document's plain data, not the validated spec, so that one run finds every mistake:
+whatever has the wrong shape was reported before and is passed over here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import Any, TypeGuard
+
+from specs.document import Document, FieldPath
+from specs.model import RESERVED_NAMES, ROUTER, Dataset
+from specs.problems import SpecProblem, known_names, suggestion
+
+NF4_MULTIPLE = 64
+
+
+def crosscheck_problems(document: Document) -> list[SpecProblem]:
+    """Every violation of a rule between fields."""
+    if not isinstance(document.data, dict):
+        return []
+    check = _Crosschecks(document)
+    return [
+        *check.datasets(),
+        *check.teachers(),
+        *check.trained_teachers(),
+        *check.capabilities(),
+        *check.isolation(),
+        *check.contracts(),
+        *check.included(),
+        *check.licences(),
+        *check.student(),
+    ]
+
+
+class _Crosschecks:
+    """The document's sections, as far as they have the right shape."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problem = document.problem
+        data = document.data
+        self._datasets = _mappings(data.get("datasets"))
+        self._capabilities = _mappings(data.get("capabilities"))
+        self._contracts = _mapping(data.get("contracts"))
+        self._student = _mapping(data.get("student"))
+        self._bundle = _mapping(data.get("bundle"))
+        self._teachers: list[tuple[int, dict[str, Any]]] = [
+            (index, teacher)
+            for index, teacher in enumerate(_list(data.get("teachers")))
+            if isinstance(teacher, dict)
+        ]
+        self._served = {
+            name for _, teacher in self._teachers for name in _names(teacher.get("capabilities"))
+        }
+
+    def datasets(self) -> Iterator[SpecProblem]:
+        for name, dataset in self._datasets.items():
+            path: FieldPath = ("datasets", name)
+            given = [key for key in ("sample", "path") if dataset.get(key) is not None]
+            if not given:
+                remedy = "say `sample: NAME` or `path: FILE`"
+                yield self.problem(path, "has neither sample nor path", remedy, at_key=True)
+            elif len(given) == 2:
+                yield self.problem(
+                    (*path, "path"), "has a sample and a path", "keep one of the two", at_key=True
+                )
+            elif given == ["sample"]:
+                for key in ("prompt", "response", "tests"):
+                    if dataset.get(key) is not None:
+                        remedy = "leave it out: a sampler names its own rows"
+                        yield self.problem(
+                            (*path, key), "belongs to a path only", remedy, at_key=True
+                        )
+            if given == ["sample"] and dataset.get("rows") is None:
+                remedy = "say `rows: NUMBER`: a sampler never runs out"
+                yield self.problem((*path, "sample"), "has no number of rows", remedy)
+            yield from self._splits(dataset, path)
+            template = dataset.get("template")
+            if isinstance(template, str) and template.count("{prompt}") > 1:
+                yield self.problem(
+                    (*path, "template"),
+                    "{prompt} stands there more than once",
+                    "allowed: text with {prompt} in it, once",
+                )
+
+    def _splits(self, dataset: dict[str, Any], path: FieldPath) -> Iterator[SpecProblem]:
+        rows = dataset.get("rows")
+        held = [
+            dataset.get(split, Dataset.model_fields[split].default)
+            for split in ("eval", "validation", "pilot")
+        ]
+        if _is_count(rows) and all(map(_is_count, held)) and rows <= sum(held):
+            yield self.problem(
+                (*path, "rows"),
+                f"{rows} rows leave none to train on",
+                f"eval {held[0]} + validation {held[1]} + pilot {held[2]} take {sum(held)}: "
+                "give more rows, or ask for smaller splits",
+            )
+
+    def teachers(self) -> Iterator[SpecProblem]:
+        first: dict[str, int] = {}
+        for index, teacher in self._teachers:
+            path: FieldPath = ("teachers", index)
+            identity = teacher.get("id")
+            if isinstance(identity, str):
+                if identity in first:
+                    line = self.document.line_of(("teachers", first[identity], "id"))
+                    yield self.problem(
+                        (*path, "id"),
+                        f'two teachers have the id "{identity}"; the first is on line {line}',
+                        "give this one another id",
+                    )
+                first.setdefault(identity, index)
+            yield from self._source(teacher.get("source"), (*path, "source"))
+            yield from self._duplicates(teacher.get("capabilities"), (*path, "capabilities"))
+            yield from self._dangling(
+                teacher.get("capabilities"), (*path, "capabilities"), self._capabilities
+            )
+
+    def _source(self, source: Any, path: FieldPath) -> Iterator[SpecProblem]:
+        if not isinstance(source, dict):
+            return
+        given = [key for key in ("path", "hub", "train") if source.get(key) is not None]
+        allowed = "allowed: one of path: FOLDER, hub: OWNER/MODEL, train: {...}"
+        if not given:
+            yield self.problem(path, "names no source", allowed, at_key=True)
+        elif len(given) > 1:
+            yield self.problem((*path, given[1]), f"stands beside {given[0]}", allowed, at_key=True)
+        if "hub" in given and source.get("revision") is None:
+            remedy = "add `revision: COMMIT`, so that the teacher cannot change"
+            yield self.problem((*path, "hub"), "has no revision", remedy)
+        if "hub" not in given and source.get("revision") is not None:
+            yield self.problem(
+                (*path, "revision"), "belongs to a hub only", "leave it out", at_key=True
+            )
+
+    def trained_teachers(self) -> Iterator[SpecProblem]:
+        for index, teacher in self._teachers:
+            train = _mapping(_mapping(teacher.get("source")).get("train"))
+            path: FieldPath = ("teachers", index, "source", "train")
+            hidden, heads = train.get("hidden"), train.get("heads")
+            yield from self._heads(hidden, heads, (*path, "heads"))
+            datasets = {
+                dataset
+                for name in _names(teacher.get("capabilities"))
+                if isinstance(dataset := self._capabilities.get(name, {}).get("dataset"), str)
+            }
+            if train and len(datasets) > 1:
+                yield self.problem(
+                    path,
+                    f"would train on {len(datasets)} data sets: {known_names(datasets)}",
+                    "a teacher that the build trains serves capabilities of one data set; "
+                    "declare one teacher each",
+                    at_key=True,
+                )
+
+    def capabilities(self) -> Iterator[SpecProblem]:
+        for name, capability in self._capabilities.items():
+            path: FieldPath = ("capabilities", name)
+            if name in RESERVED_NAMES:
+                yield self.problem(
+                    path, f'"{name}" is a reserved name', "choose another", at_key=True
+                )
+            yield from self._dangling(
+                [capability.get("dataset")], (*path, "dataset"), self._datasets, listed=False
+            )
+
+    def isolation(self) -> Iterator[SpecProblem]:
+        isolated = [
+            name for name, value in self._capabilities.items() if value.get("isolated") is True
+        ]
+        for name in isolated:
+            dataset = self._capabilities[name].get("dataset")
+            for other, value in self._capabilities.items():
+                if other == name or not isinstance(dataset, str) or value.get("dataset") != dataset:
+                    continue
+                if other in isolated and other < name:
+                    continue  # said from the other side
+                yield self.problem(
+                    ("capabilities", other, "dataset"),
+                    f'"{dataset}" is also the data set of "{name}", which is isolated: '
+                    f'"{other}" would learn from it',
+                    f'give "{other}" or "{name}" a data set of its own',
+                )
+            yield from self._same_rows(name)
+        include = self._bundle.get("include")
+        shipped = _names(include) if include is not None else list(self._capabilities)
+        if include is not None and shipped and all(name in isolated for name in shipped):
+            yield self.problem(
+                ("bundle", "include"),
+                "every capability that ships is isolated: nothing is left for the backbone",
+                "include at least one that is not",
+            )
+        elif isolated and len(isolated) == len(self._capabilities):
+            yield self.problem(
+                ("capabilities",),
+                "every capability is isolated: nothing is left to make a backbone from",
+                "declare at least one that is not",
+                at_key=True,
+            )
+
+    def _same_rows(self, name: str) -> Iterator[SpecProblem]:
+        """Data sets of another name that read the same rows as an isolated capability's."""
+        own = self._capabilities[name].get("dataset")
+        rows = self._datasets.get(own, {}) if isinstance(own, str) else {}
+        for key in ("sample", "path"):
+            source = rows.get(key)
+            for other, dataset in self._datasets.items():
+                if other != own and isinstance(source, str) and dataset.get(key) == source:
+                    yield self.problem(
+                        ("datasets", other, key),
+                        f'"{other}" has the rows of "{own}", whose capability "{name}" is isolated',
+                        f'take other data for "{other}"',
+                    )
+
+    def contracts(self) -> Iterator[SpecProblem]:
+        for name in self._contracts:
+            path: FieldPath = ("contracts", name)
+            if name == ROUTER:
+                continue
+            if name not in self._capabilities:
+                remedy = (
+                    f"allowed: {known_names([*self._capabilities, ROUTER])}"
+                    f"{suggestion(name, [*self._capabilities, ROUTER])}"
+                )
+                yield self.problem(path, "no such capability", remedy, at_key=True)
+            elif name not in self._served:
+                remedy = f"add {name} to the capabilities of a teacher, or drop the contract"
+                yield self.problem(
+                    path, "a contract for a capability that no teacher serves", remedy, at_key=True
+                )
+
+    def included(self) -> Iterator[SpecProblem]:
+        path: FieldPath = ("bundle", "include")
+        include = self._bundle.get("include")
+        yield from self._duplicates(include, path)
+        yield from self._dangling(include, path, self._capabilities)
+        for index, name in enumerate(_list(include)):
+            if isinstance(name, str) and name in self._capabilities and name not in self._served:
+                remedy = f"add {name} to the capabilities of a teacher, or leave it out"
+                yield self.problem((*path, index), f'no teacher serves "{name}"', remedy)
+
+    def licences(self) -> Iterator[SpecProblem]:
+        section = _mapping(self.document.data.get("licences"))
+        if not isinstance(section.get("allow"), list):
+            return
+        allow = _names(section.get("allow"))
+        places: list[tuple[FieldPath, dict[str, Any], bool]] = [
+            (("datasets", name), dataset, dataset.get("path") is not None)
+            for name, dataset in self._datasets.items()
+        ]
+        for index, teacher in self._teachers:
+            source = _mapping(teacher.get("source"))
+            foreign = source.get("path") is not None or source.get("hub") is not None
+            places.append((("teachers", index), teacher, foreign))
+        for path, entry, foreign in places:
+            licence = entry.get("licence")
+            if isinstance(licence, str) and licence not in allow:
+                remedy = f"licences.allow: {known_names(allow)}{suggestion(licence, allow)}"
+                yield self.problem((*path, "licence"), f'"{licence}" is not allowed', remedy)
+            elif licence is None and foreign:
+                remedy = f"say its licence; licences.allow: {known_names(allow)}"
+                yield self.problem(path, "names no licence", remedy, at_key=True)
+
+    def student(self) -> Iterator[SpecProblem]:
+        backbone = _mapping(self._student.get("backbone"))
+        path: FieldPath = ("student", "backbone")
+        yield from self._heads(backbone.get("hidden"), backbone.get("heads"), (*path, "heads"))
+        if self._bundle.get("quantize") == "nf4":
+            for key in ("hidden", "intermediate"):
+                width = backbone.get(key)
+                if _is_count(width) and width % NF4_MULTIPLE:
+                    near = max(NF4_MULTIPLE, round(width / NF4_MULTIPLE) * NF4_MULTIPLE)
+                    yield self.problem(
+                        (*path, key),
+                        f"nf4 needs widths that are multiples of {NF4_MULTIPLE}; {width} is not",
+                        f"take {near}, or another bundle.quantize",
+                    )
+        start = _mapping(backbone.get("init")).get("path")
+        if not isinstance(start, str):
+            return
+        for _, teacher in self._teachers:
+            folder = _mapping(teacher.get("source")).get("path")
+            if isinstance(folder, str) and PurePosixPath(folder) == PurePosixPath(start):
+                yield self.problem(
+                    (*path, "init", "path"),
+                    f'is the teacher "{teacher.get("id")}": its weights would ship',
+                    "start from a model that is no teacher, or from scratch",
+                )
+
+    def _heads(self, hidden: Any, heads: Any, path: FieldPath) -> Iterator[SpecProblem]:
+        if _is_count(hidden) and _is_count(heads) and hidden % heads:
+            yield self.problem(
+                path,
+                f"{heads} heads do not divide a width of {hidden}",
+                f"allowed: {_divisors(hidden)}",
+            )
+
+    def _dangling(
+        self, names: Any, path: FieldPath, known: Iterable[str], *, listed: bool = True
+    ) -> Iterator[SpecProblem]:
+        kind = "data set" if known is self._datasets else "capability"
+        for index, name in enumerate(_list(names)):
+            if isinstance(name, str) and name not in known:
+                remedy = f"allowed: {known_names(known)}{suggestion(name, known)}"
+                where = (*path, index) if listed else path
+                yield self.problem(where, f'no such {kind}: "{name}"', remedy)
+
+    def _duplicates(self, names: Any, path: FieldPath) -> Iterator[SpecProblem]:
+        counts = Counter(_names(names))
+        for index, name in enumerate(_list(names)):
+            if isinstance(name, str) and counts[name] > 1:
+                counts[name] = 0  # once is enough
+                yield self.problem(
+                    (*path, index), f'"{name}" stands there more than once', "name it once"
+                )
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _mappings(value: Any) -> dict[str, dict[str, Any]]:
+    return {name: _mapping(inner) for name, inner in _mapping(value).items()}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _names(value: Any) -> list[str]:
+    return [name for name in _list(value) if isinstance(name, str)]
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _divisors(width: int) -> str:
+    found = [number for number in range(1, min(width, 128) + 1) if width % number == 0]
+    return ", ".join(str(number) for number in found)

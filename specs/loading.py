@@ -1,0 +1,37 @@
+"""From a file to a `Spec`, or to every problem in it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from specs.crosschecks import crosscheck_problems
+from specs.document import Document, parse_document, read_document
+from specs.model import Spec
+from specs.problems import SpecError
+from specs.validation import validated
+
+
+def load(path: Path) -> Spec:
+    """The spec in a file. Raises SpecError with all that is wrong with it."""
+    return _spec(read_document(path, shown_path(path)))
+
+
+def load_text(text: str, file: str = "nexus.yaml") -> Spec:
+    """The spec in a text; `file` is the name that messages use. Raises SpecError."""
+    return _spec(parse_document(text, file))
+
+
+def shown_path(path: Path) -> str:
+    """The path as a person at this working directory would write it."""
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except (ValueError, OSError):
+        return path.as_posix()
+
+
+def _spec(document: Document) -> Spec:
+    spec, problems = validated(document)
+    problems = [*document.problems, *problems, *crosscheck_problems(document)]
+    if spec is None or problems:
+        raise SpecError(problems)
+    return spec

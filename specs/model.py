@@ -1,0 +1,439 @@
+"""What `nexus.yaml` may say, section by section, with its defaults.
+
+Shapes, types and ranges stand here; rules that look at more than one field are in
+`specs.crosschecks`. The descriptions become the JSON Schema and the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from specs.quantities import ALLOWED, Count, Duration, Size
+
+ROUTER = "router"
+RESERVED_NAMES = ("backbone", "router")
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+Name = Annotated[
+    str,
+    Field(
+        pattern=NAME_PATTERN,
+        json_schema_extra={ALLOWED: "a name of letters, digits, _, - and ."},
+    ),
+]
+Names = Annotated[tuple[Name, ...], Strict(False)]
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[tuple[Text, ...], Strict(False)]
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Threshold = Annotated[float, Field(gt=0, le=1.2)]
+
+Family = Literal["llama", "gpt2", "qwen2", "qwen3"]
+Sampler = Literal["functions", "tool_calls", "word_problems"]
+Precision = Literal["fp32", "bf16", "int8", "nf4"]
+Metric = Literal[
+    "exact_match",
+    "final_answer",
+    "json_equality",
+    "unit_tests",
+    "f1",
+    "rouge_l",
+    "wer",
+    "bits_per_byte",
+    "cosine",
+]
+
+
+def _auto_or_positive(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise PydanticCustomError("auto_or_positive", "neither auto nor a whole number")
+
+
+Auto = Annotated[
+    Literal["auto"] | int,
+    BeforeValidator(_auto_or_positive),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}),
+]
+
+
+class Section(BaseModel):
+    """A mapping in the spec: immutable, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Cooldown(Section):
+    """A pause for the hardware in long training."""
+
+    every_steps: Positive
+    """Steps between two pauses."""
+    seconds: Duration
+    """Length of a pause."""
+
+
+class Hardware(Section):
+    """What a build may use. Changes how things are built, never what comes out."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models run; `auto` takes a GPU where there is one."""
+    vram: Size | None = None
+    """GPU memory a build may use; what there is, unless said."""
+    ram: Size | None = None
+    """Main memory a build may use; what there is, unless said."""
+    disk: Size | None = None
+    """Disk space that the store may take."""
+    threads: Positive = 1
+    """CPU threads of one target; small models train best on one each, side by side."""
+    max_temperature_c: Annotated[int, Field(ge=40, le=110)] | None = None
+    """Training pauses while the GPU is hotter than this (degrees Celsius)."""
+    cooldown: Cooldown | None = None
+    """Regular pauses in long training."""
+
+
+class Tokenizer(Section):
+    """How text is cut into tokens."""
+
+    kind: Literal["bpe", "bytes"] = "bpe"
+    """`bpe` is learned from the data sets (digits stay single), `bytes` needs no learning."""
+    vocab: Annotated[int, Field(ge=258, le=1_000_000)] = 512
+    """Entries in all, bytes and special tokens included."""
+
+
+class Dataset(Section):
+    """Prompts and answers: made by a sampler of the project, or read from files."""
+
+    sample: Sampler | None = None
+    """The sampler that makes the rows."""
+    path: Text | None = None
+    """A file, a folder or a glob, relative to this file."""
+    rows: Positive | None = None
+    """Rows of all splits together; all that the files have, unless said."""
+    eval: Positive = 1000
+    """Rows held out for the contract; no training sees them."""
+    validation: Positive = 200
+    """Rows held out for decisions during training."""
+    pilot: Positive = 240
+    """Rows for profiling teachers."""
+    prompt: Text | None = None
+    """Key of the prompt in the files' rows, or text with keys in braces (`prompt`, unless said)."""
+    response: Text | None = None
+    """Key of the answer in the files' rows (`response`, unless said)."""
+    tests: Text | None = None
+    """Key of the unit tests in the files' rows, where answers are code."""
+    longest_row: Positive = 8000
+    """Characters of prompt and answer together above which a row is dropped."""
+    licence: Text | None = None
+    """SPDX name of the data's licence."""
+    template: Annotated[
+        str,
+        Field(pattern=r"\{prompt\}", json_schema_extra={ALLOWED: "text with {prompt} in it"}),
+    ] = "{prompt}\n"
+    """What the model sees: text with {prompt} in it; the answer follows directly."""
+    stop: Texts = ()
+    """Texts that end an answer, besides the end of the sequence."""
+    max_new_tokens: Positive | None = None
+    """Longest answer; taken from the data, unless said."""
+
+
+class TrainedSource(Section):
+    """A small teacher that the build trains from scratch on its capability's data set."""
+
+    family: Family
+    """Architecture."""
+    hidden: Positive
+    """Width of the residual stream."""
+    layers: Positive
+    """Number of blocks."""
+    heads: Positive
+    """Attention heads; they divide the width."""
+    intermediate: Positive | None = None
+    """Width of the MLP; three times the width, unless said."""
+    steps: Positive
+    """Optimiser steps."""
+    batch: Positive = 32
+    """Rows in one step."""
+    learning_rate: Rate = 0.02
+    """Of Muon, for the matrices; the rest follows from it."""
+    rows: Positive | None = None
+    """Training rows to use; all, unless said."""
+    tokenizer: Tokenizer = Tokenizer()
+    """The teacher's own tokenizer."""
+
+
+class TeacherSource(Section):
+    """Where a teacher comes from: exactly one of `path`, `hub` and `train`."""
+
+    path: Text | None = None
+    """A model folder on this machine, relative to this file."""
+    hub: (
+        Annotated[
+            str,
+            Field(pattern=r"^[\w.-]+/[\w.-]+$", json_schema_extra={ALLOWED: "OWNER/MODEL"}),
+        ]
+        | None
+    ) = None
+    """A model of the hub; `revision` pins it."""
+    revision: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^[0-9a-f]{7,40}$",
+                json_schema_extra={ALLOWED: "a commit of 7 to 40 hex digits"},
+            ),
+        ]
+        | None
+    ) = None
+    """The commit of the hub's model."""
+    train: TrainedSource | None = None
+    """Made by the build itself."""
+
+
+class Teacher(Section):
+    """A model that some capabilities are learned from. It never ships."""
+
+    id: Name
+    """The name that targets and messages use."""
+    source: TeacherSource
+    """Where the model comes from."""
+    licence: Text | None = None
+    """SPDX name of the model's licence."""
+    load: Precision = "fp32"
+    """Precision in which the teacher is opened."""
+    capabilities: Annotated[Names, Field(min_length=1)]
+    """What this teacher teaches."""
+    parameters: Count | None = None
+    """Size, where it cannot be read from the files yet; used to estimate memory and time."""
+
+
+class Profile(Section):
+    """How thoroughly a teacher is profiled for a capability."""
+
+    samples: Positive = 200
+    """Pilot rows whose activations are mapped."""
+    pilot_samples: Positive = 20
+    """Pilot rows on which blocks are ablated."""
+    explained_variance: Annotated[float, Field(gt=0, le=1)] = 0.97
+    """Share of variance that the kept directions explain."""
+
+
+class Trace(Section):
+    """What is kept of a teacher's answers for training."""
+
+    top_k: Positive = 12
+    """Log-probabilities kept per token; the rest stays as one bucket."""
+    answers: Literal["dataset", "teacher"] = "dataset"
+    """Whose answers are learned: the data set's, or the teacher's own."""
+    coefficient_rows: NotNegative = 0
+    """Rows that also keep what activation anchors need."""
+
+
+class Training(Section):
+    """How adapters are trained. A capability's own `training` overrides single fields."""
+
+    rank: Positive = 64
+    """Cap of an adapter's rank."""
+    steps: Positive = 700
+    """Optimiser steps."""
+    batch: Positive = 16
+    """Rows in one step."""
+    learning_rate: Rate = 0.01
+    """Of Muon, for all LoRA matrices."""
+    warmup_steps: NotNegative = 20
+    """Steps over which the learning rate rises."""
+    kl_weight: Share = 0.5
+    """Share of the divergence from the teacher in the loss; the rest is cross-entropy."""
+    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Softens both distributions before they are compared."""
+    activation_anchor: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Weight of the activation anchor; 0 leaves it off."""
+    attention_anchor: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Weight of the attention anchor; 0 leaves it off."""
+    validate_every: Positive = 200
+    """Steps between two looks at the validation rows."""
+    retries: NotNegative = 1
+    """How often an adapter below its aim trains on."""
+    aim_fraction: Threshold = 1.0
+    """Retention on the validation rows below which an adapter trains on (not the contract)."""
+
+
+class Capability(Section):
+    """Something the model is to be able to do."""
+
+    dataset: Name
+    """The data set it is learned from and measured on."""
+    metric: Metric
+    """How an answer is scored."""
+    isolated: bool = False
+    """Kept apart from everything else; never routed to, used only when asked for."""
+    profile: Profile = Profile()
+    trace: Trace = Trace()
+    training: Training = Training()
+    """What differs from `student.training`."""
+
+
+class Contract(Section):
+    """What of the best teacher's score must be retained on the held-out rows."""
+
+    retain_fraction: Threshold = 0.97
+    """Least share of the teacher's score."""
+    metric: Metric | None = None
+    """The capability's metric, unless said."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    """Where said, the one-sided bound at this confidence decides, not the point estimate."""
+    teacher_at_least: Threshold | None = None
+    """Least score of the teacher itself, so that a weak one does not make the contract easy."""
+
+
+class RouterContract(Section):
+    """What the router must reach on the held-out prompts."""
+
+    metric: Literal["accuracy"] = "accuracy"
+    at_least: Threshold = 0.95
+    """Least accuracy."""
+
+
+class Contracts(Section):
+    """A contract per capability, and `router` for the router's."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Contract]
+
+    router: RouterContract = RouterContract()
+
+    def of(self, capability: str) -> Contract:
+        """The contract of a capability; the default one, where the spec has none."""
+        return (self.__pydantic_extra__ or {}).get(capability, Contract())
+
+
+class Licences(Section):
+    """Licences that teachers and data sets may have; others are refused before anything loads."""
+
+    allow: Texts
+    """SPDX names."""
+
+
+class InitPath(Section):
+    """A small open model to start from instead of from scratch."""
+
+    path: Text
+    """A model folder, relative to this file. Never a teacher."""
+
+
+def _init(value: Any) -> Any:
+    if value == "scratch":
+        return None
+    if isinstance(value, Mapping | InitPath):
+        return value
+    raise PydanticCustomError("init", "neither scratch nor a path")
+
+
+Init = Annotated[
+    InitPath | None,
+    BeforeValidator(_init),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "scratch"},
+                {
+                    "type": "object",
+                    "properties": {"path": {"type": "string", "minLength": 1}},
+                    "required": ["path"],
+                    "additionalProperties": False,
+                },
+            ],
+            ALLOWED: "scratch, or {path: FOLDER}",
+        }
+    ),
+]
+
+
+class Backbone(Section):
+    """The student's frozen base, which all adapters share."""
+
+    init: Annotated[Init, Field(json_schema_extra={"default": "scratch"})] = None
+    """`scratch` (None here), or `{path: FOLDER}` of a small open model."""
+    family: Literal["llama", "qwen3"] = "llama"
+    """Architecture, where it starts from scratch."""
+    hidden: Auto = "auto"
+    """Width of the residual stream; `auto` follows from the teachers' profiles."""
+    layers: Auto = "auto"
+    """Number of blocks."""
+    heads: Auto = "auto"
+    """Attention heads."""
+    intermediate: Auto = "auto"
+    """Width of the MLP."""
+    steps: Positive = 600
+    """Optimiser steps of its distillation."""
+    batch: Positive = 32
+    """Rows in one step."""
+    learning_rate: Rate = 0.02
+    """Of Muon, for the matrices."""
+    kl_weight: Share = 0.5
+    """Share of the divergence from the teachers in the loss; the rest is cross-entropy."""
+
+
+class Student(Section):
+    """The model that ships."""
+
+    tokenizer: Tokenizer = Tokenizer()
+    backbone: Backbone = Backbone()
+    training: Training = Training()
+
+
+class Bundle(Section):
+    """What is released, and how it is packed."""
+
+    include: Annotated[Names, Field(min_length=1)] | None = None
+    """Capabilities that ship; all that a teacher serves, unless said."""
+    quantize: Literal["none", "int8", "nf4"] = "int8"
+    """Format of the backbone's weights."""
+    zip: bool = False
+    """Also one zip file."""
+
+
+class Spec(Section):
+    """One file that says what is built."""
+
+    nexus: Literal[1]
+    """Version of this format."""
+    name: Name
+    """Name of the bundle."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    """All randomness derives from it."""
+    hardware: Hardware = Hardware()
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    teachers: Annotated[tuple[Teacher, ...], Strict(False), Field(min_length=1)]
+    capabilities: Annotated[dict[Name, Capability], Field(min_length=1)]
+    contracts: Contracts = Contracts.model_validate({})
+    licences: Licences | None = None
+    student: Student = Student()
+    bundle: Bundle = Bundle()
+
+    def teachers_of(self, capability: str) -> tuple[Teacher, ...]:
+        """The teachers that serve a capability, in the spec's order."""
+        return tuple(teacher for teacher in self.teachers if capability in teacher.capabilities)
+
+    def served_capabilities(self) -> tuple[str, ...]:
+        """Capabilities that at least one teacher serves, sorted."""
+        return tuple(sorted(name for name in self.capabilities if self.teachers_of(name)))
+
+    def included_capabilities(self) -> tuple[str, ...]:
+        """Capabilities that ship, sorted."""
+        if self.bundle.include is None:
+            return self.served_capabilities()
+        return tuple(sorted(self.bundle.include))
+
+    def training_of(self, capability: str) -> Training:
+        """`student.training` with what the capability overrides."""
+        own = self.capabilities[capability].training
+        overrides = {name: getattr(own, name) for name in own.model_fields_set}
+        return self.student.training.model_copy(update=overrides)

@@ -1,0 +1,71 @@
+"""Shapes, types and ranges: a document becomes a `Spec`, or problems that say what is allowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from specs.document import Document, FieldPath
+from specs.model import Spec
+from specs.problems import SpecProblem, nearest
+from specs.schema import choices, described, field_names, schema_at
+
+
+def validated(document: Document) -> tuple[Spec | None, list[SpecProblem]]:
+    """The spec, or None and every problem of shape."""
+    if not isinstance(document.data, dict):
+        message = f"{shown(document.data)} is not a spec"
+        remedy = f"allowed: {described(schema_at(()))}"
+        return None, [document.problem((), message, remedy)]
+    try:
+        return Spec.model_validate(document.data), []
+    except ValidationError as error:
+        return None, [_problem(document, details) for details in error.errors(include_url=False)]
+    except RecursionError:
+        return None, [document.problem((), "is nested too deeply")]
+
+
+def shown(value: Any) -> str:
+    """A value as a message quotes it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"{value}"[:40]
+        case str():
+            return f'"{value}"' if len(value) <= 40 else f'"{value[:39]}…"'
+        case []:
+            return "an empty list"
+        case {} if not value:
+            return "an empty mapping"
+        case list():
+            return "a list"
+    return "a mapping"
+
+
+def _problem(document: Document, details: ErrorDetails) -> SpecProblem:
+    path: FieldPath = tuple(details["loc"])
+    match details["type"]:
+        case "extra_forbidden":
+            allowed = field_names(schema_at(path[:-1]))
+            remedy = f"allowed: {', '.join(allowed)}{_meant(path[-1], allowed)}"
+            return document.problem(path, "unknown field", remedy, at_key=True)
+        case "missing":
+            remedy = f"allowed: {described(schema_at(path))}"
+            return document.problem(path, "is missing", remedy)
+    if path and path[-1] == "[key]":
+        remedy = "allowed: a name of letters, digits, _, - and ."
+        return document.problem(path[:-1], "not a name", remedy, at_key=True)
+    schema = schema_at(path)
+    value = details["input"]
+    remedy = f"allowed: {described(schema)}{_meant(value, choices(schema))}"
+    return document.problem(path, f"{shown(value)} is not allowed", remedy)
+
+
+def _meant(value: object, names: list[str]) -> str:
+    close = nearest(value, names) if isinstance(value, str) else None
+    return f"; did you mean {close}?" if close else ""

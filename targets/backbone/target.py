@@ -1,0 +1,42 @@
+"""Declares `backbone`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nexusbuild.graph import Target
+from specs.model import Spec
+from targets.architecture.target import init_source
+from targets.estimates import backbone_seconds, student_needs
+from targets.pins import BACKBONE, TeacherOf
+from targets.slices import section_fields, slice_of
+from targets.traced import tokenizer_inputs
+
+TRAINING = ("steps", "batch", "learning_rate", "kl_weight")
+
+
+def declare(spec: Spec, root: Path, pinned: tuple[TeacherOf, ...]) -> Target:
+    """Distilled from the traces that the lock names."""
+    backbone = spec.student.backbone
+    fields = section_fields(
+        {name: getattr(backbone, name) for name in TRAINING}, "student.backbone"
+    )
+    fields["init"] = ("path" if backbone.init else "scratch", "student.backbone.init")
+    declared = slice_of(spec, fields)
+    traces = {f"trace/{of.teacher}/{of.capability}": f"trace:{of}" for of in pinned}
+    return Target(
+        id="backbone",
+        work="targets.backbone.work:build",
+        settings=declared.settings,
+        origins=declared.origins,
+        inputs={
+            "architecture": "architecture:backbone",
+            "tokenizer": "tokenizer",
+            **traces,
+            **tokenizer_inputs([of.teacher for of in pinned]),
+        },
+        sources=init_source(spec, root),
+        needs=student_needs(spec),
+        pin=BACKBONE,
+        expected_seconds=backbone_seconds(backbone.steps, backbone.batch),
+    )

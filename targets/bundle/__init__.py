@@ -1,0 +1,1 @@
+"""The release: one teacher-free folder, its manifest and its report."""

@@ -1,0 +1,1 @@
+"""Commands of `nexusbuild` that know what a spec means."""

@@ -1,0 +1,47 @@
+"""Declares `dataset:<name>`."""
+
+from __future__ import annotations
+
+from glob import glob, has_magic
+from pathlib import Path
+
+from nexusbuild.graph import Source, Target
+from specs.model import Spec
+from targets.estimates import QUICK_SECONDS, quick_needs
+from targets.slices import section_fields, slice_of
+
+
+def declare(spec: Spec, root: Path, name: str) -> Target:
+    """A data set of a spec that lies in `root`."""
+    dataset = spec.datasets[name]
+    fields = section_fields(dataset.model_dump(mode="json"), f"datasets.{name}")
+    if dataset.path is not None:
+        for key in ("prompt", "response"):
+            value, field = fields[key]
+            fields[key] = (value or key, field)
+    declared = slice_of(spec, fields)
+    return Target(
+        id=f"dataset:{name}",
+        work="targets.dataset.work:build",
+        settings=declared.settings,
+        origins=declared.origins,
+        sources=data_sources(root, dataset.path, name) if dataset.path else {},
+        needs=quick_needs(),
+        expected_seconds=QUICK_SECONDS,
+    )
+
+
+def data_sources(root: Path, written: str, name: str) -> dict[str, Source]:
+    """Role `data` for a file or a folder; `data0`, `data1` … for what a glob finds, sorted."""
+    remedy = f"put the data there, or correct datasets.{name}.path"
+    if not has_magic(written):
+        return {"data": Source(str(root / written), remedy)}
+    # Path.glob refuses some patterns, and would take brackets in the folder's own name for one.
+    found = sorted(glob(written, root_dir=root, recursive=True))  # noqa: PTH207
+    if not found:
+        return {"data0": Source(str(root / written), remedy)}
+    digits = len(str(len(found) - 1))
+    return {
+        f"data{index:0{digits}}": Source(str(root / path), remedy)
+        for index, path in enumerate(found)
+    }

@@ -1,0 +1,1 @@
+"""Verdicts: the metric of student and teacher against the contract."""

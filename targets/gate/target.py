@@ -1,0 +1,72 @@
+"""Declares `gate:<capability>` and `gate:router`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nexusbuild.graph import Target
+from specs.model import ROUTER, Spec
+from targets.estimates import QUICK_SECONDS, quick_needs, student_needs
+from targets.slices import Field, section_fields, slice_of
+
+VERDICT = "verdict.json"
+
+
+def contract_fields(spec: Spec, name: str) -> dict[str, Field]:
+    """The contract of a capability; its metric is the capability's, unless it names another."""
+    contract = spec.contracts.of(name)
+    fields = section_fields(contract.model_dump(mode="json"), f"contracts.{name}")
+    if contract.metric is None:
+        fields["metric"] = (spec.capabilities[name].metric, f"capabilities.{name}.metric")
+    return fields
+
+
+def router_contract_fields(spec: Spec) -> dict[str, Field]:
+    """The contract of the router."""
+    return section_fields(spec.contracts.router.model_dump(mode="json"), f"contracts.{ROUTER}")
+
+
+def declare_capability(spec: Spec, name: str) -> Target:
+    """The verdict on the capability `name`: no model is opened for it."""
+    declared = slice_of(spec, contract_fields(spec, name))
+    dataset = spec.capabilities[name].dataset
+    return Target(
+        id=f"gate:{name}",
+        work="targets.gate.work:build_capability",
+        settings=declared.settings,
+        origins=declared.origins,
+        inputs={
+            "score": f"score:{name}",
+            "eval": f"dataset:{dataset}#eval.jsonl",
+            **{
+                f"baseline/{teacher.id}": f"baseline:{teacher.id}/{name}#eval.jsonl"
+                for teacher in spec.teachers_of(name)
+            },
+        },
+        needs=quick_needs(),
+        verdict=VERDICT,
+        expected_seconds=QUICK_SECONDS,
+    )
+
+
+def declare_router(spec: Spec, routed: Iterable[str]) -> Target:
+    """The verdict on the router."""
+    declared = slice_of(spec, router_contract_fields(spec))
+    return Target(
+        id=f"gate:{ROUTER}",
+        work="targets.gate.work:build_router",
+        settings=declared.settings,
+        origins=declared.origins,
+        inputs={
+            "router": f"pack:{ROUTER}",
+            "backbone": "pack:backbone",
+            "tokenizer": "tokenizer",
+            **{
+                f"eval/{name}": f"dataset:{spec.capabilities[name].dataset}#eval.jsonl"
+                for name in routed
+            },
+        },
+        needs=student_needs(spec),
+        verdict=VERDICT,
+        expected_seconds=QUICK_SECONDS,
+    )

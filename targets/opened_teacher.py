@@ -1,0 +1,54 @@
+"""What every target that opens a teacher declares in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nexusbuild.graph import Needs, Source
+from specs.model import Spec, Teacher
+from targets.estimates import opened_needs, opened_seconds, teacher_parameters
+from targets.slices import Field
+
+
+@dataclass(frozen=True)
+class OpenedTeacher:
+    """Role `model`, as an input or a source, and the settings that say how it is opened."""
+
+    inputs: Mapping[str, str]
+    sources: Mapping[str, Source]
+    fields: Mapping[str, Field]
+    origins: Mapping[str, str]
+    needs: Needs
+    seconds_of: Mapping[str, float]
+
+
+def opened_teacher(spec: Spec, root: Path, teacher: Teacher) -> OpenedTeacher:
+    """How a target of this spec, which lies in `root`, opens a teacher."""
+    path = f"teachers.{teacher.id}"
+    source = teacher.source
+    hub = {"repo": source.hub, "revision": source.revision} if source.hub else None
+    parameters = teacher_parameters(root, teacher)
+    seconds = {"teacher": 2.0, "baseline": 15.0, "profile": 10.0, "trace": 15.0}
+    return OpenedTeacher(
+        inputs={"model": f"trained_teacher:{teacher.id}"} if source.train else {},
+        sources={"model": _folder(root, source.path, path)} if source.path else {},
+        fields={"load": (teacher.load, f"{path}.load"), "hub": (hub, f"{path}.source.hub")},
+        origins={"hub.repo": f"{path}.source.hub", "hub.revision": f"{path}.source.revision"}
+        if hub
+        else {},
+        needs=opened_needs(spec.hardware, parameters, teacher.load),
+        seconds_of={
+            kind: opened_seconds(spec.hardware, parameters, small)
+            for kind, small in seconds.items()
+        },
+    )
+
+
+def _folder(root: Path, written: str, path: str) -> Source:
+    remedy = (
+        f"put the model's folder there (config.json, *.safetensors, tokenizer.json), "
+        f"or correct {path}.source.path"
+    )
+    return Source(str(root / written), remedy)

@@ -1,0 +1,1 @@
+"""The list of all teachers and what they teach."""

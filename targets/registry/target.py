@@ -1,0 +1,23 @@
+"""Declares `registry`."""
+
+from __future__ import annotations
+
+from nexusbuild.graph import Target
+from specs.model import Spec
+from targets.estimates import QUICK_SECONDS, quick_needs
+from targets.slices import listed_capabilities, placed, slice_of
+
+
+def declare(spec: Spec) -> Target:
+    """The list of all teachers, whether what they teach ships or not."""
+    served, origins = listed_capabilities(spec, spec.served_capabilities())
+    declared = placed(slice_of(spec, {"capabilities": (served, "capabilities")}), origins)
+    return Target(
+        id="registry",
+        work="targets.registry.work:build",
+        settings=declared.settings,
+        origins=declared.origins,
+        inputs={teacher.id: f"teacher:{teacher.id}" for teacher in spec.teachers},
+        needs=quick_needs(),
+        expected_seconds=QUICK_SECONDS,
+    )

@@ -1,0 +1,1 @@
+"""The adapter router: which capability a prompt asks for."""

@@ -1,0 +1,1 @@
+"""The packed student's answers on the held-out prompts."""

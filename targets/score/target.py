@@ -1,0 +1,29 @@
+"""Declares `score:<capability>`."""
+
+from __future__ import annotations
+
+from nexusbuild.graph import Target
+from specs.model import Spec
+from targets.estimates import student_needs
+from targets.slices import slice_of
+
+
+def declare(spec: Spec, name: str) -> Target:
+    """What the packed student answers with the adapter of the capability `name`."""
+    declared = slice_of(spec)
+    dataset = spec.capabilities[name].dataset
+    return Target(
+        id=f"score:{name}",
+        work="targets.score.work:build",
+        settings=declared.settings,
+        origins=declared.origins,
+        inputs={
+            "backbone": "pack:backbone",
+            "adapter": f"pack:{name}",
+            "tokenizer": "tokenizer",
+            "eval": f"dataset:{dataset}#eval.jsonl",
+            "description": f"dataset:{dataset}#dataset.json",
+        },
+        needs=student_needs(spec),
+        expected_seconds=max(1.0, 15 * spec.datasets[dataset].eval / 1000),
+    )

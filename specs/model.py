@@ -38,15 +38,15 @@ Family = Literal["llama", "gpt2", "qwen2", "qwen3"]
 Sampler = Literal["functions", "tool_calls", "word_problems"]
 Precision = Literal["fp32", "bf16", "int8", "nf4"]
 Metric = Literal[
+    "accuracy",
+    "bits_per_byte",
     "exact_match",
     "final_answer",
-    "json_equality",
-    "unit_tests",
-    "f1",
+    "json_equal",
     "rouge_l",
-    "wer",
-    "bits_per_byte",
-    "cosine",
+    "token_f1",
+    "unit_tests",
+    "word_error_rate",
 ]
 
 
@@ -105,7 +105,7 @@ class Tokenizer(Section):
     kind: Literal["bpe", "bytes"] = "bpe"
     """`bpe` is learned from the data sets (digits stay single), `bytes` needs no learning."""
     vocab: Annotated[int, Field(ge=258, le=1_000_000)] = 512
-    """Entries in all, bytes and special tokens included."""
+    """Entries in all, bytes and special tokens included; `bytes` always has 258."""
 
 
 class Dataset(Section):

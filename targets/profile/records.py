@@ -1,0 +1,217 @@
+"""A profile on disk. Subspaces, statistics and text; never an activation of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from targets.profile.ablation import Ablation
+from targets.profile.activation_mapping import ActivationMap
+from targets.profile.answering import Answers
+from targets.profile.coefficients import Coefficients
+from targets.profile.head_importance import HeadImportance
+from targets.profile.pilot import Pilot
+from targets.profile.reconstruction import Basis, Reconstruction
+from targets.profile.settings import Settings
+from targets.profile.streaming_pca import MomentSums, Spectrum
+from targets.profile.structure import Structure
+from targets.rows import write_json, write_rows
+
+# Fewer tokens than this many times k, and the rank says more of the sample than of the model.
+TOKENS_PER_DIRECTION = 10
+SELECTIVE_NEURONS = 16
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the stages found, in memory."""
+
+    structure: Structure
+    pilot: Pilot
+    answers: Answers
+    ablation: Ablation
+    heads: HeadImportance
+    activations: ActivationMap
+    spectra: Mapping[int, Spectrum]
+    heldout: Mapping[int, MomentSums]
+    reconstruction: Reconstruction
+    bases: Mapping[int, Basis]
+    coefficients: Mapping[int, Coefficients]
+
+
+def write_profile(out: Path, name: str, settings: Settings, found: Findings) -> None:
+    """Write basis, coefficients and meta of each key layer, heads, neurons, answers, summary."""
+    ids = [str(row["id"]) for row in found.pilot.mapped]
+    layers: dict[str, Any] = {}
+    for layer, basis in found.bases.items():
+        write_basis(out / f"layer_{layer}_basis.npz", basis, found.spectra[layer])
+        np.savez(out / f"layer_{layer}_coeffs.npz", **found.coefficients[layer].arrays(ids))
+        layers[str(layer)] = _layer_summary(layer, found)
+        write_json(out / f"layer_{layer}_meta.json", _layer_meta(layer, layers[str(layer)], found))
+    write_json(out / "heads_importance.json", _heads(found))
+    np.savez(out / "neurons.npz", **_neurons(found))
+    kept = found.answers.part(0, settings.verify_outputs)
+    write_rows(
+        out / "verify_outputs.jsonl",
+        (
+            {"id": row["id"], "prompt": row["prompt"], "answer": text}
+            for row, text in zip(kept.rows, kept.texts, strict=True)
+        ),
+    )
+    size = sum(file.stat().st_size for file in out.iterdir())
+    write_json(out / "profile.json", _summary(name, settings, found, layers, size))
+
+
+def write_basis(path: Path, basis: Basis, found: Spectrum) -> None:
+    """basis float16 (d, k), mean (d,), singular_values (k,), deviations (k,); float32."""
+    weight = max(found.weight, 0.0)
+    np.savez(
+        path,
+        basis=basis.matrix.numpy(),
+        mean=basis.mean.numpy(),
+        singular_values=(basis.deviations.double() * weight**0.5).float().numpy(),
+        deviations=basis.deviations.numpy(),
+    )
+
+
+def _layer_summary(layer: int, found: Findings) -> dict[str, Any]:
+    spectrum, basis, ablation = found.spectra[layer], found.bases[layer], found.ablation
+    return {
+        "d": found.structure.hidden_size,
+        "k": basis.matrix.shape[1],
+        "explained_variance": _rounded(spectrum.explained()[basis.rank - 1]),
+        "heldout_explained_variance": _rounded(
+            spectrum.explained_elsewhere(found.heldout[layer], basis.rank)
+        ),
+        "tokens": spectrum.rows,
+        "heldout_tokens": found.heldout[layer].rows,
+        "massive_channels": list(spectrum.massive),
+        "ablation_drop": _rounded(ablation.metric_drop(layer) or 0.0),
+        "nll_rise": _rounded(ablation.rises[layer]),
+    }
+
+
+def _layer_meta(layer: int, summary: Mapping[str, Any], found: Findings) -> dict[str, Any]:
+    neurons = found.activations.neurons(layer)
+    selective = neurons.selectivity().topk(min(SELECTIVE_NEURONS, len(neurons.frequency)))
+    heads = found.activations.heads(layer)
+    return {
+        **summary,
+        "curve": [_rounded(share) for share in found.spectra[layer].explained()],
+        "neurons": {
+            "count": len(neurons.frequency),
+            "mean_frequency": _rounded(neurons.frequency.mean()),
+            "mean_magnitude": _rounded(neurons.magnitude.mean()),
+            "background_mean_frequency": _rounded(neurons.background_frequency.mean()),
+            "background_mean_magnitude": _rounded(neurons.background_magnitude.mean()),
+            "most_selective": [
+                {"neuron": int(neuron), "selectivity": _rounded(value)}
+                for value, neuron in zip(selective.values, selective.indices, strict=True)
+            ],
+        },
+        "heads": {
+            "mean_norm": [_rounded(value) for value in heads.magnitude],
+            "background_mean_norm": [_rounded(value) for value in heads.background_magnitude],
+        },
+    }
+
+
+def _heads(found: Findings) -> dict[str, Any]:
+    def by_layer(values: tuple[tuple[float, ...], ...]) -> dict[str, list[float]]:
+        return {str(i): [_rounded(value) for value in layer] for i, layer in enumerate(values)}
+
+    heads = found.heads
+    return {
+        "method": heads.method,
+        "unit": "nats per answer token",
+        "samples": len(found.pilot.ablated),
+        "heads": by_layer(heads.heads),
+        "groups": by_layer(heads.groups),
+        "removed_groups": [list(group) for group in heads.removed],
+        "heads_after_removal": by_layer(heads.heads_after),
+    }
+
+
+def _neurons(found: Findings) -> dict[str, np.ndarray]:
+    arrays = {}
+    for block in found.structure.blocks:
+        statistics = found.activations.neurons(block.index)
+        for name, values in vars(statistics).items():
+            arrays[f"layer_{block.index}_{name}"] = values.numpy()
+    return arrays
+
+
+def _summary(
+    name: str, settings: Settings, found: Findings, layers: Mapping[str, Any], size: int
+) -> dict[str, Any]:
+    structure, ablation, check = found.structure, found.ablation, found.reconstruction
+    return {
+        "profile": name,
+        "hidden_size": structure.hidden_size,
+        "num_layers": len(structure.blocks),
+        "heads": structure.blocks[0].heads,
+        "key_layers": list(ablation.key_layers),
+        "layers": layers,
+        "samples": {
+            "mapped": len(found.pilot.mapped),
+            "ablated": len(found.pilot.ablated),
+            "heldout": len(found.pilot.heldout),
+            "with_coefficients": len(found.coefficients[ablation.key_layers[0]].by_sample),
+        },
+        "ablation": {
+            "nll": _rounded(ablation.nll),
+            "nll_rise": [_rounded(rise) for rise in ablation.rises],
+            "order": list(ablation.order),
+            "joint_nll_rise": [_rounded(rise) for rise in ablation.joint_rises],
+            "metric": settings.metric,
+            "whole": _rounded(ablation.metric),
+            "without": {str(layer): _rounded(m) for layer, m in ablation.metrics.items()},
+        },
+        "reconstruction": {
+            "metric": settings.metric,
+            "whole": _rounded(check.metric),
+            "samples": check.samples,
+            "max_fall": settings.max_metric_fall,
+            "holds": check.holds,
+            "explained_variance": check.explained_variance,
+            "trials": [
+                {
+                    "explained_variance": trial.explained_variance,
+                    "k": {str(layer): rank for layer, rank in trial.ranks.items()},
+                    "metric": _rounded(trial.metric),
+                    "fall": _rounded(trial.fall),
+                    "interval_95": [_rounded(bound) for bound in trial.interval],
+                    "holds": trial.holds,
+                }
+                for trial in check.trials
+            ],
+        },
+        "warnings": _warnings(found),
+        "bytes": size,
+    }
+
+
+def _warnings(found: Findings) -> list[str]:
+    warnings = [
+        f"layer {layer}: {spectrum.rows} tokens are fewer than {TOKENS_PER_DIRECTION} times its "
+        f"{found.bases[layer].rank} directions; its rank is bounded by the sample"
+        for layer, spectrum in found.spectra.items()
+        if spectrum.rows < TOKENS_PER_DIRECTION * found.bases[layer].rank
+    ]
+    if not found.reconstruction.holds:
+        last = found.reconstruction.trials[-1]
+        warnings.append(
+            f"the metric falls by {last.fall:.3f} even at explained variance "
+            f"{last.explained_variance}: the capability does not fit its subspaces"
+        )
+    return warnings
+
+
+def _rounded(value: float | torch.Tensor) -> float:
+    """Eight significant digits: more is noise of the summation order."""
+    return float(f"{float(value):.8g}")

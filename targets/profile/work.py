@@ -1,0 +1,172 @@
+"""Profile one teacher for one capability: which blocks, heads and directions carry it.
+
+Four stages over a teacher in memory; what is written is small, and no hidden state is among it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from targets.answers import Description
+from targets.metrics import get_metric
+from targets.profile.ablation import Measure, ablate
+from targets.profile.activation_mapping import ActivationMap
+from targets.profile.answering import Answers, Asker
+from targets.profile.batches import Batch, batches
+from targets.profile.coefficients import coefficients
+from targets.profile.head_importance import head_importance
+from targets.profile.pilot import Pilot, split_pilot
+from targets.profile.reconstruction import check_reconstruction
+from targets.profile.records import Findings, write_profile
+from targets.profile.settings import Settings
+from targets.profile.streaming_pca import MomentSums, spectrum
+from targets.profile.structure import Structure, find_structure
+from targets.profile.surgery import ReadStream, reading, removed, run_blocks
+from targets.rows import read_json, read_rows
+from targets.teachers.loading import open_teacher
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
+
+STAGES = ("answers", "ablation", "heads", "activations", "reconstruction", "coefficients", "done")
+
+
+def build(job: Job) -> None:
+    """Write the profile's files (see `records.write_profile`) to `job.out`."""
+    settings = Settings.from_json(job.settings)
+    pilot = split_pilot(read_rows(job.inputs["pilot"]), settings, job.seed)
+    description = Description.from_json(read_json(job.inputs["description"]))
+    teacher = open_teacher(job)
+    structure = find_structure(teacher.model)
+    asker = Asker(structure, teacher.tokenizer, description, settings.metric)
+
+    def begin(stage: str) -> None:
+        job.progress(STAGES.index(stage), len(STAGES) - 1, stage=stage)
+
+    begin("answers")
+    answers = _first_answers(asker, pilot, settings.verify_outputs)
+    ablated = answers.part(0, len(pilot.ablated))
+    heldout = answers.part(len(pilot.ablated), len(pilot.ablated) + len(pilot.heldout))
+    higher_is_better = get_metric(settings.metric).higher_is_better
+
+    begin("ablation")
+    own = [asker.own(row, tokens) for row, tokens in zip(ablated.rows, ablated.tokens, strict=True)]
+    device = teacher.model.device
+    own_batches = list(batches(own, settings.batch_tokens, device))
+    ablation = ablate(
+        structure,
+        own_batches,
+        _metric_without(asker, ablated),
+        budget=settings.key_layers,
+        higher_is_better=higher_is_better,
+        metric_drop=settings.metric_drop,
+        decodes=settings.decodes,
+    )
+
+    begin("heads")
+    heads = head_importance(
+        structure, own_batches, by_gradient=settings.load not in ("int8", "nf4")
+    )
+
+    begin("activations")
+    mapped = _batches(asker, pilot.mapped, settings, device)
+    activations = ActivationMap(structure)
+    sums = _moments(structure, mapped, ablation.key_layers, settings.prompt_weight, activations)
+    elsewhere = _batches(asker, pilot.heldout, settings, device)
+    heldout_sums = _moments(structure, elsewhere, ablation.key_layers, settings.prompt_weight)
+    levels = [
+        settings.explained_variance,
+        *(level for level in settings.raised_to if level > settings.explained_variance),
+    ]
+    spectra = {
+        layer: spectrum(of_layer, settings.massive_ratio, max(levels))
+        for layer, of_layer in sums.items()
+    }
+
+    begin("reconstruction")
+    reconstruction, bases = check_reconstruction(
+        structure,
+        spectra,
+        heldout.scores,
+        lambda: asker.ask(heldout.rows, heldout.room()).scores,
+        higher_is_better=higher_is_better,
+        levels=levels,
+        max_fall=settings.max_metric_fall,
+    )
+
+    begin("coefficients")
+    in_bases = coefficients(structure, bases, mapped, settings.coefficient_bytes)
+
+    findings = Findings(
+        structure=structure,
+        pilot=pilot,
+        answers=answers,
+        ablation=ablation,
+        heads=heads,
+        activations=activations,
+        spectra=spectra,
+        heldout=heldout_sums,
+        reconstruction=reconstruction,
+        bases=bases,
+        coefficients=in_bases,
+    )
+    write_profile(job.out, job.target.partition(":")[2], settings, findings)
+    begin("done")
+
+
+def _first_answers(asker: Asker, pilot: Pilot, at_least: int) -> Answers:
+    """The whole teacher's answers: ablated rows, held-out rows, then mapped ones for the count."""
+    rows = [*pilot.ablated, *pilot.heldout]
+    more = pilot.mapped[len(pilot.ablated) :][: max(0, at_least - len(rows))]
+    return asker.ask([*rows, *more])
+
+
+def _metric_without(asker: Asker, whole: Answers) -> Measure:
+    """A function: mean metric on the rows of `whole` with some blocks removed."""
+
+    def measure(indices: Collection[int]) -> float:
+        if not indices:
+            return whole.mean_score()
+        with removed(indices, asker.structure):
+            return asker.ask(whole.rows, whole.room()).mean_score()
+
+    return measure
+
+
+def _batches(
+    asker: Asker, rows: Sequence[Mapping[str, object]], settings: Settings, device: torch.device
+) -> list[Batch]:
+    return list(batches([asker.encoded(row) for row in rows], settings.batch_tokens, device))
+
+
+@torch.inference_mode()
+def _moments(
+    structure: Structure,
+    text: Sequence[Batch],
+    layers: Sequence[int],
+    prompt_weight: float,
+    activations: ActivationMap | None = None,
+) -> dict[int, MomentSums]:
+    """One pass over the text: moments of the stream after each layer, and neurons' statistics."""
+    device = structure.model.device
+    sums = {layer: MomentSums(structure.hidden_size, device) for layer in layers}
+    for batch in text:
+        mask = batch.mapped_mask()
+        weights = torch.where(batch.answer_mask(), 1.0, prompt_weight)[mask]
+
+        def reader(into: MomentSums, mask: Tensor = mask, weights: Tensor = weights) -> ReadStream:
+            return lambda stream: into.add(stream[mask], weights)
+
+        with ExitStack() as stack:
+            if activations is not None:
+                stack.enter_context(activations.watching(batch))
+            stack.enter_context(
+                reading({layer: reader(into) for layer, into in sums.items()}, structure)
+            )
+            run_blocks(structure, batch.ids)
+    return sums

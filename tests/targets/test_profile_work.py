@@ -1,0 +1,230 @@
+"""A whole profile of a tiny teacher: its files, its honesty, and what it never writes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from nexus.decoding import greedy_decode
+from nexusbuild.graph import Job
+from targets.profile.work import build
+
+WORDS = 46
+WIDTH = 32
+_opened: list[tuple[str, str]] | None = None
+
+
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    if _opened is not None and event == "open" and isinstance(arguments[0], str | Path):
+        mode = arguments[1] if isinstance(arguments[1], str) else "os.open"
+        flags = arguments[2] if isinstance(arguments[2], int) else 0
+        if set("wax+") & set(mode) or flags & 3:
+            _opened.append((str(arguments[0]), mode))
+
+
+sys.addaudithook(_audit)
+
+
+@contextmanager
+def written_files() -> Iterator[list[tuple[str, str]]]:
+    """Every file that this process opens for writing meanwhile, wherever it lies."""
+    global _opened
+    _opened = []
+    try:
+        yield _opened
+    finally:
+        _opened = None
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    vocabulary = {"<pad>": 0, "<unk>": 1, "<eos>": 2}
+    vocabulary |= {f"w{index}": index + 3 for index in range(WORDS)}
+    plain = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=plain, eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
+    )
+
+
+@pytest.fixture(scope="module")
+def teacher_and_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher that only block 2 carries, and rows whose answers are its own."""
+    folder = tmp_path_factory.mktemp("profile")
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=WORDS + 3,
+        hidden_size=WIDTH,
+        intermediate_size=48,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        eos_token_id=2,
+        tie_word_embeddings=False,
+    )
+    model = LlamaForCausalLM(config).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        if parameter.ndim == 2:
+            parameter.normal_(std=0.5)
+    for index in (0, 1, 3):
+        model.model.layers[index].mlp.down_proj.weight.zero_()
+        model.model.layers[index].self_attn.o_proj.weight.zero_()
+    model.save_pretrained(folder / "teacher")
+    words = tokenizer()
+    words.save_pretrained(folder / "teacher")
+
+    prompts = [
+        " ".join(f"w{(5 * i + 7 * j * (i % 6 + 1)) % WORDS}" for j in range(4 + i % 5))
+        for i in range(70)
+    ]
+    answers = greedy_decode(
+        model, [words(p).input_ids for p in prompts], max_new_tokens=8, eos_token_id=2
+    )
+    rows = [
+        {"id": f"{i:016x}", "prompt": prompt, "answer": words.decode(answer)}
+        for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
+    ]
+    (folder / "pilot.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    description = {"template": "{prompt} ", "stop": {"strings": [], "max_new_tokens": 8}}
+    (folder / "dataset.json").write_text(json.dumps(description))
+    return folder
+
+
+def profile(folder: Path, out: Path, **settings: object) -> dict[str, object]:
+    out.mkdir()
+    scratch = out.with_suffix(".scratch")
+    scratch.mkdir()
+    build(
+        Job(
+            target="profile:planted/echo",
+            settings={
+                "load": "fp32",
+                "metric": "exact_match",
+                "samples": 40,
+                "pilot_samples": 10,
+                "seed": 42,
+                **settings,
+            },
+            inputs={
+                "pilot": folder / "pilot.jsonl",
+                "description": folder / "dataset.json",
+                "model": folder / "teacher",
+            },
+            sources={},
+            out=out,
+            scratch=scratch,
+            seed=7,
+            threads=1,
+            progress=lambda done, total, **figures: None,
+        )
+    )
+    assert not list(scratch.iterdir())
+    return json.loads((out / "profile.json").read_text())
+
+
+def test_a_profile_finds_the_plant_and_writes_what_it_says(
+    teacher_and_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with written_files() as opened:
+        summary = profile(teacher_and_data, out)
+
+    assert summary["key_layers"] == [2]
+    assert summary["hidden_size"] == WIDTH
+    assert summary["num_layers"] == 4
+    names = {file.name for file in out.iterdir()}
+    assert names == {
+        "layer_2_basis.npz",
+        "layer_2_coeffs.npz",
+        "layer_2_meta.json",
+        "heads_importance.json",
+        "neurons.npz",
+        "verify_outputs.jsonl",
+        "profile.json",
+    }
+    sizes = [file.stat().st_size for file in out.iterdir() if file.name != "profile.json"]
+    assert summary["bytes"] == sum(sizes)
+    # Nothing is written but these, in a temporary place neither.
+    expected = {str(out / name) for name in names}
+    assert expected <= {path for path, _ in opened} <= expected | {"/dev/null"}
+
+    basis = np.load(out / "layer_2_basis.npz")
+    layer = summary["layers"]["2"]
+    assert basis["basis"].shape == (WIDTH, layer["k"])
+    assert basis["basis"].dtype == np.float16
+    assert basis["mean"].shape == (WIDTH,)
+    assert np.all(np.diff(basis["singular_values"]) <= 0)
+    gram = basis["basis"].astype(np.float32).T @ basis["basis"].astype(np.float32)
+    assert np.allclose(gram, np.eye(layer["k"]), atol=5e-3)
+    assert layer["explained_variance"] >= 0.97
+    assert layer["ablation_drop"] > 0.5
+
+    coefficients = np.load(out / "layer_2_coeffs.npz")
+    assert coefficients["coefficients"].shape == (layer["tokens"], layer["k"])
+    assert len(coefficients["sample_offsets"]) == 40 + 1
+    assert coefficients["sample_offsets"][-1] == layer["tokens"]
+    assert 0.3 < coefficients["coefficients"].astype(np.float32).std() < 3
+    assert len((out / "verify_outputs.jsonl").read_text().splitlines()) == 50
+
+    heads = json.loads((out / "heads_importance.json").read_text())["heads"]
+    assert [len(heads[str(index)]) for index in range(4)] == [4] * 4
+    assert max(heads["2"]) > 0
+    assert heads["0"] == heads["1"] == heads["3"] == [0.0] * 4
+    assert np.load(out / "neurons.npz")["layer_3_background_magnitude"].shape == (48,)
+
+
+def test_no_array_on_disk_is_a_hidden_state(teacher_and_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    summary = profile(teacher_and_data, out, explained_variance=0.8, raised_to=[])
+    tokens = summary["layers"]["2"]["tokens"]
+    for file in out.glob("*.npz"):
+        for name, array in np.load(file).items():
+            # What has a row per token is narrower than the stream: coefficients in a basis.
+            if array.ndim == 2 and array.shape[0] >= tokens:
+                assert name == "coefficients"
+                assert array.shape[1] < WIDTH
+
+
+def test_a_truncated_basis_is_recorded_as_failing_and_raised(
+    teacher_and_data: Path, tmp_path: Path
+) -> None:
+    summary = profile(
+        teacher_and_data, tmp_path / "out", explained_variance=0.3, raised_to=[0.6, 0.9999999]
+    )
+    check = summary["reconstruction"]
+    assert [trial["holds"] for trial in check["trials"]] == [False, False, True]
+    assert check["holds"]
+    assert check["explained_variance"] == 0.9999999
+    assert check["trials"][0]["fall"] >= 0.01
+    low, high = check["trials"][0]["interval_95"]
+    assert low < check["trials"][0]["fall"] < high
+    given_up = profile(teacher_and_data, tmp_path / "again", explained_variance=0.3, raised_to=[])
+    assert given_up["reconstruction"]["holds"] is False
+    assert any("does not fit its subspaces" in warning for warning in given_up["warnings"])
+
+
+def test_the_same_job_gives_the_same_bytes(teacher_and_data: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        profile(teacher_and_data, tmp_path / name)
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
+
+
+def test_few_pilot_rows_are_refused(teacher_and_data: Path, tmp_path: Path) -> None:
+    lines = (teacher_and_data / "pilot.jsonl").read_text().splitlines(keepends=True)
+    folder = tmp_path / "few"
+    folder.mkdir()
+    (folder / "pilot.jsonl").write_text("".join(lines[:3]))
+    (folder / "dataset.json").write_text((teacher_and_data / "dataset.json").read_text())
+    (folder / "teacher").symlink_to(teacher_and_data / "teacher")
+    with pytest.raises(ValueError, match="has 3 rows; a profile needs at least 5"):
+        profile(folder, tmp_path / "out")

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from targets.adapter.anchors import ActivationAnchors
 from targets.adapter.low_rank import LowRank
 from targets.adapter.settings import Settings
 from targets.answers import Description, answered_rows
@@ -27,6 +28,8 @@ from targets.training.sequences import batch_rows, collate
 # A held-out loss this many times the best one seen is damage, not noise.
 DAMAGE = 1.5
 VALIDATION_BATCH = 64
+# Anchors reach their full weight after this many times the learning rate's warm-up.
+ANCHOR_WARMUP = 5
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class AdapterTraining:
         self._rows = rows
         self._validation = validation
         self._settings = settings
+        self.anchors = (
+            ActivationAnchors(model, rows)
+            if settings.activation_anchor > 0 and rows.coefficients
+            else None
+        )
         encoded = [
             encode_row(tokenizer, validation.description.template, row["prompt"], row["answer"])
             for row in validation.rows
@@ -81,8 +89,15 @@ class AdapterTraining:
         def loss_at(step: int) -> Tensor:
             batch = collate(self._rows.prompts, self._rows.answers, plan[step])
             weights = self._adapter.weights(self._base)
-            log_probs = answer_log_probs(self._model, batch, weights)
-            return distillation_loss(log_probs, batch, self._rows, self._settings.kl_weight)
+            if self.anchors is None:
+                log_probs = answer_log_probs(self._model, batch, weights)
+                return distillation_loss(log_probs, batch, self._rows, self._settings.kl_weight)
+            with self.anchors.watching():
+                log_probs = answer_log_probs(self._model, batch, weights)
+            output = distillation_loss(log_probs, batch, self._rows, self._settings.kl_weight)
+            warmth = min(1.0, (step + 1) / (ANCHOR_WARMUP * self._settings.warmup_steps + 1))
+            anchor = self.anchors.deviation(batch)
+            return output + self._settings.activation_anchor * warmth * anchor
 
         run.resume()
         if run.best is None:
@@ -103,6 +118,12 @@ class AdapterTraining:
             self.restore(run.best[1])
             run.rate /= 2
             run.log.append({"step": run.step, "event": "rolled back, rate halved"})
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """All that training changes: the adapter, and the anchors' maps where there are any."""
+        maps = self.anchors.maps if self.anchors is not None else {}
+        return self._adapter.parameters | maps
 
     @torch.no_grad()
     def held_out_loss(self) -> float:

@@ -10,7 +10,6 @@ from transformers.modeling_utils import PreTrainedModel
 
 from nexus.packing import load_backbone
 from targets.adapter.low_rank import (
-    LowRank,
     embedding_name,
     fresh_low_rank,
     linear_names,
@@ -43,7 +42,7 @@ def build(job: Job) -> None:
     rows = student_rows(trace_sources(job.inputs, open_tokenizer, capability=""), tokenizer)
     training = AdapterTraining(model, tokenizer, adapter, rows, validation, settings)
 
-    log = _fit_in_rounds(job, settings, adapter, training, validation)
+    log = _fit_in_rounds(job, settings, training, validation)
     save_file(peft_tensors(adapter), job.out / "adapter_model.safetensors")
     write_json(job.out / "lora_config.json", peft_config(adapter))
     write_rows(job.out / "training_log.jsonl", log)
@@ -52,7 +51,6 @@ def build(job: Job) -> None:
 def _fit_in_rounds(
     job: Job,
     settings: Settings,
-    adapter: LowRank,
     training: AdapterTraining,
     validation: Validation,
 ) -> list[dict[str, Any]]:
@@ -66,8 +64,8 @@ def _fit_in_rounds(
     for round_number in range(settings.retries + 1):
         steps = settings.steps if round_number == 0 else max(1, settings.steps // 2)
         run = Run(
-            adapter.parameters,
-            MuonWithAdamW(adapter.parameters, {}),
+            training.parameters,
+            MuonWithAdamW(training.parameters, {}),
             Schedule(steps, settings.learning_rate / (1 + round_number), settings.warmup_steps),
             job.scratch / f"round-{round_number}.pt",
         )

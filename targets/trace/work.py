@@ -55,6 +55,7 @@ def build(job: Job) -> None:
             "rows": len(rows),
             "top_k": min(settings.top_k, vocabulary),
             "vocabulary": vocabulary,
+            "depth": int(teacher.model.config.get_text_config().num_hidden_layers),
             "answers": settings.answers,
             "template": description.template,
             "end_of_sequence": int(teacher.tokenizer.eos_token_id),

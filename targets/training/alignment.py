@@ -29,13 +29,18 @@ class Soft:
     """Soft targets of one answer in the student's vocabulary.
 
     ids: (tokens, k) int32, NOTHING where a column is unused; each id once per position.
-    probs: (tokens, k) float32. What they leave below 1 is the tail. known: (tokens,) bool,
-    False where the teacher says nothing about this position.
+    probs: (tokens, k) float32. What they leave below 1 is the tail. positions: (tokens,) the
+    teacher's answer token that starts at the same byte, -1 where it says nothing.
     """
 
     ids: NDArray[np.int32]
     probs: NDArray[np.float32]
-    known: NDArray[np.bool_]
+    positions: NDArray[np.int64]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(tokens,) where the teacher's distribution says something about this position."""
+        return self.positions >= 0
 
 
 class Alignment:
@@ -53,7 +58,7 @@ class Alignment:
         probs = np.zeros((count, k), dtype=np.float32)
         ends = answer_byte_ends(self._student_pieces, list(answer_ids), traced.row["answer"])
         if not ends or traced.byte_ends[0] < 0:
-            return Soft(ids, probs, np.zeros(count, dtype=bool))
+            return Soft(ids, probs, np.full(count, -1, dtype=np.int64))
         student_ends = np.array(ends)
         positions = _positions(traced.byte_ends, student_ends)
         known = positions >= 0
@@ -63,7 +68,7 @@ class Alignment:
         probs[ids == NOTHING] = 0.0
         _pin_actual_tokens(ids, probs, traced, positions, student_ends, answer_ids)
         _merge_repeated(ids, probs)
-        return Soft(ids, probs, known)
+        return Soft(ids, probs, positions)
 
 
 def first_student_tokens(

@@ -34,11 +34,26 @@ class TraceSource:
 
 
 @dataclass(frozen=True)
+class AnchoredTokens:
+    """What one key layer of one teacher did at some answer tokens.
+
+    layer, depth: which of how many blocks. tokens: (anchored,) index among all answer tokens,
+    ascending. values: (anchored, k) float32, coefficients in the profile's basis.
+    """
+
+    layer: int
+    depth: int
+    tokens: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
 class StudentRows:
     """Rows in the student's tokens, with soft targets side by side for all answer tokens.
 
     prompts, answers: token ids per row. starts: (rows,) first answer token of each row in the
-    arrays below. ids, probs: (tokens, k); known: (tokens,), as in `Soft`.
+    arrays below. ids, probs: (tokens, k); known: (tokens,), as in `Soft`. coefficients: by
+    teacher and key layer, where the traces hold any.
     """
 
     prompts: list[list[int]]
@@ -47,6 +62,7 @@ class StudentRows:
     ids: Tensor
     probs: Tensor
     known: Tensor
+    coefficients: dict[str, AnchoredTokens]
 
     @property
     def lengths(self) -> list[int]:
@@ -59,8 +75,10 @@ def student_rows(sources: list[TraceSource], tokenizer: PreTrainedTokenizerBase)
     answers: list[list[int]] = []
     softs: list[Soft] = []
     aligners = [Alignment(source.tokenizer, tokenizer) for source in sources]
-    templates = [read_json(source.trace / "trace.json")["template"] for source in sources]
-    for index, traced in best_rows(sources):
+    descriptions = [read_json(source.trace / "trace.json") for source in sources]
+    templates = [description["template"] for description in descriptions]
+    chosen = best_rows(sources)
+    for index, traced in chosen:
         row = traced.row
         encoded = encode_row(tokenizer, templates[index], row["prompt"], row["answer"])
         prompts.append(encoded.prompt_ids)
@@ -70,14 +88,39 @@ def student_rows(sources: list[TraceSource], tokenizer: PreTrainedTokenizerBase)
         raise ValueError("the traces hold no rows: there is nothing to learn from")
     counts = [len(answer) for answer in answers]
     width = max(soft.ids.shape[1] for soft in softs)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     return StudentRows(
         prompts,
         answers,
-        torch.tensor(np.concatenate([[0], np.cumsum(counts)[:-1]])),
+        torch.tensor(starts),
         torch.from_numpy(np.concatenate([_widened(soft.ids, width, -1) for soft in softs])).long(),
         torch.from_numpy(np.concatenate([_widened(soft.probs, width, 0) for soft in softs])),
         torch.from_numpy(np.concatenate([soft.known for soft in softs])),
+        _anchored(chosen, softs, starts, [int(one["depth"]) for one in descriptions]),
     )
+
+
+def _anchored(
+    chosen: list[tuple[int, TracedRow]],
+    softs: list[Soft],
+    starts: np.ndarray[Any, Any],
+    depths: list[int],
+) -> dict[str, AnchoredTokens]:
+    tokens: dict[tuple[int, int], list[Any]] = {}
+    values: dict[tuple[int, int], list[Any]] = {}
+    for (index, traced), soft, start in zip(chosen, softs, starts.tolist(), strict=True):
+        for layer, coefficients in traced.coefficients.items():
+            tokens.setdefault((index, layer), []).append(start + np.nonzero(soft.known)[0])
+            values.setdefault((index, layer), []).append(coefficients[soft.positions[soft.known]])
+    return {
+        f"{index}.{layer}": AnchoredTokens(
+            layer,
+            depths[index],
+            torch.from_numpy(np.concatenate(tokens[index, layer])),
+            torch.from_numpy(np.concatenate(values[index, layer]).astype(np.float32)),
+        )
+        for index, layer in sorted(tokens)
+    }
 
 
 def best_rows(sources: list[TraceSource]) -> list[tuple[int, TracedRow]]:

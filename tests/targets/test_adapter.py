@@ -1,0 +1,228 @@
+"""Adapters: low-rank updates in folded form, anchors, roll-back, and what PEFT makes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+from transformers import AutoTokenizer
+
+from nexus.packing import load_backbone
+from targets.adapter.anchors import ActivationAnchors, student_block
+from targets.adapter.low_rank import (
+    embedding_name,
+    fresh_low_rank,
+    linear_names,
+    peft_config,
+    peft_tensors,
+)
+from targets.adapter.settings import Settings
+from targets.adapter.training import AdapterTraining, Validation
+from targets.answers import Description
+from targets.rows import read_json, read_rows
+from targets.teachers.encoding import encode_row
+from targets.training.distillation import AnchoredTokens, StudentRows, distillation_loss
+from targets.training.loop import Run, Schedule
+from targets.training.muon import MuonWithAdamW
+from targets.training.outputs import answer_log_probs
+from targets.training.sequences import collate
+
+SETTINGS = {
+    "metric": "exact_match",
+    "steps": 24,
+    "batch": 8,
+    "learning_rate": 0.01,
+    "warmup_steps": 4,
+    "kl_weight": 0.5,
+    "activation_anchor": 0.0,
+    "validate_every": 8,
+    "retries": 0,
+    "aim_fraction": 1.0,
+}
+
+
+@pytest.fixture
+def student(packed_backbones: dict[str, Path]):
+    return load_backbone(packed_backbones["int8"])
+
+
+@pytest.fixture
+def tokenizer(student_tokenizer: Path):
+    return AutoTokenizer.from_pretrained(student_tokenizer)
+
+
+def rows_of(dataset: Path, tokenizer: Any, k: int = 4) -> StudentRows:
+    """Rows whose soft targets put nine tenths on the answer and the rest in the tail."""
+    encoded = [
+        encode_row(tokenizer, "{prompt}\n", row["prompt"], row["answer"])
+        for row in read_rows(dataset / "train.jsonl")
+    ]
+    answers = [row.answer_ids for row in encoded]
+    flat = torch.tensor([token for answer in answers for token in answer])
+    ids = torch.full((len(flat), k), -1)
+    ids[:, 0] = flat
+    probs = torch.zeros(len(flat), k)
+    probs[:, 0] = 0.9
+    starts = torch.tensor(np.cumsum([0, *[len(answer) for answer in answers[:-1]]]))
+    known = torch.ones(len(flat), dtype=torch.bool)
+    return StudentRows([row.prompt_ids for row in encoded], answers, starts, ids, probs, known, {})
+
+
+def all_ranks(model: Any, rank: int = 8) -> dict[str, int]:
+    return dict.fromkeys([*linear_names(model), embedding_name(model)], rank)
+
+
+def training_of(student: Any, tokenizer: Any, dataset: Path, **changes: Any):
+    settings = Settings.from_json(SETTINGS | changes)
+    adapter = fresh_low_rank(student, all_ranks(student), seed=1)
+    rows = read_rows(dataset / "validation.jsonl")
+    description = Description.from_json(read_json(dataset / "dataset.json"))
+    validation = Validation(rows, description, [1.0] * len(rows))
+    training = AdapterTraining(
+        student, tokenizer, adapter, rows_of(dataset, tokenizer), validation, settings
+    )
+    return adapter, training
+
+
+def run_of(training: AdapterTraining, folder: Path, steps: int = 24, rate: float = 0.01) -> Run:
+    return Run(
+        training.parameters,
+        MuonWithAdamW(training.parameters, {}),
+        Schedule(steps, rate, 4),
+        folder / "run.pt",
+    )
+
+
+def silent(*_args: Any, **_figures: Any) -> None:
+    """Progress that nobody watches."""
+
+
+def test_an_untrained_adapter_changes_nothing(student) -> None:
+    adapter = fresh_low_rank(student, all_ranks(student), seed=1)
+    base = dict(student.named_parameters())
+    assert all(torch.equal(weight, base[name]) for name, weight in adapter.weights(base).items())
+
+
+def test_peft_computes_what_was_trained(student) -> None:
+    adapter = fresh_low_rank(student, all_ranks(student), seed=1)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for matrix in adapter.b.values():
+            matrix.copy_(torch.randn(matrix.shape, generator=generator) * 0.1)
+    batch = collate([[5, 6, 7]], [[8, 9, 1]], [0])
+    base = {name: p.detach().clone() for name, p in student.named_parameters()}
+    ours = answer_log_probs(student, batch, adapter.weights(base))
+
+    model = get_peft_model(student, LoraConfig(**peft_config(adapter)))
+    set_peft_model_state_dict(model, peft_tensors(adapter))
+    logits = model(input_ids=batch.input_ids).logits[0, batch.where[:, 1]]
+    torch.testing.assert_close(ours, logits.log_softmax(-1), atol=1e-4, rtol=1e-4)
+
+
+def test_training_lowers_the_held_out_loss(student, tokenizer, datasets, tmp_path) -> None:
+    _, training = training_of(student, tokenizer, datasets["sums"])
+    before = training.held_out_loss()
+    run = run_of(training, tmp_path)
+    training.fit(run, seed=1, progress=silent)
+    assert training.held_out_loss() < 0.8 * before
+    assert [entry["step"] for entry in run.log if "validation_loss" in entry] == [8, 16, 24]
+
+
+def test_training_that_was_killed_ends_in_the_same_bytes(
+    packed_backbones, tokenizer, datasets, tmp_path
+) -> None:
+    class Killed(Exception):
+        pass
+
+    def finals(folder: Path, kills: list[int]) -> dict[str, torch.Tensor]:
+        folder.mkdir()
+        for kill in [*kills, None]:
+            student = load_backbone(packed_backbones["int8"])
+            adapter, training = training_of(student, tokenizer, datasets["sums"])
+            run = run_of(training, folder)
+
+            def progress(done, _total, run=run, kill=kill, **_figures) -> None:
+                if kill is not None and done == kill:
+                    run.save()
+                    raise Killed
+
+            try:
+                training.fit(run, seed=1, progress=progress)
+            except Killed:
+                continue
+        return {name: p.detach() for name, p in adapter.parameters.items()}
+
+    whole = finals(tmp_path / "whole", [])
+    broken = finals(tmp_path / "broken", [5, 8, 19])
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+def test_damage_is_rolled_back_and_logged(student, tokenizer, datasets, tmp_path) -> None:
+    adapter, training = training_of(student, tokenizer, datasets["sums"])
+    training.fit(run_of(training, tmp_path), seed=1, progress=silent)
+    good = training.held_out_loss()
+    wild = Run(
+        training.parameters,
+        MuonWithAdamW(training.parameters, {}),
+        Schedule(8, 3.0, 1),
+        tmp_path / "wild.pt",
+    )
+    training.fit(wild, seed=2, progress=silent)
+    assert any(entry.get("event") == "rolled back, rate halved" for entry in wild.log)
+    assert training.held_out_loss() == pytest.approx(good, rel=1e-5)
+
+
+def test_validation_leaves_the_backbone_as_it_was(student, tokenizer, datasets) -> None:
+    _, training = training_of(student, tokenizer, datasets["sums"])
+    before = {name: p.clone() for name, p in student.named_parameters()}
+    scores = training.validation_scores()
+    assert len(scores) == 40 and set(scores) <= {0.0, 1.0}
+    assert all(torch.equal(p, before[name]) for name, p in student.named_parameters())
+
+
+def test_anchors_start_at_the_ridge_solution_and_pull(student, tokenizer, datasets) -> None:
+    rows = rows_of(datasets["sums"], tokenizer)
+    # A teacher whose coefficients are a linear picture of the student's own stream.
+    batch = collate(rows.prompts, rows.answers, list(range(16)))
+    hidden = student(input_ids=batch.input_ids, output_hidden_states=True).hidden_states[1]
+    states = hidden[batch.where[:, 0], batch.where[:, 1]]
+    generator = torch.Generator().manual_seed(0)
+    values = states @ torch.randn(states.shape[1], 3, generator=generator)
+    values = values / values.std(dim=0)
+    tokens = rows.starts[batch.rows_of_answers] + batch.answer_index
+    anchored = {"0.0": AnchoredTokens(0, 2, tokens, values.detach())}
+    rows = StudentRows(**(vars(rows) | {"coefficients": anchored}))
+    anchors = ActivationAnchors(student, rows)
+    with anchors.watching():
+        answer_log_probs(student, batch)
+    assert anchors.deviation(batch).item() < 0.05
+    adapter = fresh_low_rank(student, all_ranks(student), seed=1)
+    base = dict(student.named_parameters())
+    with torch.no_grad():
+        for matrix in adapter.b.values():
+            matrix.fill_(0.05)
+    with anchors.watching():
+        answer_log_probs(student, batch, adapter.weights(base))
+    moved = anchors.deviation(batch)
+    assert moved.item() > 0.05
+    moved.backward()
+    assert all(a.grad is not None for name, a in adapter.a.items() if "layers.0" in name)
+
+
+def test_anchored_blocks_keep_their_relative_height() -> None:
+    layers = [student_block(AnchoredTokens(layer, 9, None, None), 5) for layer in (0, 4, 8)]
+    assert layers == [0, 2, 4]
+
+
+def test_without_divergence_only_the_answers_count(student, tokenizer, datasets) -> None:
+    rows = rows_of(datasets["sums"], tokenizer)
+    batch = collate(rows.prompts, rows.answers, [0, 1, 2])
+    log_probs = answer_log_probs(student, batch)
+    plain = distillation_loss(log_probs, batch, rows, 0.0)
+    mixed = distillation_loss(log_probs, batch, rows, 0.5)
+    expected = torch.nn.functional.nll_loss(log_probs, batch.labels)
+    assert torch.equal(plain, expected) and not torch.equal(mixed, plain)

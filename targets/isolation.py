@@ -9,100 +9,120 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nexusbuild.graph import Problem, Target, input_target
+from specs.loading import shown_path
 from specs.model import Spec
 
-# Lists what there is, and ships it as a file of its own: reads no weight and no row.
+# They list what there is and ship it as a file of its own: no row or weight flows on from them.
 EXEMPT = ("registry", "bundle")
+OF_TEACHER = ("baseline", "profile", "trace")
+CHAIN = ("architecture", "adapter", "pack", "score", "gate")
 
 
-def isolation_problems(spec: Spec, targets: Mapping[str, Target], file: str) -> list[Problem]:
+def isolation_problems(spec: Spec, targets: Mapping[str, Target], spec_path: Path) -> list[Problem]:
     """Every way in which an isolated capability would reach something else."""
-    problems: list[Problem] = []
-    for name, capability in spec.capabilities.items():
-        if capability.isolated and f"dataset:{capability.dataset}" in targets:
-            problems += _leaks(spec, targets, name, file)
-            problems += _shared_files(targets, name, f"dataset:{capability.dataset}", file)
-    return problems
-
-
-def _leaks(spec: Spec, targets: Mapping[str, Target], name: str, file: str) -> Iterator[Problem]:
-    own = own_targets(spec, targets, name)
-    way = _ways_from(spec, targets, name)
-    for target in targets.values():
-        if target.id in own or target.id in EXEMPT:
-            continue
-        for reference in target.inputs.values():
-            source = input_target(reference)
-            if source in way and source in own:
-                path = " -> ".join([*way[source], target.id])
-                remedy = _remedy(target, name)
-                message = f'"{name}" is isolated, but {target.id} would be made from it: {path}'
-                yield Problem(message, file, field=f"capabilities.{name}.isolated", remedy=remedy)
-                break
+    file = shown_path(spec_path)
+    return [
+        problem
+        for name, capability in spec.capabilities.items()
+        if capability.isolated and f"dataset:{capability.dataset}" in targets
+        for problem in (
+            *_leaks(spec, targets, name, file),
+            *_shared_files(spec, targets, name, spec_path.parent, file),
+        )
+    ]
 
 
 def own_targets(spec: Spec, targets: Mapping[str, Target], name: str) -> set[str]:
     """The targets that belong to the capability `name` alone."""
     teachers = [teacher.id for teacher in spec.teachers if set(teacher.capabilities) == {name}]
     own = {f"dataset:{spec.capabilities[name].dataset}"}
-    own |= {f"{kind}:{name}" for kind in ("architecture", "adapter", "pack", "score", "gate")}
+    own |= {f"{kind}:{name}" for kind in CHAIN}
     own |= {f"{kind}:{teacher}" for kind in ("trained_teacher", "teacher") for teacher in teachers}
-    own |= {
-        target.id
-        for target in targets.values()
-        if target.kind in ("baseline", "profile", "trace") and target.name.endswith(f"/{name}")
-    }
+    own |= {target.id for target in targets.values() if _is_of(target, OF_TEACHER, name)}
     return own
 
 
-def _ways_from(spec: Spec, targets: Mapping[str, Target], name: str) -> dict[str, tuple[str, ...]]:
-    """Every target that is made from the capability's data, profiles, traces or adapter: how."""
-    way: dict[str, tuple[str, ...]] = {}
-    for target in targets.values():
-        of_capability = target.kind in ("profile", "trace") and target.name.endswith(f"/{name}")
-        if of_capability or target.id in (
-            f"dataset:{spec.capabilities[name].dataset}",
-            f"adapter:{name}",
-        ):
-            way[target.id] = (target.id,)
-    changed = True
-    while changed:
-        changed = False
+def ways_from(spec: Spec, targets: Mapping[str, Target], name: str) -> dict[str, tuple[str, ...]]:
+    """Targets made from the data, a profile, a trace or the adapter of `name`, each with its way.
+
+    A way is the ids from one of these to the target, both included.
+    """
+    dataset, adapter = f"dataset:{spec.capabilities[name].dataset}", f"adapter:{name}"
+    ways: dict[str, tuple[str, ...]] = {
+        target.id: (target.id,)
+        for target in targets.values()
+        if target.id in (dataset, adapter) or _is_of(target, ("profile", "trace"), name)
+    }
+    found = True
+    while found:
+        found = False
         for target in targets.values():
-            if target.id in way:
+            if target.id in ways:
                 continue
-            for reference in target.inputs.values():
-                if input_target(reference) in way:
-                    way[target.id] = (*way[input_target(reference)], target.id)
-                    changed = True
-                    break
-    return way
+            made_from = (input_target(reference) for reference in target.inputs.values())
+            tainted = next((source for source in made_from if source in ways), None)
+            if tainted is not None:
+                ways[target.id] = (*ways[tainted], target.id)
+                found = True
+    return ways
+
+
+def _is_of(target: Target, kinds: tuple[str, ...], capability: str) -> bool:
+    return target.kind in kinds and target.name.endswith(f"/{capability}")
+
+
+def _leaks(spec: Spec, targets: Mapping[str, Target], name: str, file: str) -> Iterator[Problem]:
+    """Where something of the capability first enters a target that is not its own."""
+    own = own_targets(spec, targets, name)
+    ways = ways_from(spec, targets, name)
+    for target in targets.values():
+        if target.id in own or target.id in EXEMPT:
+            continue
+        entries = (input_target(reference) for reference in target.inputs.values())
+        entry = next((source for source in entries if source in own and source in ways), None)
+        if entry is not None:
+            path = " -> ".join((*ways[entry], target.id))
+            yield Problem(
+                message=f'"{name}" is isolated, but {target.id} would be made from it: {path}',
+                file=file,
+                field=f"capabilities.{name}.isolated",
+                remedy=_remedy(target, name),
+            )
 
 
 def _remedy(target: Target, name: str) -> str:
     if target.pin is not None:
         return (
-            f"{target.id} was pinned before; `nexusbuild lock --upgrade {target.pin}` "
-            f'makes it anew without "{name}"'
+            f'{target.id} was pinned with "{name}" in it; '
+            f"`nexusbuild lock --upgrade {target.pin}` makes it anew without"
         )
     return f'give {target.id} other inputs, or drop `isolated` from "{name}"'
 
 
 def _shared_files(
-    targets: Mapping[str, Target], name: str, dataset: str, file: str
+    spec: Spec, targets: Mapping[str, Target], name: str, root: Path, file: str
 ) -> Iterator[Problem]:
-    own = [Path(source.path).resolve() for source in targets[dataset].sources.values()]
+    """Other data sets that read a file of the capability's data set, by whatever path."""
+    dataset = f"dataset:{spec.capabilities[name].dataset}"
+    own = _files(targets[dataset], root)
     for target in targets.values():
         if target.kind != "dataset" or target.id == dataset:
             continue
-        for source in target.sources.values():
-            path = Path(source.path).resolve()
-            if any(path == mine or path in mine.parents or mine in path.parents for mine in own):
-                yield Problem(
-                    message=f"{target.id} reads {path.name}, which is data of the isolated "
-                    f'capability "{name}" ({dataset})',
-                    file=file,
-                    field=f"datasets.{target.name}.path",
-                    remedy="keep the files of the two data sets apart",
-                )
-                break
+        shared = [path for path in _files(target, root) if _overlaps(path, own)]
+        if shared:
+            yield Problem(
+                message=f"{target.id} reads {shared[0].name}, which is data of the isolated "
+                f'capability "{name}" ({dataset})',
+                file=file,
+                field=f"datasets.{target.name}.path",
+                remedy="keep the files of the two data sets apart",
+            )
+
+
+def _files(target: Target, root: Path) -> list[Path]:
+    return [(root / source.path).resolve() for source in target.sources.values()]
+
+
+def _overlaps(path: Path, others: list[Path]) -> bool:
+    """Whether it is one of the others, or lies in one, or holds one."""
+    return any(path == other or path in other.parents or other in path.parents for other in others)

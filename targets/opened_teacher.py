@@ -33,7 +33,7 @@ def opened_teacher(spec: Spec, root: Path, teacher: Teacher) -> OpenedTeacher:
     seconds = {"teacher": 2.0, "baseline": 15.0, "profile": 10.0, "trace": 15.0}
     return OpenedTeacher(
         inputs={"model": f"trained_teacher:{teacher.id}"} if source.train else {},
-        sources={"model": _folder(root, source.path, path)} if source.path else {},
+        sources={"model": _folder(source.path, path)} if source.path else {},
         fields={"load": (teacher.load, f"{path}.load"), "hub": (hub, f"{path}.source.hub")},
         origins={"hub.repo": f"{path}.source.hub", "hub.revision": f"{path}.source.revision"}
         if hub
@@ -46,9 +46,9 @@ def opened_teacher(spec: Spec, root: Path, teacher: Teacher) -> OpenedTeacher:
     )
 
 
-def _folder(root: Path, written: str, path: str) -> Source:
+def _folder(written: str, path: str) -> Source:
     remedy = (
         f"put the model's folder there (config.json, *.safetensors, tokenizer.json), "
         f"or correct {path}.source.path"
     )
-    return Source(str(root / written), remedy)
+    return Source(written, remedy)

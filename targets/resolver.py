@@ -8,7 +8,6 @@ from typing import Any
 
 import specs
 from nexusbuild.graph import Graph, Problem, ResolveError, Target
-from specs.loading import shown_path
 from specs.model import Spec
 from specs.problems import indented
 from targets.adapter import target as adapter
@@ -41,7 +40,7 @@ def resolve(spec_path: Path, lock_values: Mapping[str, Any]) -> Graph:
         raise ResolveError([as_graph_problem(problem) for problem in error.problems]) from None
     pins = pins_of(spec, lock_values)
     targets = {target.id: target for target in declared_targets(spec, spec_path.parent, pins)}
-    problems = isolation_problems(spec, targets, shown_path(spec_path))
+    problems = isolation_problems(spec, targets, spec_path)
     if problems:
         raise ResolveError(problems)
     return Graph(
@@ -73,8 +72,8 @@ def declared_targets(spec: Spec, root: Path, pins: Pins) -> Iterator[Target]:
     yield registry.declare(spec)
 
     yield tokenizer.declare(spec, pins.tokenizer_datasets)
-    yield architecture.declare_backbone(spec, root, pins.backbone_parts)
-    yield backbone.declare(spec, root, pins.backbone_parts)
+    yield architecture.declare_backbone(spec, pins.backbone_parts)
+    yield backbone.declare(spec, pins.backbone_parts)
     yield pack.declare_backbone(spec)
 
     for name in served:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from nexusbuild.graph import Source, Target
 from specs.model import Spec
 from targets.estimates import QUICK_SECONDS, quick_needs
@@ -13,7 +11,7 @@ from targets.slices import section_fields, slice_of
 SHAPE = ("family", "hidden", "layers", "heads", "intermediate")
 
 
-def declare_backbone(spec: Spec, root: Path, pinned: tuple[TeacherOf, ...]) -> Target:
+def declare_backbone(spec: Spec, pinned: tuple[TeacherOf, ...]) -> Target:
     """The backbone's shape, from the profiles of the capabilities that it is made for."""
     backbone = spec.student.backbone
     fields = section_fields({name: getattr(backbone, name) for name in SHAPE}, "student.backbone")
@@ -27,7 +25,7 @@ def declare_backbone(spec: Spec, root: Path, pinned: tuple[TeacherOf, ...]) -> T
         settings=declared.settings,
         origins=declared.origins,
         inputs=inputs,
-        sources=init_source(spec, root),
+        sources=init_source(spec),
         needs=quick_needs(),
         pin="backbone",
         expected_seconds=QUICK_SECONDS,
@@ -56,7 +54,7 @@ def declare_adapter(spec: Spec, name: str) -> Target:
     )
 
 
-def init_source(spec: Spec, root: Path) -> dict[str, Source]:
+def init_source(spec: Spec) -> dict[str, Source]:
     """Role `init`: the model that the backbone starts from, where it does not from scratch."""
     init = spec.student.backbone.init
     if init is None:
@@ -65,4 +63,4 @@ def init_source(spec: Spec, root: Path) -> dict[str, Source]:
         "put the model's folder there (config.json, *.safetensors), "
         "or correct student.backbone.init"
     )
-    return {"init": Source(str(root / init.path), remedy)}
+    return {"init": Source(init.path, remedy)}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.architecture.target import init_source
@@ -15,7 +13,7 @@ from targets.traced import tokenizer_inputs
 TRAINING = ("steps", "batch", "learning_rate", "kl_weight")
 
 
-def declare(spec: Spec, root: Path, pinned: tuple[TeacherOf, ...]) -> Target:
+def declare(spec: Spec, pinned: tuple[TeacherOf, ...]) -> Target:
     """Distilled from the traces that the lock names."""
     backbone = spec.student.backbone
     fields = section_fields(
@@ -35,7 +33,7 @@ def declare(spec: Spec, root: Path, pinned: tuple[TeacherOf, ...]) -> Target:
             **traces,
             **tokenizer_inputs([of.teacher for of in pinned]),
         },
-        sources=init_source(spec, root),
+        sources=init_source(spec),
         needs=student_needs(spec),
         pin=BACKBONE,
         expected_seconds=backbone_seconds(backbone.steps, backbone.batch),

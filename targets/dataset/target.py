@@ -35,13 +35,10 @@ def data_sources(root: Path, written: str, name: str) -> dict[str, Source]:
     """Role `data` for a file or a folder; `data0`, `data1` … for what a glob finds, sorted."""
     remedy = f"put the data there, or correct datasets.{name}.path"
     if not has_magic(written):
-        return {"data": Source(str(root / written), remedy)}
+        return {"data": Source(written, remedy)}
     # Path.glob refuses some patterns, and would take brackets in the folder's own name for one.
     found = sorted(glob(written, root_dir=root, recursive=True))  # noqa: PTH207
     if not found:
-        return {"data0": Source(str(root / written), remedy)}
+        return {"data0": Source(written, remedy)}
     digits = len(str(len(found) - 1))
-    return {
-        f"data{index:0{digits}}": Source(str(root / path), remedy)
-        for index, path in enumerate(found)
-    }
+    return {f"data{index:0{digits}}": Source(path, remedy) for index, path in enumerate(found)}

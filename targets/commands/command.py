@@ -1,0 +1,58 @@
+"""What a command of `nexusbuild` that knows the spec consists of."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from specs.problems import SpecProblem
+
+SPEC_NAME = "nexus.yaml"
+DONE, WRONG = 0, 2
+
+
+@dataclass(frozen=True)
+class Command:
+    """`run` returns the exit code. help: one line."""
+
+    name: str
+    help: str
+    configure: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def add_file_argument(parser: argparse.ArgumentParser) -> None:
+    """`-f PATH`, as every command of `nexusbuild` has it."""
+    parser.add_argument(
+        "-f",
+        "--file",
+        metavar="PATH",
+        help="the spec (default: nexus.yaml here or in a parent folder)",
+    )
+
+
+def spec_path(arguments: argparse.Namespace) -> Path | None:
+    """The spec that the arguments mean; None, with a message, where there is none."""
+    if arguments.file:
+        path = Path(arguments.file)
+        return path / SPEC_NAME if path.is_dir() else path
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / SPEC_NAME).is_file():
+            return folder / SPEC_NAME
+    complain([f"no {SPEC_NAME} here or in a parent folder; name the spec with -f PATH"])
+    return None
+
+
+def say(text: str) -> None:
+    """A result, to standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def complain(problems: Iterable[SpecProblem | str]) -> None:
+    """What is wrong, to standard error."""
+    for problem in problems:
+        sys.stderr.write(f"{problem}\n")

@@ -1,0 +1,22 @@
+"""`nexusbuild schema`: the JSON Schema of nexus.yaml."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from specs.schema import json_schema_text
+from targets.commands.command import DONE, Command
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """It has no arguments."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the schema to standard output."""
+    sys.stdout.write(json_schema_text())
+    return DONE
+
+
+command = Command("schema", "print the JSON Schema of nexus.yaml", configure, run)

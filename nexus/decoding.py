@@ -100,11 +100,24 @@ def greedy_decode(
 
 
 def greedy_stream(
-    model: PreTrainedModel, prompt: Sequence[int], *, max_new_tokens: int, eos_token_id: int
+    model: PreTrainedModel,
+    prompt: Sequence[int],
+    *,
+    max_new_tokens: int,
+    eos_token_id: int,
+    before_step: Callable[[], None] = lambda: None,
 ) -> Iterator[int]:
-    """The tokens that `greedy_decode` gives for one prompt, each as soon as it is known."""
+    """The tokens that `greedy_decode` gives for one prompt, each as soon as it is known.
+
+    before_step: called before the model runs; the caller may have used it for something else.
+    """
     limit = _checked_limit(model, [prompt])
-    for step in _steps(model, [prompt], min(max_new_tokens, limit - len(prompt))):
+    steps = _steps(model, [prompt], min(max_new_tokens, limit - len(prompt)))
+    while True:
+        before_step()
+        step = next(steps, None)
+        if step is None:
+            return
         token = step.tokens[0]
         if token == eos_token_id:
             return

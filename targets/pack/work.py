@@ -14,6 +14,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from nexus.adapters import load_adapter
 from nexus.packing import INDEX, WEIGHTS
+from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS
 from targets.pack.one_rank import one_rank, peft_config, peft_tensors
 from targets.pack.quantisation import quantisation_config, quantised
 from targets.pack.settings import Settings
@@ -22,7 +23,6 @@ from targets.rows import read_json, write_json
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
-ROUTER_WEIGHTS = "router.safetensors"
 # Kept by transformers for its own bookkeeping; says where a model once lay.
 FORGOTTEN = ("_name_or_path", "_attn_implementation_autoset")
 
@@ -81,7 +81,7 @@ def build_router(job: Job) -> None:
     source = job.inputs["router"]
     tensors = {name: tensor.float() for name, tensor in load_file(source / ROUTER_WEIGHTS).items()}
     save_file(dict(sorted(tensors.items())), job.out / ROUTER_WEIGHTS, metadata={"format": "pt"})
-    write_json(job.out / "router.json", read_json(source / "router.json"))
+    write_json(job.out / ROUTER_JSON, read_json(source / ROUTER_JSON))
 
 
 def empty_model(config: Path) -> PreTrainedModel:
@@ -91,6 +91,14 @@ def empty_model(config: Path) -> PreTrainedModel:
         del read.quantization_config
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(read)
+
+
+def embedding_name(config: Path) -> str:
+    """Name of the input embedding's weight in the model that a config.json describes."""
+    model = empty_model(config)
+    embedding = model.get_input_embeddings()
+    module = next(name for name, module in model.named_modules() if module is embedding)
+    return f"{module}.weight"
 
 
 def all_weights(directory: Path) -> dict[str, Tensor]:

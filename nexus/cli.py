@@ -1,0 +1,172 @@
+"""`nexus`: ask a bundle, talk with it, look at it, check it, take its adapters out.
+
+Exit codes: 0 done; 1 the bundle cannot be trusted or the answer failed; 2 a wrong command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nexus.errors import BundleError
+
+if TYPE_CHECKING:
+    from nexus.model import NexusModel
+
+QUIT = ("/quit", "/exit")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; errors become one message on standard error."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        return 130
+    except (BundleError, OSError, ValueError, RuntimeError) as error:
+        _say(f"nexus: {error}", sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nexus", description="Use a bundle made by Nexus.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = _command(commands, "run", "answer one prompt", _run)
+    run.add_argument("prompt", help="the prompt; - reads it from standard input")
+    run.add_argument("--max-new-tokens", type=int, help="longest answer, in tokens")
+    _asking(run)
+
+    chat = _command(commands, "chat", "answer prompts as they are typed", _chat)
+    _asking(chat)
+
+    info = _command(commands, "info", "what a bundle holds", _info)
+    info.add_argument("--json", action="store_true", help="the manifest as JSON")
+
+    _command(commands, "verify", "compare every file with its digest", _verify)
+
+    export = _command(commands, "export", "write ordinary PEFT folders", _export)
+    export.add_argument("--peft", type=Path, required=True, metavar="DIR", help="where to")
+    export.add_argument("--enable-uncensored", action="store_true", help="isolated adapters too")
+    return parser
+
+
+def _command(
+    commands: Any, name: str, text: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _asking(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--capability", help="which adapter; the router decides, unless said")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--enable-uncensored", action="store_true", help="isolated ones too")
+
+
+def _run(options: argparse.Namespace) -> int:
+    model = _opened(options)
+    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    _answer(model, prompt, options, options.max_new_tokens)
+    return 0
+
+
+def _chat(options: argparse.Namespace) -> int:
+    model = _opened(options)
+    _say(f"{model.manifest.name}: {', '.join(model.capabilities)}", sys.stderr)
+    _say("/use NAME picks an adapter, /use alone leaves it to the router, /quit ends", sys.stderr)
+    while True:
+        try:
+            line = input("> ").strip()
+        except EOFError:
+            return 0
+        if line in QUIT:
+            return 0
+        if line == "/use" or line.startswith("/use "):
+            options.capability = line[4:].strip() or None
+        elif line:
+            try:
+                _answer(model, line, options, None)
+            except (ValueError, PermissionError) as error:
+                _say(str(error), sys.stderr)
+
+
+def _answer(model: NexusModel, prompt: str, options: argparse.Namespace, most: int | None) -> None:
+    capability = options.capability
+    if capability is None:
+        capability = model.route(prompt).capability or "backbone"
+        _say(f"[{capability}]", sys.stderr)
+    pieces = model.stream(
+        prompt,
+        capability=capability,
+        enable_uncensored=options.enable_uncensored,
+        max_new_tokens=most,
+    )
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    _say("", sys.stdout)
+
+
+def _info(options: argparse.Namespace) -> int:
+    from nexus.manifest import read_manifest
+
+    manifest = read_manifest(options.bundle)
+    if options.json:
+        _say(json.dumps(manifest.about, indent=2, sort_keys=True), sys.stdout)
+        return 0
+    size = sum(entry.bytes for entry in manifest.files.values())
+    _say(f"{manifest.name}  {size / 1e6:.1f} MB  {manifest.quantization}", sys.stdout)
+    for name, capability in sorted(manifest.capabilities.items()):
+        present = (options.bundle / capability.adapter).is_file()
+        notes = [
+            f"data set {capability.about.get('dataset')}",
+            *(["isolated"] if capability.isolated else []),
+            *([] if present else ["taken out"]),
+        ]
+        _say(f"  {name:<20} {', '.join(notes)}", sys.stdout)
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from nexus.manifest import read_manifest, verify
+
+    manifest = read_manifest(options.bundle)
+    verify(options.bundle, manifest)
+    _say(f"{manifest.name}: all {len(manifest.files)} files are as they were made", sys.stdout)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from nexus.export import export_peft
+    from nexus.manifest import read_manifest, verify
+
+    manifest = read_manifest(options.bundle)
+    verify(options.bundle, manifest)
+    for folder in export_peft(
+        options.bundle, manifest, options.peft, enable_uncensored=options.enable_uncensored
+    ):
+        _say(str(folder), sys.stdout)
+    return 0
+
+
+def _opened(options: argparse.Namespace) -> NexusModel:
+    from nexus.model import NexusModel
+
+    return NexusModel.load(options.bundle, options.device)
+
+
+def _say(text: str, stream: Any) -> None:
+    stream.write(text + "\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

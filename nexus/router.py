@@ -1,0 +1,94 @@
+"""Which adapter a prompt asks for: the nearest capability, or none where it is like none.
+
+Mean-pooled input embeddings of the frozen backbone, a multinomial logistic head with a calibrated
+temperature, and the Mahalanobis distance to the nearest class centroid under one shrunk covariance
+(Lee et al. 2018), beyond which the router abstains. No layer of the model runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nexus.packing import WEIGHTS
+from nexus.tokens import Tokens
+
+ROUTER_WEIGHTS = "router.safetensors"
+ROUTER_JSON = "router.json"
+
+
+@dataclass(frozen=True)
+class Route:
+    """The capability chosen, or None where the prompt is unlike all of them.
+
+    probabilities: of every capability that can be chosen. distance: to the nearest centroid, in
+    units of the distance at which the router abstains.
+    """
+
+    capability: str | None
+    probabilities: Mapping[str, float]
+    distance: float
+
+
+class Router:
+    """Chooses among `capabilities`; an isolated capability is never one of them."""
+
+    def __init__(
+        self,
+        about: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        embedding: Tensor,
+        tokens: Tokens,
+    ) -> None:
+        self.capabilities: tuple[str, ...] = tuple(about["capabilities"])
+        self._temperature = float(about["temperature"])
+        self._threshold = float(about["abstain_distance"])
+        self._tensors = {name: tensor.float() for name, tensor in tensors.items()}
+        self._embedding = embedding.float()
+        self._tokens = tokens
+
+    @classmethod
+    def load(cls, router_dir: Path, backbone_dir: Path, tokenizer_dir: Path) -> Router:
+        """Open the router's own files and, of the backbone, its input embedding alone."""
+        about = json.loads((router_dir / ROUTER_JSON).read_text(encoding="utf-8"))
+        tensors = load_file(router_dir / ROUTER_WEIGHTS)
+        embedding = input_embedding(backbone_dir, about["embedding"])
+        return cls(about, tensors, embedding, Tokens(tokenizer_dir))
+
+    def route(self, prompts: Sequence[str]) -> list[Route]:
+        """One decision per prompt. The prompts are as the user wrote them, in no template."""
+        return [self._route(pooled(self._embedding, self._tokens.encode(text))) for text in prompts]
+
+    def _route(self, features: Tensor) -> Route:
+        """features: (hidden,) float32."""
+        parts = self._tensors
+        logits = parts["weight"] @ features + parts["bias"]  # (capabilities,)
+        probabilities = (logits / self._temperature).softmax(dim=0).tolist()
+        offsets = (features - parts["centroids"]) @ parts["whitening"]  # (capabilities, hidden)
+        distance = float(offsets.square().sum(dim=1).min().sqrt()) / self._threshold
+        named = dict(zip(self.capabilities, probabilities, strict=True))
+        # Equal probabilities are decided by name, so that the order of a file never matters.
+        best = min(named, key=lambda name: (-named[name], name))
+        return Route(best if distance <= 1 else None, named, distance)
+
+
+def pooled(embedding: Tensor, ids: Sequence[int]) -> Tensor:
+    """The mean of the tokens' embeddings, float32 (hidden,); zero for a text without tokens."""
+    if not ids:
+        return torch.zeros(embedding.shape[1])
+    return embedding[torch.tensor(list(ids))].mean(dim=0)
+
+
+def input_embedding(backbone_dir: Path, name: str) -> Tensor:
+    """The backbone's input embedding, float32 (vocabulary, hidden), read without the rest."""
+    with safe_open(backbone_dir / WEIGHTS, framework="pt") as weights:
+        tensor: Tensor = weights.get_tensor(name)
+    return tensor.float()

@@ -1,0 +1,71 @@
+"""Train the router on the prompts of the capabilities that it may choose from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS, input_embedding, pooled
+from nexus.tokens import Tokens
+from targets.pack.work import embedding_name
+from targets.router.settings import Settings
+from targets.router.training import Labels, Matrix, fitted_router
+from targets.rows import read_rows, write_json
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
+
+
+def build(job: Job) -> None:
+    """Write `router.safetensors` and `router.json`."""
+    torch.set_num_threads(job.threads)
+    settings = Settings.from_json(job.settings)
+    name = embedding_name(job.inputs["backbone"] / "config.json")
+    embedding = input_embedding(job.inputs["backbone"], name)
+    tokens = Tokens(job.inputs["tokenizer"])
+    capabilities = sorted(
+        role.partition("/")[2] for role in job.inputs if role.startswith("train/")
+    )
+    if not capabilities:
+        raise ValueError("there is no capability to route to: every included one is isolated")
+
+    def features(split: str) -> tuple[Matrix, Labels]:
+        rows: list[Matrix] = []
+        labels: list[int] = []
+        for label, capability in enumerate(capabilities):
+            for row in read_rows(job.inputs[f"{split}/{capability}"]):
+                rows.append(pooled(embedding, tokens.encode(row["prompt"])).double().numpy())
+                labels.append(label)
+        return np.stack(rows), np.array(labels, dtype=np.int64)
+
+    train, labels = features("train")
+    job.progress(1, 3)
+    validation, truth = features("validation")
+    job.progress(2, 3)
+    router = fitted_router(train, labels, validation, truth, settings)
+    tensors = {
+        "weight": router.weight,
+        "bias": router.bias,
+        "centroids": router.centroids,
+        "whitening": router.whitening,
+    }
+    save_file(
+        {name: torch.from_numpy(value).float().contiguous() for name, value in tensors.items()},
+        job.out / ROUTER_WEIGHTS,
+        metadata={"format": "pt"},
+    )
+    chosen = (validation @ router.weight.T + router.bias).argmax(axis=1)
+    write_json(
+        job.out / ROUTER_JSON,
+        {
+            "capabilities": capabilities,
+            "embedding": name,
+            "temperature": router.temperature,
+            "abstain_distance": router.abstain_distance,
+            "validation_accuracy": round(float((chosen == truth).mean()), 6),
+            "validation_rows": len(truth),
+        },
+    )

@@ -1,0 +1,96 @@
+"""The log of builds: one file each, a line per event, readable after a kill at any moment."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Build:
+    """One earlier build. keys: target -> its key at the end. exit_code: None where it was killed."""
+
+    number: int
+    started: float
+    spec: str
+    command: str
+    targets: tuple[Mapping[str, Any], ...] = ()
+    keys: Mapping[str, str] = field(default_factory=dict)
+    exit_code: int | None = None
+    seconds: float | None = None
+
+    def count(self, state: str) -> int:
+        return sum(1 for target in self.targets if target["state"] == state)
+
+
+class BuildLog:
+    """The log of the build that runs now."""
+
+    def __init__(self, root: Path, spec: str, command: str, kept: Mapping[str, str]) -> None:
+        """kept: target -> key, as things stood, for the targets that this build does not touch."""
+        numbers = [build.number for build in read_builds(root)]
+        self.number = max(numbers, default=0) + 1
+        self._began = time.time()
+        self._keys = dict(kept)
+        path = root / "builds" / f"{self.number:06d}.jsonl"
+        self._file = path.open("a", encoding="utf-8")
+        self._line(
+            {"number": self.number, "started": self._began, "spec": spec, "command": command}
+        )
+
+    def target(
+        self, target: str, state: str, key: str | None, seconds: float, settled: bool
+    ) -> None:
+        """`settled`: the target's result is that of `key` from here on."""
+        if settled and key is not None:
+            self._keys[target] = key
+        if state != "fresh":
+            self._line({"id": target, "state": state, "key": key, "seconds": round(seconds, 3)})
+
+    def end(self, exit_code: int) -> None:
+        seconds = round(time.time() - self._began, 3)
+        self._line({"exit_code": exit_code, "seconds": seconds, "keys": self._keys})
+        self._file.close()
+
+    def _line(self, value: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(value, sort_keys=True) + "\n")
+        self._file.flush()
+
+
+def read_builds(root: Path) -> list[Build]:
+    """All builds, oldest first; lines that were cut off are left out."""
+    try:
+        paths = sorted(path for path in (root / "builds").iterdir() if path.suffix == ".jsonl")
+    except OSError:
+        return []
+    builds = (_read_build(path) for path in paths)
+    return [build for build in builds if build is not None]
+
+
+def _read_build(path: Path) -> Build | None:
+    lines = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    if not lines or "number" not in lines[0]:
+        return None
+    head, rest = lines[0], lines[1:]
+    targets = tuple(line for line in rest if "id" in line)
+    last = rest[-1] if rest and "exit_code" in rest[-1] else {}
+    keys = last.get("keys") or {line["id"]: line["key"] for line in targets if line["key"]}
+    return Build(
+        number=head["number"],
+        started=head["started"],
+        spec=head["spec"],
+        command=head["command"],
+        targets=targets,
+        keys=keys,
+        exit_code=last.get("exit_code"),
+        seconds=last.get("seconds"),
+    )

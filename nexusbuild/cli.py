@@ -1,0 +1,126 @@
+"""The command line: finds the command, runs it, words its errors. Commands live in `commands/`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from nexusbuild import errors
+from nexusbuild.errors import BuildError
+from nexusbuild.graph import ResolveError
+
+COMMANDS = {
+    "build": "build what is stale (the default command)",
+    "why": "why is it stale, or what was it built from",
+    "ls": "targets with state, size, duration, age",
+    "graph": "the targets and what they need",
+    "log": "earlier builds",
+    "diff": "what differs between two builds",
+    "lock": "write nexus.lock; upgrade what is pinned",
+    "accept": "a change of code is harmless to a target's results: keep them",
+    "store": "carry results between machines: store export, store import",
+    "gc": "drop what no kept build refers to",
+    "doctor": "hardware, libraries, the state of the store",
+}
+DOMAIN_COMMANDS = "nexusbuild.commands"
+_WITH_VALUE = ("-f", "--file", "-j", "--jobs", "--store", "--force", "--resolver", "--plan")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name, rest = _command_and_arguments(words)
+    command = _command(name)
+    parser = argparse.ArgumentParser(
+        prog="nexusbuild" if name == "build" else f"nexusbuild {name}",
+        description=command.help,
+        epilog=_overview() if name == "build" else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.configure(parser)
+    parsed = parser.parse_args(rest)
+    as_json = bool(getattr(parsed, "json", False))
+    try:
+        return int(command.run(parsed))
+    except ResolveError as error:
+        return _wrong([_problem_json(problem) for problem in error.problems], str(error), as_json)
+    except BuildError as error:
+        return _wrong([error.to_json()], str(error), as_json, error.exit_code)
+    except KeyboardInterrupt:
+        return errors.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`nexusbuild ls | head`): not an error.
+        sys.stderr.close()
+        return 0
+
+
+def _wrong(found: list[dict[str, Any]], text: str, as_json: bool, code: int = errors.WRONG) -> int:
+    if as_json:
+        from nexusbuild.report import print_json
+
+        print_json({"errors": found, "exit_code": code})
+    sys.stderr.write(text + "\n")
+    return code
+
+
+def _problem_json(problem: Any) -> dict[str, Any]:
+    return {
+        "message": problem.message,
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "field": problem.field,
+        "remedy": problem.remedy,
+    }
+
+
+def _command_and_arguments(words: list[str]) -> tuple[str, list[str]]:
+    """The command's name and the rest; without a command it is `build`."""
+    place = 0
+    while place < len(words) and words[place].startswith("-") and words[place] != "--":
+        place += 2 if words[place] in _WITH_VALUE else 1
+    if place < len(words):
+        first = words[place]
+        if first in COMMANDS or _domain_command(first) is not None:
+            return first, words[:place] + words[place + 1 :]
+    return "build", words
+
+
+def _command(name: str) -> Any:
+    if name in COMMANDS:
+        return import_module(f"nexusbuild.commands.{name}").command
+    return _domain_command(name)
+
+
+def _domain_command(name: str) -> Any:
+    """A command that an installed package brings, or None."""
+    if not name.isidentifier():
+        return None
+    from importlib import metadata
+
+    for point in metadata.entry_points(group=DOMAIN_COMMANDS, name=name):
+        try:
+            return point.load()
+        except (ImportError, AttributeError) as error:
+            raise errors.resolver_unusable(name, error) from error
+    return None
+
+
+def _overview() -> str:
+    from importlib import metadata
+
+    names = dict(COMMANDS)
+    for point in sorted(metadata.entry_points(group=DOMAIN_COMMANDS), key=lambda each: each.name):
+        try:
+            names[point.name] = str(point.load().help)
+        except (ImportError, AttributeError) as error:
+            names[point.name] = f"(cannot be used: {error})"
+    lines = [f"  {name:<8} {text}" for name, text in names.items()]
+    return "commands (nexusbuild COMMAND --help):\n" + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""Every error a person can provoke, worded in one place: what, where, what to do.
+
+Code raises the value that one of these functions returns; the command line prints it and ends
+with its exit code. Defects of the builder itself are ordinary exceptions, not these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+FAILED = 1
+WRONG = 2
+VIOLATED = 3
+NOT_FRESH = 4
+INTERRUPTED = 130
+
+
+class BuildError(Exception):
+    """What is wrong, where, and what to do about it; `exit_code` is the command's."""
+
+    def __init__(
+        self, what: str, where: str = "", remedy: str = "", exit_code: int = WRONG
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}\n    {self.remedy}" if self.remedy else text
+
+    def to_json(self) -> dict[str, str]:
+        return {"message": self.what, "where": self.where, "remedy": self.remedy}
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = get_close_matches(name, list(names), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def no_spec(name: str, start: str) -> BuildError:
+    return BuildError(
+        f"no {name} here or in a parent folder", start, "name one with -f PATH, or go to its folder"
+    )
+
+
+def spec_missing(path: str) -> BuildError:
+    return BuildError("there is no such spec", path, "check the path given with -f/--file")
+
+
+def no_resolver(wanted: str, known: Sequence[str]) -> BuildError:
+    found = ", ".join(known) or "none"
+    return BuildError(
+        f"no resolver named {wanted!r} is installed (found: {found})",
+        "entry points nexusbuild.resolver",
+        "install the package that brings it (pip install -e .), or name another with --resolver",
+    )
+
+
+def resolver_unusable(name: str, error: BaseException) -> BuildError:
+    return BuildError(
+        f"cannot be imported: {type(error).__name__}: {error}",
+        f"resolver {name}",
+        "install what it needs, or mend it",
+    )
+
+
+def no_such_target(selector: str, ids: Iterable[str]) -> BuildError:
+    hint = _nearest(selector.strip("+"), ids)
+    return BuildError(
+        f"no target matches {selector!r}", remedy=hint or "`nexusbuild ls` shows all targets"
+    )
+
+
+def unknown_input(target: str, role: str, reference: str, ids: Iterable[str]) -> BuildError:
+    return BuildError(
+        f"input {role!r} names {reference!r}, which is no target", target, _nearest(reference, ids)
+    )
+
+
+def cycle(path: Sequence[str]) -> BuildError:
+    return BuildError(
+        "these targets need each other: " + " -> ".join(path),
+        remedy="one of these inputs must go; the resolver declares them",
+    )
+
+
+def not_json(target: str, path: str, value: object) -> BuildError:
+    return BuildError(
+        f"setting {path} is {value!r} ({type(value).__name__}), which JSON cannot hold",
+        target,
+        "settings are JSON values: numbers (finite), strings, booleans, null, lists, objects",
+    )
+
+
+def no_work_module(work: str) -> BuildError:
+    return BuildError(
+        f"no source file for {work!r}",
+        "work",
+        "a target's `work` is `package.module:function`, importable from here",
+    )
+
+
+def syntax_error(path: str, line: int | None, message: str) -> BuildError:
+    return BuildError(f"not valid Python: {message}", f"{path}:{line}", "mend the file")
+
+
+def unreadable(path: str, error: OSError) -> BuildError:
+    return BuildError(f"cannot be read: {error.strerror}", path, "check its permissions")
+
+
+def source_missing(target: str, role: str, path: str, remedy: str) -> BuildError:
+    return BuildError(
+        f"its source {role!r} is missing: {path}", target, remedy or "put it in place, then go on"
+    )
+
+
+def pin_unavailable(target: str, group: str, changed: str) -> BuildError:
+    return BuildError(
+        f"the lock pins it, the store does not have it, and {changed} changed since",
+        target,
+        f"bring back the source, import the result (`nexusbuild store import`), or make a new one: "
+        f"`nexusbuild lock --upgrade {group}`",
+    )
+
+
+def several(errors: Sequence[BuildError]) -> BuildError:
+    """All of them as one, so that a person sees every problem at once."""
+    if len(errors) == 1:
+        return errors[0]
+    return BuildError(
+        f"{len(errors)} problems\n"
+        + "\n".join(f"  {error}".replace("\n", "\n  ") for error in errors),
+        exit_code=min(error.exit_code for error in errors),
+    )
+
+
+def lock_unreadable(path: str, detail: str) -> BuildError:
+    return BuildError(
+        f"not a lock that this version reads: {detail}",
+        path,
+        "take it back from version control, or delete it and let the next build write it",
+    )
+
+
+def lock_differs(path: str, differences: Sequence[str]) -> BuildError:
+    return BuildError(
+        "--locked refuses to build, for these differ from the lock:\n"
+        + "\n".join(f"      {difference}" for difference in differences),
+        path,
+        "build without --locked, or `nexusbuild lock --upgrade NAME`, or bring the sources back",
+    )
+
+
+def no_such_pin(group: str, groups: Iterable[str]) -> BuildError:
+    known = sorted(groups)
+    return BuildError(
+        f"the lock pins nothing named {group!r}", remedy=f"it knows: {', '.join(known)}"
+    )
+
+
+def newer_store(path: str, found: str, known: int) -> BuildError:
+    return BuildError(
+        f"the store has format {found}, this version reads {known}",
+        path,
+        "use the newer nexusbuild that made it, or another folder with --store",
+    )
+
+
+def store_unwritable(path: str, error: OSError) -> BuildError:
+    return BuildError(
+        f"the store cannot be written: {error.strerror}",
+        path,
+        "make room, or make it writable, or name another with --store",
+    )
+
+
+def no_room(path: str) -> BuildError:
+    return BuildError(
+        "no space left on the disk",
+        path,
+        "make room (`nexusbuild gc` drops old results), then build again; what is finished is kept",
+        FAILED,
+    )
+
+
+def wrote_nothing(target: str) -> BuildError:
+    return BuildError(
+        "its work wrote no file", target, "work writes its outputs below `job.out`", 1
+    )
+
+
+def not_a_plain_file(target: str, path: str) -> BuildError:
+    return BuildError(
+        f"its output {path} is not a plain file",
+        target,
+        "work writes files, no links or devices",
+        1,
+    )
+
+
+def wrote_to_input(target: str, path: str) -> BuildError:
+    return BuildError(
+        f"its work wrote to its input {path}",
+        target,
+        "inputs are read-only: copy what is to be changed to `job.scratch`. "
+        "The damaged file is dropped and rebuilt when needed",
+        FAILED,
+    )
+
+
+def no_such_output(target: str, reference: str, files: Sequence[str]) -> BuildError:
+    return BuildError(
+        f"needs {reference}, which was not made (made: {', '.join(files)})",
+        target,
+        exit_code=FAILED,
+    )
+
+
+def bad_verdict(target: str, file: str, detail: str) -> BuildError:
+    return BuildError(
+        f"its verdict file {file} {detail}",
+        target,
+        'it holds {"verdict": "pass" | "fail" | "inconclusive", "summary": ...}',
+        FAILED,
+    )
+
+
+def changed_meanwhile(target: str, what: str) -> BuildError:
+    return BuildError(
+        f"{what} changed while the build was running, so its result is not kept",
+        target,
+        "build again",
+        FAILED,
+    )
+
+
+def no_such_build(name: str, known: Sequence[str]) -> BuildError:
+    return BuildError(
+        f"there is no build {name!r}",
+        remedy=f"known: {', '.join(known[-8:])}" if known else "nothing was built yet",
+    )
+
+
+def nothing_to_accept(target: str, detail: str) -> BuildError:
+    return BuildError(f"nothing to accept: {detail}", target, "`nexusbuild why` shows what changed")
+
+
+def no_result(target: str) -> BuildError:
+    return BuildError("has no result in the store", target, "build it first")
+
+
+def damaged(path: str, what: str) -> BuildError:
+    return BuildError(f"{what} is damaged", path, "carry it over again; nothing was taken from it")
+
+
+def cannot_fit(text: str) -> BuildError:
+    """`text`: what, where and what to do, as the budget words it."""
+    return BuildError(text)
+
+
+def internal_scheduler(code: int) -> BuildError:
+    return BuildError(
+        f"the scheduler ended early (doit: {code})",
+        remedy="its message stands above",
+        exit_code=FAILED,
+    )

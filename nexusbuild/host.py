@@ -1,0 +1,64 @@
+"""What machine and which libraries a result was made with: provenance, never part of a key."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+
+@cache
+def host_kind() -> dict[str, str | int]:
+    """The kind of machine, without its name: results are equal on machines of one kind."""
+    return {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "threads": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+    }
+
+
+@cache
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()
+
+
+@cache
+def _providers() -> dict[str, list[str]]:
+    return {name: sorted(set(dists)) for name, dists in metadata.packages_distributions().items()}
+
+
+@cache
+def version(distribution: str) -> str | None:
+    """The installed version; None where it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def builder_version() -> str:
+    """The version of the package that this builder came with."""
+    return ", ".join(version(name) or "" for name in _providers().get("nexusbuild", ()))
+
+
+def library_versions(modules: Iterable[str]) -> dict[str, str]:
+    """distribution -> version, for what provides these top-level modules here."""
+    names = {dist for module in modules for dist in _providers().get(module, ())}
+    return {name: found for name in sorted(names) if (found := version(name)) is not None}
+
+
+def changed_libraries(recorded: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """distribution -> (version then, version now), where they differ."""
+    now = {name: version(name) or "absent" for name in recorded}
+    return {name: (recorded[name], now[name]) for name in recorded if now[name] != recorded[name]}

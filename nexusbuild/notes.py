@@ -1,0 +1,63 @@
+"""What is worth knowing about a plan and makes nothing stale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nexusbuild.host import changed_libraries
+from nexusbuild.plan import Steps, World
+from nexusbuild.project import Project, shown
+
+
+def plan_notes(project: Project, world: World, steps: Steps, targets: Sequence[str]) -> list[str]:
+    """The graph's own notes, then those on pins, sources, the store, libraries and dist/."""
+    notes = list(project.graph.notes)
+    for target in targets:
+        notes.extend(steps[target].notes)
+    notes.extend(_missing_sources(world, steps, targets))
+    notes.extend(_gone_objects(project, steps, targets))
+    notes.extend(_other_libraries(steps, targets))
+    for target in sorted(project.to_publish(targets)):
+        if steps[target].record is not None:
+            notes.append(f"{shown(project.place.dist)} lacks {target}; a build puts it there again")
+    return notes
+
+
+def _missing_sources(world: World, steps: Steps, targets: Sequence[str]) -> list[str]:
+    users: dict[str, list[str]] = {}
+    for target in targets:
+        if steps[target].state in ("fresh", "cached"):
+            for _, fact in world.facts.missing(target):
+                users.setdefault(fact.path, []).append(target)
+    return [
+        f"{path} is missing; {', '.join(names[:3])}{' and others' if len(names) > 3 else ''} "
+        f"have their results and need it no more"
+        for path, names in sorted(users.items())
+    ]
+
+
+def _gone_objects(project: Project, steps: Steps, targets: Sequence[str]) -> list[str]:
+    gone = []
+    for target in targets:
+        step = steps[target]
+        if step.state not in ("fresh", "cached") or step.record is None:
+            continue
+        if project.store.missing(step.record.outputs):
+            gone.append(target)
+    if not gone:
+        return []
+    names = f"{', '.join(gone[:3])}{' and others' if len(gone) > 3 else ''}"
+    return [f"files of {names} are gone from the store; they are made again when needed"]
+
+
+def _other_libraries(steps: Steps, targets: Sequence[str]) -> list[str]:
+    found: dict[tuple[str, str, str], int] = {}
+    for target in targets:
+        record = steps[target].record
+        libraries = record.provenance.get("libraries", {}) if record is not None else {}
+        for name, (then, now) in changed_libraries(libraries).items():
+            found[name, then, now] = found.get((name, then, now), 0) + 1
+    return [
+        f"{name} is {now}; {count} results were made with {then}"
+        for (name, then, now), count in sorted(found.items())
+    ]

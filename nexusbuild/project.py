@@ -1,0 +1,167 @@
+"""A project opened: its spec, the graph that it resolves to, its store and its lock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nexusbuild import errors
+from nexusbuild.digests import FileDigests
+from nexusbuild.facts import Facts, SourceMemory, gather
+from nexusbuild.fingerprint import CodeFingerprints
+from nexusbuild.graph import Graph, Resolver, Target
+from nexusbuild.lock import Lock, read_lock
+from nexusbuild.plan import World
+from nexusbuild.publish import is_published
+from nexusbuild.record import Record
+from nexusbuild.statcache import StatCache
+from nexusbuild.store import Store
+
+SPEC_NAME = "nexus.yaml"
+RESOLVERS = "nexusbuild.resolver"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a project's things are. resolver: the entry point's name, or `module:function`."""
+
+    spec: Path
+    store: Path
+    resolver: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.spec.parent
+
+    @property
+    def lock(self) -> Path:
+        return self.spec.with_suffix(".lock")
+
+    @property
+    def build(self) -> Path:
+        return self.folder / "build"
+
+    @property
+    def dist(self) -> Path:
+        return self.folder / "dist"
+
+
+class Project:
+    """One resolved spec with what is known of its files. Opening it writes nothing."""
+
+    def __init__(self, place: Place, lock: Lock | None = None) -> None:
+        self.place = place
+        self.store = Store(place.store)
+        self.store.check_format()
+        self.lock = read_lock(place.lock) if lock is None else lock
+        self.graph = resolve(place, self.lock)
+        self._digests = FileDigests(StatCache(place.store / "cache" / "files.json"))
+        self._fingerprints = CodeFingerprints(StatCache(place.store / "cache" / "code.json"))
+        self.memory = SourceMemory(place.store / "sources.json")
+
+    def results(self) -> dict[str, Record]:
+        """target -> the result that the current build left it with."""
+        found = {target: self.result(target) for target in self.graph.targets}
+        return {target: record for target, record in found.items() if record is not None}
+
+    def result(self, target: str) -> Record | None:
+        key = self.store.current(target)
+        return self.store.record(key) if key else None
+
+    def is_published(self, target: str, record: Record) -> bool:
+        """Whether dist/ holds this result of a release."""
+        return is_published(self.place.dist, record, self.store.published(target))
+
+    def to_publish(self, targets: Iterable[str]) -> set[str]:
+        """Releases that are not in dist/ as the current build left them: their files are needed."""
+        found = set()
+        for target in targets:
+            record = self.result(target) if self.graph[target].release else None
+            if record is not None and not self.is_published(target, record):
+                found.add(target)
+        return found
+
+    def facts(self) -> Facts:
+        return self._gather(self.graph, list(self.graph))
+
+    def facts_again(self, target: Target) -> Facts:
+        """The facts of one target as they are by now."""
+        self._fingerprints.forget()
+        return self._gather(self.graph, [target])
+
+    def world(self, forced: Collection[str] = ()) -> World:
+        return World(self.graph, self.facts(), self.store, self.lock, frozenset(forced))
+
+    def save_caches(self) -> None:
+        self._digests.save()
+        self._fingerprints.save()
+
+    def _gather(self, graph: Graph, targets: list[Target]) -> Facts:
+        return gather(
+            graph,
+            targets,
+            self.place.folder,
+            self._digests,
+            self._fingerprints,
+            self.memory,
+            self.result,
+        )
+
+
+def find_place(
+    spec: str | None = None, store: str | None = None, resolver: str | None = None
+) -> Place:
+    """The place of the named spec, or of the nearest nexus.yaml here or above."""
+    if spec is not None:
+        path = Path(spec)
+        if path.is_dir():
+            path = path / SPEC_NAME
+        if not path.is_file():
+            raise errors.spec_missing(spec)
+        path = path.parent.resolve() / path.name
+    else:
+        here = Path.cwd()
+        found = [folder / SPEC_NAME for folder in (here, *here.parents)]
+        path = next((each for each in found if each.is_file()), Path())
+        if path == Path():
+            raise errors.no_spec(SPEC_NAME, str(here))
+    root = Path(store).resolve() if store is not None else path.parent / ".nexus"
+    return Place(path, root, resolver or os.environ.get("NEXUSBUILD_RESOLVER"))
+
+
+def shown(path: Path) -> str:
+    """A path as a person here would write it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def resolve(place: Place, lock: Lock) -> Graph:
+    """The graph of the spec under the values of the lock."""
+    values: Mapping[str, Mapping[str, object]] = lock.values
+    return find_resolver(place.resolver)(place.spec, values)
+
+
+def find_resolver(name: str | None) -> Resolver:
+    """The resolver of this name; without one `default`, or the only one that is installed."""
+    from importlib import import_module, metadata
+
+    if name is not None and ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            found: Resolver = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise errors.resolver_unusable(name, error) from error
+        return found
+    points = {point.name: point for point in metadata.entry_points(group=RESOLVERS)}
+    wanted = name or ("default" if "default" in points or len(points) != 1 else next(iter(points)))
+    if wanted not in points:
+        raise errors.no_resolver(wanted, sorted(points))
+    try:
+        loaded: Resolver = points[wanted].load()
+    except (ImportError, AttributeError) as error:
+        raise errors.resolver_unusable(wanted, error) from error
+    return loaded

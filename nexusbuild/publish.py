@@ -1,0 +1,146 @@
+"""What people see of the results: views in build/, the candidate, and the released copy in dist/.
+
+Views are links into the store; a release is a real copy that is swapped in whole.
+"""
+
+# ruff: noqa: PTH104, PTH105, PTH116, PTH211
+# Links and swaps by name; pathlib has no word for most of it.
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+from pathlib import Path
+
+from nexusbuild.record import Record
+from nexusbuild.store import Store
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def readable_path(target: str) -> Path:
+    """`profile:scholar/reasoning` -> profile/scholar/reasoning."""
+    kind, _, name = target.partition(":")
+    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+    return Path(kind, *parts)
+
+
+def show(build: Path, store: Store, target: str, record: Record) -> None:
+    """Make build/<kind>/<name> a folder of links to this result."""
+    place = build / readable_path(target)
+    fresh = _beside(place)
+    for output in record.outputs:
+        path = fresh / output.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.symlink(os.path.relpath(store.object(output.sha256), path.parent), path)
+    fresh.mkdir(exist_ok=True)
+    swap_in(fresh, place)
+
+
+def hide(build: Path, target: str) -> None:
+    """Remove the view of a target that is no more; only if it is one."""
+    place = build / readable_path(target)
+    if place.is_dir() and all(path.is_symlink() or path.is_dir() for path in place.rglob("*")):
+        shutil.rmtree(place, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            place.parent.rmdir()
+
+
+def show_candidate(build: Path, out: Path) -> Path:
+    """Put what was not released to build/candidate/, in place of the last candidate."""
+    place = build / "candidate"
+    fresh = _beside(place)
+    shutil.move(out, fresh)
+    swap_in(fresh, place)
+    return place
+
+
+def drop_candidate(build: Path) -> None:
+    shutil.rmtree(build / "candidate", ignore_errors=True)
+
+
+def is_published(dist: Path, record: Record, published: str | None) -> bool:
+    """Whether dist/ holds this result: it was put there last, and every file is there, by size."""
+    if published != record.key:
+        return False
+    for output in record.outputs:
+        try:
+            if os.stat(dist / output.path).st_size != output.bytes:
+                return False
+        except OSError:
+            return False
+    return True
+
+
+def publish(dist: Path, store: Store, record: Record, before: Record | None) -> list[Path]:
+    """Copy the result to dist/, each folder and file swapped in whole; the paths now there.
+
+    before: what was published last; its files beside the same folder are taken away with it.
+    """
+    dist.mkdir(parents=True, exist_ok=True)
+    tops = _top_names(record)
+    places = []
+    for top in tops:
+        place = dist / top
+        fresh = _beside(place)
+        for output in record.outputs:
+            if output.path == top:
+                shutil.copyfile(store.object(output.sha256), fresh)
+            elif output.path.startswith(top + "/"):
+                path = fresh / output.path[len(top) + 1 :]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(store.object(output.sha256), path)
+        swap_in(fresh, place)
+        places.append(place)
+    if before is not None and set(_top_names(before)) & set(tops):
+        for gone in set(_top_names(before)) - set(tops):
+            if (dist / gone).is_file():
+                (dist / gone).unlink()
+    return places
+
+
+def _top_names(record: Record) -> list[str]:
+    return sorted({output.path.partition("/")[0] for output in record.outputs})
+
+
+def _beside(place: Path) -> Path:
+    """A free name beside `place`, on the same disk."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = place.with_name(f".{place.name}.{os.getpid()}.new")
+    _remove(fresh)
+    return fresh
+
+
+def swap_in(fresh: Path, place: Path) -> None:
+    """Put `fresh` where `place` is; whoever looks sees the one or the other, whole."""
+    if not os.path.lexists(place) or not (place.is_dir() or fresh.is_dir()):
+        os.replace(fresh, place)
+        return
+    if _exchange(fresh, place):
+        _remove(fresh)
+        return
+    # No exchange on this file system: a moment without `place` cannot be helped.
+    old = place.with_name(f".{place.name}.{os.getpid()}.old")
+    _remove(old)
+    os.rename(place, old)
+    os.rename(fresh, place)
+    _remove(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Linux's renameat2 with RENAME_EXCHANGE; False where it cannot be had."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is None:
+        return False
+    result = function(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    return bool(result == 0)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,164 @@
+"""The action record: what a target put out, what of, and how it went.
+
+A record vouches for itself: in its file the digest of its text follows it, and one that does not
+agree with itself counts as missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nexusbuild.fingerprint import Code
+from nexusbuild.graph import input_file
+from nexusbuild.keys import key_of, own_digest, sha256_text, tree_digest
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file that a target put out; `path` is relative, with forward slashes."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class InputUse:
+    """What stood behind an input role: `digest` of what was read, `key` of what made it."""
+
+    reference: str
+    digest: str
+    key: str
+
+
+@dataclass(frozen=True)
+class SourceUse:
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One result. provenance: seconds, peak_rss_bytes, dates, host, libraries, versions."""
+
+    key: str
+    target: str
+    work: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, InputUse]
+    sources: Mapping[str, SourceUse]
+    code: Code
+    outputs: tuple[Output, ...]
+    verdict: Mapping[str, Any] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def own(self) -> str:
+        sources = {role: use.digest for role, use in self.sources.items()}
+        return own_digest(self.target, self.settings, sources, self.code.fingerprint)
+
+    @property
+    def input_digests(self) -> dict[str, str]:
+        return {role: use.digest for role, use in self.inputs.items()}
+
+    @property
+    def digest(self) -> str:
+        """Digest of all outputs."""
+        return outputs_digest(self.outputs)
+
+    @property
+    def bytes(self) -> int:
+        return sum(output.bytes for output in self.outputs)
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict is None or self.verdict.get("verdict") == "pass"
+
+    def files(self, reference: str) -> tuple[Output, ...]:
+        """The outputs that an input reference names; empty where its file was not made."""
+        wanted = input_file(reference)
+        if wanted is None:
+            return self.outputs
+        return tuple(output for output in self.outputs if output.path == wanted)
+
+    def with_code(self, code: Code, provenance: Mapping[str, Any]) -> Record:
+        """The same result under another code fingerprint."""
+        changed = replace(self, code=code, provenance=provenance)
+        return replace(changed, key=key_of(changed.own, changed.input_digests))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "key": self.key,
+            "target": self.target,
+            "work": self.work,
+            "settings": self.settings,
+            "inputs": {
+                role: {"reference": use.reference, "digest": use.digest, "key": use.key}
+                for role, use in self.inputs.items()
+            },
+            "sources": {
+                role: {"path": use.path, "digest": use.digest} for role, use in self.sources.items()
+            },
+            "code": {
+                "fingerprint": self.code.fingerprint,
+                "modules": self.code.modules,
+                "libraries": list(self.code.libraries),
+            },
+            "outputs": outputs_json(self.outputs),
+            "verdict": self.verdict,
+            "provenance": self.provenance,
+        }
+
+
+def outputs_json(outputs: Iterable[Output]) -> list[dict[str, Any]]:
+    return [
+        {"path": output.path, "sha256": output.sha256, "bytes": output.bytes} for output in outputs
+    ]
+
+
+def outputs_digest(outputs: Iterable[Output]) -> str:
+    return tree_digest((output.path, output.sha256) for output in outputs)
+
+
+def record_text(record: Record) -> str:
+    """A record as its file holds it: one line of JSON, then the digest of that line."""
+    line = json.dumps(record.to_json(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return f"{line}\n{sha256_text(line)}\n"
+
+
+def record_from_text(text: str, key: str) -> Record | None:
+    """The record that `text` holds, or None where it is no whole record of `key`."""
+    line, _, check = text.partition("\n")
+    if check.strip() != sha256_text(line):
+        return None
+    try:
+        raw = json.loads(line)
+        code = raw["code"]
+        record = Record(
+            key=raw["key"],
+            target=raw["target"],
+            work=raw["work"],
+            settings=raw["settings"],
+            inputs={role: InputUse(**use) for role, use in raw["inputs"].items()},
+            sources={role: SourceUse(**use) for role, use in raw["sources"].items()},
+            code=Code(code["fingerprint"], code["modules"], tuple(code["libraries"])),
+            outputs=tuple(Output(**output) for output in raw["outputs"]),
+            verdict=raw["verdict"],
+            provenance=raw["provenance"],
+        )
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return None
+    return record if record.key == key else None
+
+
+def file_name(name: str) -> str:
+    """A target's id or an input's role as one file name, reversibly."""
+    return name.replace("%", "%25").replace("/", "%2F")
+
+
+def target_of(name: str) -> str:
+    """What `file_name` was made from."""
+    return name.replace("%2F", "/").replace("%25", "%")

@@ -1,0 +1,98 @@
+"""What follows once a target has its result: it becomes the current one, is shown, pinned,
+published. All of it can be done again, so a kill in between costs nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from nexusbuild.buildlog import BuildLog
+from nexusbuild.lock import Lock, changed_source, pin_of, sources_behind, write_lock
+from nexusbuild.plan import Step, World
+from nexusbuild.project import Project, shown
+from nexusbuild.publish import (
+    drop_candidate,
+    hide,
+    publish,
+    readable_path,
+    show,
+)
+from nexusbuild.record import Record
+
+
+class Settlement:
+    """Settles results of one build, from several threads."""
+
+    def __init__(self, project: Project, world: World) -> None:
+        self._project = project
+        self._world = world
+        self._guard = threading.Lock()
+        known = {
+            target: pin
+            for target, pin in project.lock.pins.items()
+            if target in project.graph.targets
+        }
+        self._lock = Lock(project.graph.lock_values, known)
+
+    def settle(self, step: Step) -> None:
+        """`step` has its record."""
+        record = step.record
+        assert record is not None
+        store, place = self._project.store, self._project.place
+        with self._guard:
+            if step.target.release:
+                self._publish(step.target.id, record)
+            view = place.build / readable_path(record.target)
+            if store.current(record.target) != record.key or not view.is_dir():
+                show(place.build, store, record.target, record)
+                store.set_current(record.target, record.key)
+            if step.target.pin is not None:
+                self._pin(step, record)
+
+    def open_log(self, command: str) -> BuildLog:
+        kept = {
+            target: key
+            for target in self._project.graph.targets
+            if (key := self._project.store.current(target)) is not None
+        }
+        return BuildLog(self._project.store.root, shown(self._project.place.spec), command, kept)
+
+    def finish(self, whole: bool) -> None:
+        """The build is over. whole: it looked at every target, so other views are of the past."""
+        with self._guard:
+            self._write_lock()
+            if whole:
+                for target in self._project.store.current_targets():
+                    if target not in self._project.graph.targets:
+                        hide(self._project.place.build, target)
+
+    def _pin(self, step: Step, record: Record) -> None:
+        target = step.target
+        pin = self._lock.pins.get(target.id)
+        sources = sources_behind(self._project.graph, target.id, self._world.facts)
+        if target.id in self._world.held and pin is not None:
+            kept = target.id not in self._world.forced and step.state in ("fresh", "cached")
+            if kept or changed_source(pin.sources, sources) is None:
+                # It stands for what the lock names. That bytes differ between kinds of machines
+                # is no reason to change a file that is committed.
+                if record.key != pin.key or self._project.store.alias(pin.key) is not None:
+                    self._project.store.set_alias(pin.key, record.key)
+                return
+        fresh = pin_of(target, record, sources)
+        if fresh != pin:
+            self._lock = self._lock.with_pin(target.id, fresh)
+            self._write_lock()
+
+    def _write_lock(self) -> None:
+        path = self._project.place.lock
+        if self._lock != Lock() or path.exists():
+            write_lock(path, self._lock)
+
+    def _publish(self, target: str, record: Record) -> None:
+        store, dist = self._project.store, self._project.place.dist
+        if self._project.is_published(target, record) or store.missing(record.outputs):
+            return
+        before = store.published(target)
+        publish(dist, store, record, store.record(before) if before else None)
+        store.set_published(target, record.key)
+        drop_candidate(self._project.place.build)

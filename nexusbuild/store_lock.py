@@ -1,0 +1,57 @@
+"""One builder at a time in one store: the second waits, and says for what."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from nexusbuild import errors
+
+_LOOK_AGAIN_SECONDS = 0.1
+
+
+@contextlib.contextmanager
+def builder_lock(root: Path, doing: str, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold the store at `root`. `waiting` is told, once per holder, whom this one waits for."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise errors.store_unwritable(str(root), error) from error
+    try:
+        told = ""
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                holder = _holder(descriptor)
+                if holder != told:
+                    waiting(f"waiting for {holder}")
+                    told = holder
+                time.sleep(_LOOK_AGAIN_SECONDS)
+        note = {"process": os.getpid(), "host": socket.gethostname(), "doing": doing}
+        content = json.dumps({**note, "since": time.strftime("%Y-%m-%d %H:%M:%S")}).encode()
+        with contextlib.suppress(OSError):  # the note is a courtesy: a full disk must not stop gc
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, content, 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        note = json.loads(os.pread(descriptor, 4096, 0))
+        return (
+            f"another nexusbuild ({note['doing']}; process {note['process']} on {note['host']}, "
+            f"since {note['since']})"
+        )
+    except (ValueError, KeyError, TypeError):
+        return "another nexusbuild"

@@ -68,7 +68,7 @@ def main() -> None:
         components = torch.from_numpy(np.asarray(method(batches, given.width, given.components)))
         seconds[name] = time.process_time() - start
         captured = float(((components.double() @ covariance) * components).sum())
-        print(f"{name:>15}: {seconds[name]:8.2f} CPU-s, {1 - captured / best:.2%} of the variance lost")
+        print(f"{name:>15}: {seconds[name]:8.2f} CPU-s, {1 - captured / best:.2%} of variance lost")
     print(f"{'ratio':>15}: {seconds['IncrementalPCA'] / seconds['streaming']:8.1f} x")
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from specs.document import Document, FieldPath
 from specs.model import RESERVED_NAMES, ROUTER, Dataset
-from specs.problems import SpecProblem, known_names, suggestion
+from specs.problems import SpecProblem, known_names, nearest, suggestion
 
 NF4_MULTIPLE = 64
 
@@ -53,8 +53,11 @@ class _Crosschecks:
             for index, teacher in enumerate(_list(data.get("teachers")))
             if isinstance(teacher, dict)
         ]
+        # A misspelt name counts for what it was meant to be: it is reported where it stands.
         self._served = {
-            name for _, teacher in self._teachers for name in _names(teacher.get("capabilities"))
+            nearest(name, self._capabilities) or name
+            for _, teacher in self._teachers
+            for name in _named(teacher.get("capabilities"))
         }
 
     def datasets(self) -> Iterator[SpecProblem]:
@@ -334,6 +337,11 @@ def _list(value: Any) -> list[Any]:
 
 def _names(value: Any) -> list[str]:
     return [name for name in _list(value) if isinstance(name, str)]
+
+
+def _named(value: Any) -> list[str]:
+    """Like `_names`, and one name where a list was meant."""
+    return [value] if isinstance(value, str) else _names(value)
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

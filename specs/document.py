@@ -193,7 +193,7 @@ class _Builder:
             self.problems.append(self._at(node, "contains itself"))
             return None
         if node.tag not in (_MAPPING, _SEQUENCE):
-            self.problems.append(self._at(node, f"tag {node.tag!r} is not allowed"))
+            self.problems.append(self._at(node, f"the tag {_short(node.tag)} is not allowed"))
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):
@@ -267,7 +267,7 @@ class _Builder:
         except ValueError:
             self.problems.append(self._at(node, f"{text[:20]}… is no {kind} that can be read"))
             return None
-        self.problems.append(self._at(node, f"tag {node.tag!r} is not allowed"))
+        self.problems.append(self._at(node, f"the tag {_short(node.tag)} is not allowed"))
         return text
 
     def _place(self, node: yaml.Node) -> Span:
@@ -285,9 +285,15 @@ class _Builder:
         return SpecProblem(message, self.file, span.line, span.column, "", remedy, shown)
 
 
+def _short(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!", 1)
+
+
 def _syntax_problem(error: yaml.YAMLError, text: str, lines: list[str], file: str) -> SpecProblem:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
+        if mark.line >= len(lines) and error.context_mark:
+            mark = error.context_mark  # the end of the file shows nothing
         line, column = mark.line + 1, mark.column + 1
         message = f"not valid YAML: {error.problem}"
         remedy = ""

@@ -297,6 +297,7 @@ class RouterContract(Section):
     """What the router must reach on the held-out prompts."""
 
     metric: Literal["accuracy"] = "accuracy"
+    """Share of prompts that go where they belong."""
     at_least: Threshold = 0.95
     """Least accuracy."""
 

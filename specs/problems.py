@@ -70,7 +70,7 @@ def excerpt(text_lines: list[str], line: int, column: int, length: int) -> str:
     text = "".join(letter if letter.isprintable() else " " for letter in text_lines[line - 1])
     start = min(column - 1, len(text))
     end = min(start + max(1, length), max(len(text), start + 1))
-    if start > EXCERPT_WIDTH - 24:
+    if len(text) > EXCERPT_WIDTH and start > EXCERPT_WIDTH // 2:
         cut = start - 24
         text, start, end = "…" + text[cut + 1 :], start - cut, end - cut
     if len(text) > EXCERPT_WIDTH:

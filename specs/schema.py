@@ -67,7 +67,8 @@ def described(node: Schema) -> str:
     if ALLOWED in node:
         return str(node[ALLOWED])
     if "anyOf" in node:
-        return " or ".join(dict.fromkeys(described(option) for option in node["anyOf"]))
+        options = [option for option in node["anyOf"] if option.get("type") != "null"]
+        return " or ".join(dict.fromkeys(described(option) for option in options))
     if "const" in node or "enum" in node:
         return ", ".join(choices(node))
     match node.get("type"):
@@ -80,8 +81,8 @@ def described(node: Schema) -> str:
         case "null":
             return "null"
         case "array":
-            some = ", at least one" if node.get("minItems") else ""
-            return f"a list, each {described(node.get('items', {}))}{some}"
+            some = " with at least one item" if node.get("minItems") else ""
+            return f"a list{some}; each is {described(node.get('items', {}))}"
         case "object":
             names = field_names(node)
             return f"a mapping with the keys {', '.join(names)}" if names else "a mapping"

@@ -1,0 +1,58 @@
+"""The JSON Schema is current and says what the models say."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import specs
+from specs.schema import json_schema, json_schema_text
+
+ROOT = Path(specs.__file__).parent
+
+
+def test_the_file_is_current() -> None:
+    """If not: `nexusbuild schema > specs/nexus.schema.json`."""
+    assert (ROOT / "nexus.schema.json").read_text(encoding="utf-8") == json_schema_text()
+
+
+def test_every_field_is_described() -> None:
+    def undescribed(node: dict[str, Any], where: str) -> list[str]:
+        return [
+            f"{where}.{name}"
+            for name, field in node.get("properties", {}).items()
+            if "description" not in field and "$ref" not in field
+        ]
+
+    schema = json_schema()
+    missing = [name for key, part in schema["$defs"].items() for name in undescribed(part, key)]
+    assert missing == []
+
+
+def test_the_sample_names_its_schema() -> None:
+    for file, path in (
+        (ROOT.parent / "nexus.yaml", "./specs"),
+        (ROOT.parent / "tests/tiny.yaml", "../specs"),
+    ):
+        first = file.read_text(encoding="utf-8").split("\n")[0]
+        assert first == f"# yaml-language-server: $schema={path}/nexus.schema.json"
+
+
+def test_retention_thresholds_stand_in_the_spec_alone() -> None:
+    """The default is 0.97, here and in the schema that is made from here."""
+    contract = json_schema()["$defs"]["Contract"]["properties"]["retain_fraction"]
+    assert contract["default"] == 0.97
+    assert contract["exclusiveMinimum"] == 0
+    assert contract["maximum"] == 1.2
+
+
+def test_names_of_contracts_have_a_schema() -> None:
+    extra = json_schema()["$defs"]["Contracts"]["additionalProperties"]
+    assert extra == {"$ref": "#/$defs/Contract"}
+
+
+def test_examples_load() -> None:
+    text = (ROOT.parent / "nexus.yaml").read_text(encoding="utf-8")
+    spec = specs.load_text(text)
+    assert spec.contracts.of("reasoning").retain_fraction == 0.97
+    assert yaml.safe_load(text)["name"] == spec.name

@@ -1,0 +1,57 @@
+"""Whether an estimate meets a contract, in a word and in a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from targets.metrics.statistics import Estimate, items_to_settle
+
+REPORTED_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """verdict: pass, fail or inconclusive. shortfall: what is missing to the threshold, or 0.
+
+    items_needed: about how many items would settle it; None where it is settled, or nothing can.
+    """
+
+    verdict: str
+    shortfall: float
+    items_needed: int | None
+
+
+def judged(
+    estimate: Estimate, threshold: float, confidence: float | None, *, higher_is_better: bool = True
+) -> Verdict:
+    """The verdict on a figure that must be at least `threshold` (at most, if lower is better).
+
+    Without a confidence the value itself decides. With one the one-sided bound does: it passes
+    when the whole bound is on the right side, fails when it is on the wrong one, and is
+    inconclusive between.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    value, bar = sign * estimate.value, sign * threshold
+    shortfall = max(0.0, bar - value)
+    if confidence is None:
+        return Verdict("pass" if value >= bar else "fail", shortfall, None)
+    bounds = sorted((sign * estimate.lower_bound, sign * estimate.upper_bound))
+    if bounds[0] >= bar:
+        return Verdict("pass", 0.0, None)
+    if bounds[1] < bar:
+        return Verdict("fail", shortfall, None)
+    return Verdict("inconclusive", shortfall, items_to_settle(estimate, threshold))
+
+
+def in_words(verdict: Verdict, estimate: Estimate, confidence: float | None) -> str:
+    """The end of a summary line: the verdict and what is missing."""
+    said = verdict.verdict
+    if verdict.shortfall:
+        said += f", short by {verdict.shortfall:.3g}"
+    if verdict.verdict == "inconclusive" and confidence is not None:
+        need = verdict.items_needed
+        settle = (
+            "no number of items settles it" if need is None else f"about {need} would settle it"
+        )
+        said += f" at {confidence:.0%} with {estimate.items} items; {settle}"
+    return said

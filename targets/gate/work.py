@@ -1,0 +1,300 @@
+"""Judge what was scored against the contracts. No model is loaded for a capability's gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from targets.gate.settings import Settings
+from targets.gate.verdict import REPORTED_CONFIDENCE, Verdict, in_words, judged
+from targets.metrics import Metric, get_metric, score_rows
+from targets.metrics.statistics import Estimate, retained_estimate, score_estimate
+from targets.rows import read_rows, write_json, write_rows
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
+
+DIGITS = 6
+ROUTED_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one model's answers to the items scored: one each, in the metric's unit."""
+
+    name: str
+    scores: list[float]
+    total: float
+
+
+def build_capability(job: Job) -> None:
+    """Write `verdict.json` and `items.jsonl`: the student against its best single teacher.
+
+    Raises ValueError where items do not pair, and where the best teacher is no better than
+    chance: there is nothing to retain then.
+    """
+    settings = Settings.from_json(job.settings)
+    metric = get_metric(settings.metric)
+    rows = read_rows(job.inputs["eval"])
+    weights = metric.weights(rows)
+    baselines = {
+        role.partition("/")[2]: path
+        for role, path in job.inputs.items()
+        if role.startswith("baseline/")
+    }
+    teachers: list[Scored] = []
+    for number, (name, path) in enumerate(sorted(baselines.items())):
+        teachers.append(_scored(name, metric, rows, path, weights))
+        job.progress(number + 1, len(baselines) + 1)
+    if not teachers:
+        raise ValueError(f"{job.target}: no teacher's baseline to compare with")
+    student = _scored("student", metric, rows, _eval_file(job.inputs["score"]), weights)
+    best = teachers[0]
+    for teacher in teachers[1:]:
+        best = teacher if metric.is_better(teacher.total, best.total) else best
+    chance = metric.chance(rows)
+    if not metric.is_better(best.total, chance):
+        raise ValueError(
+            f"{job.target}: teacher {best.name} scores {best.total:.3f} {metric.unit} where chance "
+            f"is {chance:.3f}, so there is nothing to retain; train the teacher longer, or check "
+            "its prompt template and the data set"
+        )
+
+    confidence = settings.confidence or REPORTED_CONFIDENCE
+    retained = retained_estimate(
+        metric, best.scores, student.scores, weights, seed=job.seed, confidence=confidence
+    )
+    of_student = score_estimate(
+        metric, student.scores, weights, seed=job.seed, confidence=confidence
+    )
+    verdict = _verdict(settings, metric, best, retained, of_student)
+    write_rows(
+        job.out / "items.jsonl",
+        (
+            {"id": row["id"], "teacher": ours, "student": theirs}
+            for row, ours, theirs in zip(rows, best.scores, student.scores, strict=True)
+        ),
+    )
+    write_json(
+        job.out / "verdict.json",
+        _rounded(
+            {
+                "verdict": verdict.verdict,
+                "summary": _summary(job, settings, metric, best, retained, of_student, verdict),
+                "contract": job.target.partition(":")[2],
+                "metric": metric.name,
+                "unit": metric.unit,
+                "higher_is_better": metric.higher_is_better,
+                "items": len(rows),
+                "teacher": best.name,
+                "teacher_score": best.total,
+                "teachers": {teacher.name: teacher.total for teacher in teachers},
+                "student_score": student.total,
+                "chance": chance,
+                **_estimate_json(retained, "retained"),
+                "rule": _rule(settings, metric),
+                "retain_fraction": settings.retain_fraction,
+                "at_least": settings.at_least,
+                "teacher_at_least": settings.teacher_at_least,
+                "confidence": settings.confidence,
+                "shortfall": verdict.shortfall,
+                "items_to_settle": verdict.items_needed,
+                "held_out": _held_out(metric, rows, best, student),
+            }
+        ),
+    )
+
+
+def build_router(job: Job) -> None:
+    """Write `verdict.json` and `items.jsonl`: the packed router on every capability's `eval`."""
+    # Imported here: a capability's gate is arithmetic, and starts without a model's libraries.
+    from nexus.router import Router
+
+    settings = Settings.from_json(job.settings)
+    metric = get_metric(settings.metric)
+    if settings.at_least is None:
+        raise ValueError(f"{job.target}: the router's contract is `at_least`; it has no teacher")
+    names = [role.partition("/")[2] for role in job.inputs if role.startswith("eval/")]
+    items = [
+        {"id": row["id"], "prompt": row["prompt"], "answer": name}
+        for name in sorted(names)
+        for row in read_rows(job.inputs[f"eval/{name}"])
+    ]
+    router = Router.load(job.inputs["router"], job.inputs["backbone"], job.inputs["tokenizer"])
+    routed: list[str] = []
+    for start in range(0, len(items), ROUTED_AT_ONCE):
+        routes = router.route([item["prompt"] for item in items[start : start + ROUTED_AT_ONCE]])
+        routed += [route.capability or "" for route in routes]
+        job.progress(len(routed), len(items))
+    scores = score_rows(metric, items, routed)
+    estimate = score_estimate(
+        metric,
+        scores,
+        metric.weights(items),
+        seed=job.seed,
+        confidence=settings.confidence or REPORTED_CONFIDENCE,
+    )
+    verdict = judged(
+        estimate,
+        settings.at_least,
+        settings.confidence,
+        higher_is_better=metric.higher_is_better,
+    )
+    write_rows(
+        job.out / "items.jsonl",
+        (
+            {"id": item["id"], "expected": item["answer"], "routed": route, "score": score}
+            for item, route, score in zip(items, routed, scores, strict=True)
+        ),
+    )
+    per_capability = {
+        name: float(
+            metric.aggregate(
+                [score for item, score in zip(items, scores, strict=True) if item["answer"] == name]
+            )
+        )
+        for name in sorted(names)
+    }
+    summary = (
+        f"router: {metric.name} {estimate.value:.3f} ({_interval(estimate)}) "
+        f"{_rule(settings, metric)}: {in_words(verdict, estimate, settings.confidence)}"
+    )
+    write_json(
+        job.out / "verdict.json",
+        _rounded(
+            {
+                "verdict": verdict.verdict,
+                "summary": summary,
+                "contract": "router",
+                "metric": metric.name,
+                "unit": metric.unit,
+                "items": len(items),
+                "chance": metric.chance(items),
+                **_estimate_json(estimate, "score"),
+                "per_capability": per_capability,
+                "rule": _rule(settings, metric),
+                "at_least": settings.at_least,
+                "confidence": settings.confidence,
+                "shortfall": verdict.shortfall,
+                "items_to_settle": verdict.items_needed,
+            }
+        ),
+    )
+
+
+def _eval_file(path: Path) -> Path:
+    return path / "eval.jsonl" if path.is_dir() else path
+
+
+def _scored(
+    name: str, metric: Metric, rows: Sequence[Mapping[str, Any]], path: Path, weights: Any
+) -> Scored:
+    """A model's scores on the rows, paired by id."""
+    answers = {answer["id"]: answer for answer in read_rows(_eval_file(path))}
+    missing = [row["id"] for row in rows if row["id"] not in answers]
+    if missing or len(answers) != len(rows):
+        raise ValueError(
+            f"{name}: {len(answers)} answers for {len(rows)} items"
+            + (f"; none for {missing[0]} and {len(missing) - 1} more" if missing else "")
+            + "; the answers are of another `eval`: rebuild what made them"
+        )
+    scores = score_rows(metric, rows, [answers[row["id"]] for row in rows])
+    return Scored(name, scores, float(metric.aggregate(scores, weights)))
+
+
+def _verdict(
+    settings: Settings, metric: Metric, best: Scored, retained: Estimate, of_student: Estimate
+) -> Verdict:
+    """A teacher below its floor fails the contract: a weak one must not make it easy."""
+    if settings.retain_fraction is not None:
+        verdict = judged(retained, settings.retain_fraction, settings.confidence)
+    else:
+        assert settings.at_least is not None
+        verdict = judged(
+            of_student,
+            settings.at_least,
+            settings.confidence,
+            higher_is_better=metric.higher_is_better,
+        )
+    if _below_floor(settings, metric, best):
+        return Verdict("fail", verdict.shortfall, None)
+    return verdict
+
+
+def _below_floor(settings: Settings, metric: Metric, best: Scored) -> bool:
+    floor = settings.teacher_at_least
+    return floor is not None and not metric.meets(best.total, floor)
+
+
+def _summary(
+    job: Job,
+    settings: Settings,
+    metric: Metric,
+    best: Scored,
+    retained: Estimate,
+    of_student: Estimate,
+    verdict: Verdict,
+) -> str:
+    """One line with all that the verdict rests on."""
+    deciding = retained if settings.retain_fraction is not None else of_student
+    text = (
+        f"{job.target.partition(':')[2]}: student {of_student.value:.3f}, "
+        f"teacher {best.name} {best.total:.3f}, retained {retained.value:.3f} "
+        f"({_interval(retained)}) {_rule(settings, metric)}: "
+        f"{in_words(verdict, deciding, settings.confidence)}"
+    )
+    if _below_floor(settings, metric, best):
+        text += f"; the teacher is below its own floor of {settings.teacher_at_least:g}"
+    return text
+
+
+def _rule(settings: Settings, metric: Metric) -> str:
+    if settings.retain_fraction is not None:
+        return f">= {settings.retain_fraction:g}"
+    return f"{metric.name} {'>=' if metric.higher_is_better else '<='} {settings.at_least:g}"
+
+
+def _interval(estimate: Estimate) -> str:
+    low, high = estimate.interval
+    return f"{estimate.confidence * 100:g} % {low:.3f}..{high:.3f}"
+
+
+def _estimate_json(estimate: Estimate, name: str) -> dict[str, Any]:
+    return {
+        name: estimate.value,
+        "interval": list(estimate.interval),
+        "lower_bound": estimate.lower_bound,
+        "upper_bound": estimate.upper_bound,
+        "interval_confidence": estimate.confidence,
+    }
+
+
+def _held_out(
+    metric: Metric, rows: Sequence[Mapping[str, Any]], best: Scored, student: Scored
+) -> dict[str, Any] | None:
+    """The same comparison on the items whose structure training never had, where any are marked."""
+    chosen = [index for index, row in enumerate(rows) if row.get("held_out")]
+    if not chosen:
+        return None
+    weights = metric.weights([rows[index] for index in chosen])
+    teacher = metric.aggregate([best.scores[index] for index in chosen], weights)
+    reached = metric.aggregate([student.scores[index] for index in chosen], weights)
+    return {
+        "items": len(chosen),
+        "teacher_score": float(teacher),
+        "student_score": float(reached),
+        "retained": float(metric.ratio(teacher, reached)),
+    }
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to six digits; a number that JSON cannot say becomes null."""
+    if isinstance(value, float):
+        return round(value, DIGITS) if abs(value) < float("inf") else None
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return value

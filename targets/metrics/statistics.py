@@ -1,0 +1,151 @@
+"""How sure a retained fraction is: bootstrap over paired items, one-sided bounds, items to settle.
+
+The ratio is resampled as a whole (Efron & Tibshirani 1993): a resample draws items, both models'
+scores of an item together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from targets.metrics.metric import Floats, Metric
+
+RESAMPLES = 2000
+CHUNK_CELLS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with what items left it open.
+
+    interval: two-sided, at `confidence`. lower_bound, upper_bound: one-sided, each at
+    `confidence` by itself.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    lower_bound: float
+    upper_bound: float
+    confidence: float
+    items: int
+
+
+def retained_estimate(
+    metric: Metric, teacher: Any, student: Any, weights: Any, *, seed: int, confidence: float = 0.95
+) -> Estimate:
+    """The retained fraction over paired items. `weights`: (items,) as the metric gives them."""
+    teacher, student = np.asarray(teacher, np.float64), np.asarray(student, np.float64)
+
+    def figure(counts: Floats) -> Floats:
+        return np.asarray(
+            metric.ratio(_means(teacher, counts, weights), _means(student, counts, weights))
+        )
+
+    return _estimate(figure, len(teacher), seed, confidence)
+
+
+def score_estimate(
+    metric: Metric, scores: Any, weights: Any, *, seed: int, confidence: float = 0.95
+) -> Estimate:
+    """The aggregate score of one model, in the metric's unit."""
+    scores = np.asarray(scores, np.float64)
+    return _estimate(lambda counts: _means(scores, counts, weights), len(scores), seed, confidence)
+
+
+def items_to_settle(estimate: Estimate, threshold: float) -> int | None:
+    """About how many items would put the bound on one side of the threshold.
+
+    The bound comes nearer to the estimate with the root of the number of items. None where the
+    estimate is the threshold itself: no number settles that.
+    """
+    margin = abs(estimate.value - threshold)
+    if margin == 0 or not math.isfinite(margin):
+        return None
+    bound = estimate.lower_bound if estimate.value > threshold else estimate.upper_bound
+    half_width = abs(estimate.value - bound)
+    return max(estimate.items, math.ceil(estimate.items * (half_width / margin) ** 2))
+
+
+def _means(scores: Floats, counts: Floats, weights: Any) -> Floats:
+    """Weighted means of resamples. counts: (resamples, items), how often each item was drawn."""
+    drawn = counts * np.asarray(weights, np.float64)
+    return np.asarray((drawn @ scores) / drawn.sum(axis=-1))
+
+
+def _estimate(
+    figure: Callable[[Floats], Floats], items: int, seed: int, confidence: float
+) -> Estimate:
+    """Bootstrap bounds of a figure, bias-corrected and accelerated (BCa, Efron 1987)."""
+    if items == 0:
+        raise ValueError("no items to score")
+    value = float(figure(np.ones((1, items)))[0])
+    generator = np.random.default_rng(seed)
+    chunk = max(1, CHUNK_CELLS // items)
+    resampled = np.concatenate(
+        [
+            figure(_draws(generator, min(chunk, RESAMPLES - start), items))
+            for start in range(0, RESAMPLES, chunk)
+        ]
+    )
+    side = (1 - confidence) / 2
+    if resampled.min() == resampled.max():
+        # Not one item differs, so resampling sees no doubt at all. If the true share of items
+        # that would change the figure were above q, all these would agree with a probability
+        # below 1 - confidence.
+        q, q_two = (1 - level ** (1 / items) for level in (1 - confidence, side))
+        interval = (value * (1 - q_two), value * (1 + q_two))
+        return Estimate(value, interval, value * (1 - q), value * (1 + q), confidence, items)
+    jackknife = np.concatenate(
+        [
+            figure(_all_but_one(start, min(items, start + chunk), items))
+            for start in range(0, items, chunk)
+        ]
+    )
+    levels = _bca_levels(value, resampled, jackknife, (side, 1 - side, 1 - confidence, confidence))
+    low, high, lower, upper = (float(x) for x in _quantiles(resampled, levels))
+    return Estimate(value, (low, high), lower, upper, confidence, items)
+
+
+def _draws(generator: np.random.Generator, resamples: int, items: int) -> Floats:
+    counts = generator.multinomial(items, np.full(items, 1 / items), size=resamples)
+    return counts.astype(np.float64)
+
+
+def _all_but_one(start: int, end: int, items: int) -> Floats:
+    counts = np.ones((end - start, items))
+    counts[np.arange(end - start), np.arange(start, end)] = 0
+    return counts
+
+
+def _bca_levels(
+    value: float, resampled: Floats, jackknife: Floats, levels: tuple[float, ...]
+) -> list[float]:
+    """The quantiles of the resamples that stand for these levels of the figure."""
+    normal = NormalDist()
+    below = (np.sum(resampled < value) + np.sum(resampled == value) / 2) / len(resampled)
+    floor = 1 / (2 * len(resampled))
+    bias = normal.inv_cdf(float(np.clip(below, floor, 1 - floor)))
+    finite = jackknife[np.isfinite(jackknife)]
+    away = finite.mean() - finite
+    spread = float(np.sum(away**2))
+    acceleration = float(np.sum(away**3)) / (6 * spread**1.5) if spread > 0 else 0.0
+    adjusted = []
+    for level in levels:
+        z = bias + normal.inv_cdf(level)
+        shrink = 1 - acceleration * z
+        # Past the pole of the correction its order would turn round: the plain bias stays.
+        adjusted.append(normal.cdf(bias + (z / shrink if shrink > 0 else z)))
+    return adjusted
+
+
+def _quantiles(resampled: Floats, levels: list[float]) -> Floats:
+    """Quantiles that stay right where a resample is infinite: no interpolation."""
+    ordered = np.sort(resampled)
+    places = np.clip(np.floor(np.array(levels) * len(ordered)).astype(int), 0, len(ordered) - 1)
+    return np.asarray(ordered[places])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -27,6 +28,7 @@ __all__ = ["CannotFit", "Executor", "LocalExecutor", "Outcome", "ProgressEvent"]
 # A target whose imports take longer than this waits for the warm server instead; one whose imports
 # are light never waits for it.
 PATIENCE_SECONDS = 1.0
+LONGEST_WAIT = 500  # milliseconds
 _INTERRUPTED = "interrupted"
 
 
@@ -222,8 +224,7 @@ class LocalExecutor:
         poller.register(self._alarm, select.POLLIN)
         deadline: float | None = None
         while True:
-            timeout = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-            ready = dict(poller.poll(timeout))
+            ready = dict(poller.poll(_timeout(deadline)))
             if self._alarm in ready:
                 poller.unregister(self._alarm)
                 server.terminate()
@@ -252,6 +253,14 @@ class LocalExecutor:
         ok = ending.done and ending.status == 0
         error = "" if ok else _INTERRUPTED if self._stopping() else ending.error()
         return Outcome(ok, ending.seconds, ending.peak_rss_bytes, error)
+
+
+def _timeout(deadline: float | None) -> int:
+    """Milliseconds to wait at once. Never for ever: a signal that arrives just before the wait
+    begins does not end it, and its Python handler runs only when the main thread goes on."""
+    if deadline is None:
+        return LONGEST_WAIT
+    return min(LONGEST_WAIT, max(0, math.ceil((deadline - time.monotonic()) * 1000)))
 
 
 def _request(job: Job, work: str, log: Path) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class LiveDisplay:
     def _overall(self) -> Text:
         overall = self._watch.overall()
         text = f"{overall.finished} of {overall.total} targets, {clock_face(overall.elapsed)}"
-        if overall.seconds_left is not None:
+        if overall.seconds_left is not None and overall.finished < overall.total:
             text += f", about {about_seconds(overall.seconds_left)} left"
         return Text(text, style="bold", no_wrap=True, overflow="ellipsis")
 

@@ -80,7 +80,7 @@ def readable_seconds(seconds: float) -> str:
 
 def about_seconds(seconds: float) -> str:
     """An estimate, rounded as far as it deserves: `12 s`, `3 min 20 s`, `25 min`, `2 h 10 min`."""
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{max(1, round(seconds))} s"
     step = 10 if seconds < 600 else 60 if seconds < 3600 else 600
     whole = round(seconds / step) * step

@@ -213,3 +213,109 @@ def packed_adapters(
         build_adapter(job)
         folders[capability] = job.out
     return folders
+
+
+@pytest.fixture(scope="session")
+def packed_router(
+    make_job: Callable[..., Job],
+    packed_backbones: dict[str, Path],
+    student_tokenizer: Path,
+    datasets: dict[str, Path],
+) -> Path:
+    """The packed router between the two open capabilities."""
+    from targets.pack.work import build_router
+    from targets.router.work import build
+
+    inputs = {"backbone": packed_backbones["int8"], "tokenizer": student_tokenizer}
+    for capability in ("sums", "calls"):
+        inputs[f"train/{capability}"] = datasets[capability] / "train.jsonl"
+        inputs[f"validation/{capability}"] = datasets[capability] / "validation.jsonl"
+    job = make_job("router", inputs=inputs)
+    build(job)
+    packed = make_job("pack:router", router=job.out)
+    build_router(packed)
+    return packed.out
+
+
+@pytest.fixture(scope="session")
+def bundle_job(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_job: Callable[..., Job],
+    packed_backbones: dict[str, Path],
+    packed_adapters: dict[str, Path],
+    packed_router: Path,
+    student_tokenizer: Path,
+    datasets: dict[str, Path],
+) -> Callable[..., Job]:
+    """A job of the target `bundle`: `private` is isolated, one teacher serves everything."""
+    verdicts = {}
+    for name in (*WORDS, "router"):
+        folder = tmp_path_factory.mktemp(f"gate-{name}")
+        verdict = {
+            "verdict": "pass",
+            "summary": f"{name} holds.",
+            "metric": "exact_match",
+            "items": 24,
+            "teacher_score": 0.9,
+            "student_score": 0.91,
+            "retained": 1.0111,
+        }
+        (folder / "verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
+        verdicts[name] = folder
+    teacher = tmp_path_factory.mktemp("teacher")
+    about = {
+        "id": "scholar",
+        "architecture": "LlamaForCausalLM",
+        "parameters": 1,
+        "licence": "MIT",
+        "digest": "0" * 64,
+        "origin": {"kind": "trained by the build"},
+    }
+    (teacher / "teacher.json").write_text(json.dumps(about), encoding="utf-8")
+    (teacher / "tensors.json").write_text("{}", encoding="utf-8")
+    confinement = teacher / "confinement.json"
+    confinement.write_text('{"method": "landlock", "tried": []}', encoding="utf-8")
+
+    def make(quantize: str, **changed: Any) -> Job:
+        inputs = {
+            "backbone": packed_backbones[quantize],
+            "tokenizer": student_tokenizer,
+            "router": packed_router,
+            "registry": teacher,
+            "teacher/scholar": teacher,
+            "gate/router": verdicts["router"],
+        }
+        for name in WORDS:
+            inputs[f"adapter/{name}"] = packed_adapters[name]
+            inputs[f"gate/{name}"] = verdicts[name]
+            inputs[f"confinement/{name}"] = confinement
+            inputs[f"description/{name}"] = datasets[name] / "dataset.json"
+        settings = {
+            "name": "tiny_bundle",
+            "include": list(WORDS),
+            "isolated": ["private"],
+            "quantize": quantize,
+            "zip": False,
+            "capabilities": {name: {"dataset": name, "teachers": ["scholar"]} for name in WORDS},
+            "contracts": {
+                **{name: {"retain_fraction": 0.5, "metric": "exact_match"} for name in WORDS},
+                "router": {"metric": "accuracy", "at_least": 0.5},
+            },
+            **changed,
+        }
+        return make_job("bundle", settings, inputs=inputs)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bundles(bundle_job: Callable[..., Job]) -> dict[str, Path]:
+    """quantisation -> a bundle folder. Copy it before changing anything in it."""
+    from targets.bundle.work import build
+
+    folders = {}
+    for quantize in QUANTISATIONS:
+        job = bundle_job(quantize)
+        build(job)
+        folders[quantize] = job.out / "tiny_bundle"
+    return folders

@@ -1,0 +1,18 @@
+"""What the registry depends on besides the teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Settings:
+    """capabilities: name -> its `dataset` and the ids of its `teachers`."""
+
+    capabilities: Mapping[str, Any]
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> Settings:
+        return cls(settings["capabilities"])

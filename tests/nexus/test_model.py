@@ -1,0 +1,205 @@
+"""NexusModel as a consumer meets it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nexus import BundleError, NexusModel
+from nexus.cli import main
+from nexus.errors import UnknownCapabilityError
+
+PROMPTS = ["add seven plus three", "call a tool please", "whisper quietly", "total apples"]
+
+
+@pytest.fixture(scope="module")
+def model(bundles: dict[str, Path]) -> NexusModel:
+    return NexusModel.load(bundles["int8"])
+
+
+@pytest.fixture
+def copied(bundles: dict[str, Path], tmp_path: Path) -> Path:
+    """A bundle that may be changed."""
+    shutil.copytree(bundles["int8"], tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def test_importing_nexus_imports_no_model_library() -> None:
+    code = "import sys, nexus, nexus.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_prompt_alone_and_in_a_batch_is_answered_alike(model: NexusModel) -> None:
+    batch = model.generate(prompts=PROMPTS, capability="sums")
+    assert batch == [model.generate(prompt, capability="sums") for prompt in PROMPTS]
+
+
+def test_rows_of_a_mixed_batch_each_get_their_adapter(model: NexusModel) -> None:
+    names = ["sums", "calls", "backbone", None]
+    mixed = model.generate(prompts=PROMPTS, capability=names)
+    alone = [
+        model.generate(prompt, capability=name) for prompt, name in zip(PROMPTS, names, strict=True)
+    ]
+    assert mixed == alone
+    by_adapter = {
+        name: model.generate(PROMPTS[0], capability=name) for name in ("sums", "calls", "backbone")
+    }
+    assert len(set(by_adapter.values())) == 3
+
+
+def test_a_stream_is_the_answer_in_pieces_even_between_other_answers(model: NexusModel) -> None:
+    whole = model.generate(PROMPTS[0], capability="calls")
+    pieces = []
+    for piece in model.stream(PROMPTS[0], capability="calls"):
+        pieces.append(piece)
+        model.generate(PROMPTS[1], capability="sums")
+    assert "".join(pieces) == whole
+    assert len(pieces) > 1
+
+
+def test_stop_strings_end_answer_and_stream_alike(copied: Path) -> None:
+    whole = NexusModel.load(copied).generate(PROMPTS[0], capability="sums")
+    stop = whole[4:7]
+    manifest = json.loads((copied / "manifest.json").read_text(encoding="utf-8"))
+    manifest["capabilities"]["sums"]["stop"]["strings"] = [stop]
+    (copied / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    model = NexusModel.load(copied)
+    expected = whole[: whole.find(stop)]
+    assert model.generate(PROMPTS[0], capability="sums") == expected
+    assert "".join(model.stream(PROMPTS[0], capability="sums")) == expected
+
+
+def test_the_backbone_comes_back_exactly(model: NexusModel) -> None:
+    model.generate(PROMPTS[0], capability="backbone")
+    before = {name: value.clone() for name, value in model._model.state_dict().items()}
+    for name in ("sums", "calls", "sums"):
+        model.generate(PROMPTS[0], capability=name)
+    model.generate(PROMPTS[0], capability="backbone")
+    after = model._model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_router_decides_where_nothing_is_asked_for(model: NexusModel) -> None:
+    routes = model.route(PROMPTS[:2])
+    assert [route.capability for route in routes] == ["sums", "calls"]
+    assert sum(routes[0].probabilities.values()) == pytest.approx(1)
+    assert model.generate(PROMPTS[1]) == model.generate(PROMPTS[1], capability="calls")
+
+
+def test_an_isolated_capability_needs_the_flag(model: NexusModel) -> None:
+    for call in (
+        lambda: model.generate(PROMPTS[2], capability="private"),
+        lambda: model.generate(prompts=PROMPTS[:2], capability=["sums", "private"]),
+        lambda: model.generate(PROMPTS[2], capability="private", enable_uncensored=1),  # type: ignore[call-overload]
+        lambda: model.stream(PROMPTS[2], capability="private"),
+    ):
+        with pytest.raises(PermissionError, match="enable_uncensored=True"):
+            call()
+    assert model.generate(PROMPTS[2], capability="private", enable_uncensored=True)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+@given(
+    st.text(max_size=60) | st.lists(st.sampled_from(["whisper", "secret", "garden"])).map(" ".join)
+)
+def test_no_prompt_is_routed_to_an_isolated_capability(model: NexusModel, prompt: str) -> None:
+    assert model.route(prompt).capability in ("sums", "calls", None)
+
+
+def test_a_bundle_without_the_isolated_files_is_whole(copied: Path) -> None:
+    expected = NexusModel.load(copied).generate(prompts=PROMPTS, capability="sums")
+    for file in (copied / "adapters").glob("private_*"):
+        file.unlink()
+    model = NexusModel.load(copied)
+    assert model.capabilities == ["calls", "sums"]
+    assert model.generate(prompts=PROMPTS, capability="sums") == expected
+    with pytest.raises(UnknownCapabilityError, match="taken out"):
+        model.generate(PROMPTS[0], capability="private", enable_uncensored=True)
+    assert main(["verify", str(copied)]) == 0
+
+
+def test_an_unknown_capability_is_answered_with_the_known_ones(model: NexusModel) -> None:
+    with pytest.raises(UnknownCapabilityError, match="it has calls, private, sums"):
+        model.generate(PROMPTS[0], capability="cooking")
+
+
+def test_cuda_that_is_absent_is_said(bundles: dict[str, Path]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(RuntimeError, match="device='cpu'"):
+        NexusModel.load(bundles["int8"], device="cuda")
+
+
+def test_prompt_and_prompts_exclude_each_other(model: NexusModel) -> None:
+    with pytest.raises(TypeError, match="either"):
+        model.generate()  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="4 prompts and 1"):
+        model.generate(prompts=PROMPTS, capability=["sums"])
+
+
+def test_the_command_answers_shows_checks_and_exports(
+    bundles: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(bundles["int8"])
+    model = NexusModel.load(folder)
+    assert main(["run", folder, PROMPTS[0], "--capability", "sums"]) == 0
+    assert capsys.readouterr().out == model.generate(PROMPTS[0], capability="sums") + "\n"
+    assert main(["run", folder, PROMPTS[0], "--capability", "private"]) == 1
+    assert "enable_uncensored" in capsys.readouterr().err
+    assert main(["info", folder]) == 0
+    assert "tiny_bundle" in capsys.readouterr().out
+    assert main(["verify", folder]) == 0
+    assert main(["export", folder, "--peft", str(tmp_path / "peft")]) == 0
+    written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*"))
+    assert written == [
+        "peft/calls/adapter_config.json",
+        "peft/calls/adapter_model.safetensors",
+        "peft/sums/adapter_config.json",
+        "peft/sums/adapter_model.safetensors",
+    ]
+
+
+def test_the_command_chats(
+    bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = iter(["/use sums", PROMPTS[0], "/use nothing", PROMPTS[0], "/use", PROMPTS[1], "/quit"])
+    monkeypatch.setattr("builtins.input", lambda _prompt: next(lines))
+    assert main(["chat", str(bundles["int8"])]) == 0
+    shown = capsys.readouterr()
+    model = NexusModel.load(bundles["int8"])
+    assert model.generate(PROMPTS[0], capability="sums") in shown.out
+    assert model.generate(PROMPTS[1], capability="calls") in shown.out
+    assert "no capability 'nothing'" in shown.err
+    assert "[calls]" in shown.err
+
+
+def test_exported_folders_open_with_peft(bundles: dict[str, Path], tmp_path: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    assert main(["export", str(bundles["none"]), "--peft", str(tmp_path / "peft")]) == 0
+    base = AutoModelForCausalLM.from_pretrained(bundles["none"] / "backbone")
+    opened = PeftModel.from_pretrained(base, tmp_path / "peft" / "sums").eval()
+    model = NexusModel.load(bundles["none"])
+    ids = torch.tensor([[5, 9, 23, 60, 41]])
+    model.generate(PROMPTS[0], capability="sums")
+    with torch.no_grad():
+        difference = (opened(input_ids=ids).logits - model._model(ids).logits).abs().max()
+    assert difference < 1e-3
+
+
+def test_a_router_that_knows_an_isolated_capability_is_refused(copied: Path) -> None:
+    file = copied / "router" / "router.json"
+    about = json.loads(file.read_text(encoding="utf-8"))
+    about["capabilities"] = ["calls", "private"]
+    file.write_text(json.dumps(about), encoding="utf-8")
+    with pytest.raises(BundleError, match="isolated"):
+        NexusModel.load(copied, check=False).route("whisper")

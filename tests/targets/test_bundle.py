@@ -1,0 +1,191 @@
+"""The release: complete, reproducible, teacher-free, and open to tools that are not Nexus."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from nexus import NexusModel
+from nexusbuild.graph import Job
+from targets.bundle.work import build
+
+WITHOUT_NEXUS = """
+import json, os, re, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("nexus", "targets", "specs", "nexusbuild"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+import transformers
+transformers.utils.logging.disable_progress_bar()
+everything = []
+for folder, code, prompts in json.load(sys.stdin):
+    os.chdir(folder)
+    answers = []
+    setup, line, rest = re.split(r"^(prompt = .*\\n)", code, maxsplit=1, flags=re.M)
+    space = {"collect": answers.append}
+    exec(setup, space)
+    for prompt in prompts:
+        exec(line.replace('"..."', repr(prompt)) + rest.replace("print(", "collect("), space)
+    everything.append(answers)
+print("ANSWERS" + json.dumps(everything))
+"""
+
+
+def card_code(folder: Path) -> str:
+    """The lines of the model card that need no Nexus."""
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"```python\n(import json.*?)```", card, flags=re.S)[0]
+
+
+def test_the_lines_of_the_card_give_the_same_answers_after_a_move(
+    bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    prompts = ["book the flight tomorrow", "weather in Oslo please", "call a tool", "Ärger & 12"]
+    expected, cards = [], []
+    for quantize, bundle in bundles.items():
+        model = NexusModel.load(bundle)
+        expected.append(model.generate(prompts=prompts, capability="calls"))
+        moved = tmp_path / f"elsewhere-{quantize}" / "renamed"
+        shutil.copytree(bundle, moved)
+        code = card_code(moved)
+        assert ("dequantize" in code) == (quantize != "none")
+        cards.append((str(moved), code, prompts))
+        if quantize == "int8":  # the card says that the line changes no token
+            lines = [line for line in code.splitlines(True) if "dequantize" not in line]
+            cards.append((str(moved), "".join(lines), prompts))
+            expected.append(expected[-1])
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NEXUS],
+        input=json.dumps(cards),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.rpartition("ANSWERS")[2]) == expected
+    assert all(len(set(answers)) > 1 for answers in expected)
+
+
+def test_a_bundle_built_twice_has_the_same_bytes(bundle_job: Callable[..., Job]) -> None:
+    digests = []
+    for _ in range(2):
+        job = bundle_job("int8", zip=True)
+        build(job)
+        files = [path for path in sorted(job.out.rglob("*")) if path.is_file()]
+        digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
+    assert digests[0] == digests[1]
+    with zipfile.ZipFile(job.out / "tiny_bundle.zip") as archive:
+        names = archive.namelist()
+    assert names == sorted(names)
+    assert "tiny_bundle/manifest.json" in names
+
+
+def test_what_is_in_a_bundle_is_what_the_manifest_lists(bundles: dict[str, Path]) -> None:
+    folder = bundles["int8"]
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    on_disk = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert on_disk == {*manifest["files"], "manifest.json"}
+    assert on_disk >= {
+        "backbone/config.json",
+        "backbone/backbone.safetensors",
+        "backbone/model.safetensors.index.json",
+        "backbone/generation_config.json",
+        "adapters/sums_adapter.safetensors",
+        "adapters/sums_adapter.json",
+        "router/router.safetensors",
+        "router/router.json",
+        "tokenizer/tokenizer.json",
+        "tokenizer/tokenizer_config.json",
+        "verify_report.json",
+        "retention_contracts.md",
+        "README.md",
+    }
+    assert not [path for path in on_disk if path.endswith("adapter_config.json")]
+    assert manifest["capabilities"]["private"]["isolated"] is True
+    assert manifest["capabilities"]["sums"]["isolated"] is False
+
+
+def test_the_report_stands_on_the_packed_bytes(bundles: dict[str, Path]) -> None:
+    folder = bundles["nf4"]
+    report = json.loads((folder / "verify_report.json").read_text(encoding="utf-8"))
+    assert report["verdict"] == "pass"
+    assert set(report["contracts"]) == {"sums", "calls", "private", "router"}
+    for path, digest in report["files"].items():
+        assert hashlib.sha256((folder / path).read_bytes()).hexdigest() == digest
+    assert report["teachers_kept_out"]["sums"]["method"] == "landlock"
+    assert report["teacher_free"]["in_common"] == 0
+
+
+def test_a_tensor_of_a_teacher_is_found_and_refused(
+    bundle_job: Callable[..., Job], packed_backbones: dict[str, Path], tmp_path: Path
+) -> None:
+    with safe_open(packed_backbones["none"] / "backbone.safetensors", framework="pt") as tensors:
+        weight = tensors.get_tensor("lm_head.weight")
+    digest = hashlib.sha256(weight.numpy().tobytes()).hexdigest()
+    job = bundle_job("none")
+    teacher = tmp_path / "teacher"
+    shutil.copytree(job.inputs["teacher/scholar"], teacher)
+    stolen = {"head.weight": {"sha256": digest, "constant": False}}
+    (teacher / "tensors.json").write_text(json.dumps(stolen), encoding="utf-8")
+    job = Job(**{**vars(job), "inputs": {**job.inputs, "teacher/scholar": teacher}})
+    with pytest.raises(ValueError, match=r"lm_head\.weight is head\.weight of the teacher scholar"):
+        build(job)
+
+
+def test_a_constant_tensor_is_nobodys(
+    bundle_job: Callable[..., Job], packed_backbones: dict[str, Path], tmp_path: Path
+) -> None:
+    with safe_open(packed_backbones["none"] / "backbone.safetensors", framework="pt") as tensors:
+        ones = tensors.get_tensor("model.norm.weight")
+    digest = hashlib.sha256(ones.numpy().tobytes()).hexdigest()
+    job = bundle_job("none")
+    teacher = tmp_path / "teacher"
+    shutil.copytree(job.inputs["teacher/scholar"], teacher)
+    norm = {"norm.weight": {"sha256": digest, "constant": True}}
+    (teacher / "tensors.json").write_text(json.dumps(norm), encoding="utf-8")
+    build(Job(**{**vars(job), "inputs": {**job.inputs, "teacher/scholar": teacher}}))
+
+
+def test_a_failed_contract_stands_in_the_report(
+    bundle_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    job = bundle_job("none")
+    verdict = json.loads((job.inputs["gate/sums"] / "verdict.json").read_text(encoding="utf-8"))
+    (tmp_path / "verdict.json").write_text(
+        json.dumps({**verdict, "verdict": "fail"}), encoding="utf-8"
+    )
+    job = Job(**{**vars(job), "inputs": {**job.inputs, "gate/sums": tmp_path}})
+    build(job)
+    text = (job.out / "tiny_bundle" / "verify_report.json").read_text(encoding="utf-8")
+    assert json.loads(text)["verdict"] == "fail"
+
+
+def test_the_contracts_page_shows_the_settings(bundles: dict[str, Path]) -> None:
+    page = (bundles["int8"] / "retention_contracts.md").read_text(encoding="utf-8")
+    assert "| sums | sums | exact_match | 0.5 of the teacher |" in page
+    assert textwrap.dedent("| router | all of these | accuracy | 0.5 |") in page
+
+
+def test_a_path_of_this_machine_is_refused(
+    bundle_job: Callable[..., Job], student_tokenizer: Path, tmp_path: Path
+) -> None:
+    tokenizer = tmp_path / "tokenizer"
+    shutil.copytree(student_tokenizer, tokenizer)
+    config = json.loads((tokenizer / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config["name_or_path"] = f"{Path.cwd()}/somewhere"
+    (tokenizer / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    job = bundle_job("none")
+    with pytest.raises(ValueError, match="must not say where it was made"):
+        build(Job(**{**vars(job), "inputs": {**job.inputs, "tokenizer": tokenizer}}))

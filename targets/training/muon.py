@@ -42,7 +42,7 @@ class MuonWithAdamW:
         others: Mapping[str, Tensor],
         *,
         momentum: float = 0.95,
-        adam_ratio: float = 0.15,
+        adam_ratio: float = 0.4,
         clip: float = 1.0,
     ) -> None:
         self._groups: dict[tuple[int, ...], list[str]] = {}

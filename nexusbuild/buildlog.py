@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nexusbuild import errors
+
 
 @dataclass(frozen=True)
 class Build:
-    """One earlier build. keys: target -> its key at the end. exit_code: None where it was killed."""
+    """One earlier build. keys: target -> its key at the end. exit_code: None if it was killed."""
 
     number: int
     started: float
@@ -94,3 +96,16 @@ def _read_build(path: Path) -> Build | None:
         exit_code=last.get("exit_code"),
         seconds=last.get("seconds"),
     )
+
+
+def find_build(root: Path, name: str) -> Build:
+    """The build of this number; `last` is the last, -1 too, -2 the one before."""
+    builds = read_builds(root)
+    if name == "last":
+        name = "-1"
+    for build in builds:
+        if str(build.number) == name:
+            return build
+    if name.startswith("-") and name[1:].isdecimal() and 0 < int(name[1:]) <= len(builds):
+        return builds[int(name)]
+    raise errors.no_such_build(name, [str(build.number) for build in builds])

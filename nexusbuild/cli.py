@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="nexusbuild" if name == "build" else f"nexusbuild {name}",
         description=command.help,
-        epilog=_overview() if name == "build" else None,
+        epilog=_overview() if name == "build" and {"-h", "--help"} & set(rest) else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

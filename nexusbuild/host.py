@@ -6,7 +6,6 @@ import os
 import platform
 from collections.abc import Iterable
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 
@@ -35,12 +34,16 @@ def _processor() -> str:
 
 @cache
 def _providers() -> dict[str, list[str]]:
+    from importlib import metadata
+
     return {name: sorted(set(dists)) for name, dists in metadata.packages_distributions().items()}
 
 
 @cache
 def version(distribution: str) -> str | None:
     """The installed version; None where it is not installed."""
+    from importlib import metadata
+
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

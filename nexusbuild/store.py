@@ -82,15 +82,15 @@ class Store:
 
     def current_targets(self) -> list[str]:
         """Every target that has ever had a result here, those that are no more included."""
-        try:
-            names = os.listdir(self.root / "current")
-        except OSError:
-            return []
-        return sorted(target_of(name) for name in names)
+        return self._targets("current")
 
     def published(self, target: str) -> str | None:
         """The key of what was copied to dist/ last."""
         return _link_name(self.root / "published" / file_name(target))
+
+    def published_targets(self) -> list[str]:
+        """Every target that was copied to dist/."""
+        return self._targets("published")
 
     def alias(self, key: str) -> str | None:
         """The key of what stands here for a result that a lock names by a key made elsewhere."""
@@ -104,7 +104,7 @@ class Store:
             return []
         return [record for key in keys if (record := self.record(key)) is not None]
 
-    def keys(self) -> list[str]:
+    def record_keys(self) -> list[str]:
         """The keys of all records."""
         try:
             names = os.listdir(self.root / "actions")
@@ -228,6 +228,10 @@ class Store:
             self._link(self.root / "current" / file_name(target), key)
             self._current[target] = key
 
+    def drop_current(self, target: str) -> None:
+        (self.root / "current" / file_name(target)).unlink(missing_ok=True)
+        self._current.pop(target, None)
+
     def set_published(self, target: str, key: str) -> None:
         self._link(self.root / "published" / file_name(target), key)
 
@@ -265,6 +269,13 @@ class Store:
                     raise
                 shutil.copyfile(self.object(output.sha256), path)
                 os.chmod(path, 0o444)
+
+    def _targets(self, folder: str) -> list[str]:
+        try:
+            names = os.listdir(self.root / folder)
+        except OSError:
+            return []
+        return sorted(target_of(name) for name in names)
 
     def _action(self, key: str) -> Path:
         return self.root / "actions" / f"{key}.json"

@@ -1,0 +1,96 @@
+"""Results as one file, to carry between machines: records and objects in a plain tar.
+
+What is read from such a file is distrusted: names are checked, every byte is hashed, and a record
+is written only after all its objects are in the store.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from nexusbuild import errors
+from nexusbuild.digests import hash_file
+from nexusbuild.record import Output, Record, record_from_text, record_text
+from nexusbuild.store import Store
+
+_NAME = re.compile(r"(objects|actions)/([0-9a-f]{64})(\.json)?")
+
+
+def export_results(store: Store, records: Iterable[Record], file: Path) -> int:
+    """Write the records and all their objects; how many objects."""
+    chosen = list(records)
+    objects = {output.sha256: output for record in chosen for output in record.outputs}
+    for output in objects.values():
+        if not (store.sound(output) and store.verified(output)):
+            raise errors.damaged(output.path, "a file of these results")
+    temporary = file.with_name(f".{file.name}.new")
+    with tarfile.open(temporary, "w") as archive:
+        for sha256 in sorted(objects):
+            archive.add(store.object(sha256), f"objects/{sha256}", filter=_without_owner)
+        for record in chosen:
+            content = record_text(record).encode()
+            entry = tarfile.TarInfo(f"actions/{record.key}.json")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    temporary.replace(file)
+    return len(objects)
+
+
+def import_results(store: Store, file: Path) -> list[Record]:
+    """Take what `file` holds into the store; the records that are new or were there."""
+    folder = store.run_directory("import")
+    records: list[Record] = []
+    arrived: dict[str, Path] = {}
+    try:
+        with tarfile.open(file) as archive:
+            for entry in archive:
+                match = _NAME.fullmatch(entry.name)
+                stream = archive.extractfile(entry) if match and entry.isfile() else None
+                if match is None or stream is None:
+                    raise errors.damaged(str(file), f"the entry {entry.name!r}")
+                if match[1] == "objects":
+                    path = folder / match[2]
+                    with path.open("wb") as out:
+                        while block := stream.read(1 << 20):
+                            out.write(block)
+                    if hash_file(path) != match[2]:
+                        raise errors.damaged(str(file), f"the object {match[2][:16]}")
+                    arrived[match[2]] = path
+                else:
+                    record = record_from_text(stream.read().decode(), match[2])
+                    if record is None:
+                        raise errors.damaged(str(file), f"the record {match[2][:16]}")
+                    records.append(record)
+        for record in records:
+            _check_complete(file, record, arrived)
+        sizes = {sha256: path.stat().st_size for sha256, path in arrived.items()}
+        for sha256, path in arrived.items():
+            store.add_object(path, Output(sha256, sha256, sizes[sha256]))
+        for record in records:
+            store.add_record(record)
+            if store.current(record.target) is None:
+                store.set_current(record.target, record.key)
+    except (tarfile.TarError, UnicodeDecodeError, EOFError) as error:
+        raise errors.damaged(str(file), f"the archive ({error})") from error
+    except OSError as error:
+        raise errors.unreadable(str(error.filename or file), error) from error
+    finally:
+        store.drop_run(folder)
+    return records
+
+
+def _check_complete(file: Path, record: Record, arrived: dict[str, Path]) -> None:
+    for output in record.outputs:
+        path = arrived.get(output.sha256)
+        if path is None or path.stat().st_size != output.bytes:
+            raise errors.damaged(str(file), f"{record.target}: {output.path}")
+
+
+def _without_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    return entry

@@ -1,0 +1,124 @@
+"""nexusbuild doctor: the machine, the libraries, the store; --verify-store reads all of it."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from typing import Any
+
+from nexusbuild.command import Command, add_json, add_place
+from nexusbuild.errors import FAILED, BuildError
+from nexusbuild.host import host_kind, version
+from nexusbuild.project import Place, find_place, shown
+from nexusbuild.report import print_json, readable_size, say
+from nexusbuild.resources import machine_ram_bytes, machine_threads, machine_vram_bytes
+from nexusbuild.store import Store
+
+LIBRARIES = ("doit", "rich", "PyYAML", "pydantic", "torch", "transformers", "peft", "safetensors")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--verify-store",
+        action="store_true",
+        help="hash every file in the store; drop damaged ones",
+    )
+    add_place(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        place = find_place(arguments.file, arguments.store, arguments.resolver)
+    except BuildError as error:
+        if arguments.file is not None or arguments.verify_store:
+            raise
+        place, no_project = None, str(error)
+    else:
+        no_project = ""
+    document: dict[str, Any] = {
+        "host": dict(host_kind()),
+        "ram_bytes": machine_ram_bytes(),
+        "threads": machine_threads(),
+        "vram_bytes": machine_vram_bytes(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "problems": [],
+    }
+    if place is not None:
+        document |= _state_of_the_store(place)
+        if arguments.verify_store:
+            document["problems"] += verify(place)
+    if arguments.json:
+        print_json(document)
+    else:
+        _show(document, no_project)
+    return FAILED if document["problems"] else 0
+
+
+def verify(place: Place) -> list[str]:
+    """Every damaged or missing piece, named; damaged objects are dropped, to be made again."""
+    from nexusbuild.report import warn
+    from nexusbuild.store_lock import builder_lock
+
+    found = []
+    with builder_lock(place.store, "nexusbuild doctor --verify-store", warn):
+        store = Store(place.store)
+        seen: dict[str, bool] = {}
+        for key in store.record_keys():
+            record = store.record(key)
+            if record is None:
+                store.drop_record(key)
+                found.append(
+                    f"the record {key[:16]} was damaged; dropped, its target is made again"
+                )
+                continue
+            for output in record.outputs:
+                if output.sha256 in seen:
+                    continue
+                present = store.object(output.sha256).exists()
+                seen[output.sha256] = present and store.verified(output)
+                if present and not seen[output.sha256]:
+                    store.discard(output)
+                    found.append(
+                        f"{record.target}: {output.path} was damaged; dropped, "
+                        "it is made again when needed"
+                    )
+    return found
+
+
+def _state_of_the_store(place: Place) -> dict[str, Any]:
+    folder = place.store if place.store.exists() else place.folder
+    usage = shutil.disk_usage(folder)
+    objects = place.store / "objects"
+    held = sum(path.stat().st_size for path in objects.iterdir()) if objects.is_dir() else 0
+    return {
+        "spec": shown(place.spec),
+        "store": shown(place.store),
+        "store_bytes": held,
+        "disk_free_bytes": usage.free,
+    }
+
+
+def _show(document: dict[str, Any], no_project: str) -> None:
+    host = document["host"]
+    say(f"machine    {host['processor']}, {host['system']} {host['machine']}")
+    say(f"threads    {document['threads']}")
+    say(f"memory     {readable_size(document['ram_bytes'])}")
+    vram = document["vram_bytes"]
+    say(f"GPU        {readable_size(vram) if vram else 'none found; everything runs on the CPU'}")
+    say(f"Python     {host['python']}")
+    for name, found in document["libraries"].items():
+        say(f"           {name} {found or 'is not installed'}")
+    if no_project:
+        say(f"project    {no_project}")
+    else:
+        free = readable_size(document["disk_free_bytes"])
+        say(f"project    {document['spec']}")
+        say(
+            f"store      {document['store']}: {readable_size(document['store_bytes'])}, {free} free"
+        )
+    for problem in document["problems"]:
+        say(f"problem    {problem}")
+
+
+command = Command("doctor", "The machine, the libraries, the store.", configure, run)

@@ -1,0 +1,62 @@
+"""nexusbuild gc: drop what no kept build refers to."""
+
+from __future__ import annotations
+
+import argparse
+
+from nexusbuild.collect import collect, unreferenced
+from nexusbuild.command import Command, add_json, add_place
+from nexusbuild.lock import read_lock
+from nexusbuild.project import find_place
+from nexusbuild.report import print_json, readable_size, say, warn
+from nexusbuild.store import Store
+from nexusbuild.store_lock import builder_lock
+
+KEPT_BUILDS = 10
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep", type=_count, default=KEPT_BUILDS, metavar="N", help="builds to keep (default: 10)"
+    )
+    parser.add_argument("-n", "--dry-run", action="store_true", help="show what would be dropped")
+    add_place(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    place = find_place(arguments.file, arguments.store, arguments.resolver)
+    store = Store(place.store)
+    pinned = [pin.key for pin in read_lock(place.lock).pins.values()]
+    if arguments.dry_run:
+        found = unreferenced(store, arguments.keep, pinned)
+    else:
+        with builder_lock(place.store, "nexusbuild gc", warn):
+            found = unreferenced(store, arguments.keep, pinned)
+            collect(store, found)
+    if arguments.json:
+        print_json(
+            {
+                "results": len(found.keys),
+                "objects": len(found.objects),
+                "scratch": len(found.scratch),
+                "bytes": found.bytes,
+                "dry_run": arguments.dry_run,
+            }
+        )
+    else:
+        verb = "would drop" if arguments.dry_run else "dropped"
+        say(
+            f"{verb} {len(found.keys)} results, {len(found.objects)} files and "
+            f"{len(found.scratch)} checkpoints: {readable_size(found.bytes)}"
+        )
+    return 0
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1 on")
+    return int(text)
+
+
+command = Command("gc", "Drop what no kept build refers to.", configure, run)

@@ -1,0 +1,63 @@
+"""nexusbuild lock [--upgrade NAME]: write nexus.lock; leave what is named to be resolved anew."""
+
+from __future__ import annotations
+
+import argparse
+
+from nexusbuild import errors
+from nexusbuild.command import Command, add_json, add_place
+from nexusbuild.lock import Lock, read_lock, write_lock
+from nexusbuild.project import Project, find_place, shown
+from nexusbuild.report import print_json, say, warn
+from nexusbuild.store_lock import builder_lock
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--upgrade",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what is pinned and shall follow today's inputs (a group, or `all`)",
+    )
+    add_place(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    place = find_place(arguments.file, arguments.store, arguments.resolver)
+    with builder_lock(place.store, "nexusbuild lock", warn):
+        before = read_lock(place.lock)
+        groups = before.groups()
+        if not groups:
+            groups = {each.pin for each in Project(place).graph if each.pin is not None}
+        upgraded = groups if "all" in arguments.upgrade else set(arguments.upgrade)
+        for name in sorted(upgraded - groups):
+            raise errors.no_such_pin(name, groups)
+        kept = before.without(upgraded)
+        project = Project(place, kept)
+        pins = {target: pin for target, pin in kept.pins.items() if target in project.graph.targets}
+        after = Lock(project.graph.lock_values, pins)
+        written = write_lock(place.lock, after)
+    changes = [
+        f"{group}: {_short(before.values.get(group))} -> {_short(after.values.get(group))}"
+        for group in sorted({*before.values, *after.values})
+        if before.values.get(group) != after.values.get(group)
+    ]
+    changes += [f"{target} is no longer pinned" for target in before.pins if target not in pins]
+    if arguments.json:
+        print_json({"lock": shown(place.lock), "written": written, "changes": changes})
+    else:
+        for change in changes:
+            say(change)
+        say(f"{shown(place.lock)} {'written' if written else 'is up to date'}")
+        if upgraded:
+            say("the next build makes and pins what is new; --dry-run shows what follows from it")
+    return 0
+
+
+def _short(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+command = Command("lock", "Write nexus.lock; upgrade what is pinned.", configure, run)

@@ -1,0 +1,56 @@
+"""nexusbuild store export SELECTOR... FILE | store import FILE: carry results between machines."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nexusbuild import errors
+from nexusbuild.carry import export_results, import_results
+from nexusbuild.command import Command, add_json, add_place
+from nexusbuild.project import Project, find_place
+from nexusbuild.report import print_json, readable_size, say, warn
+from nexusbuild.selectors import selected
+from nexusbuild.store import Store
+from nexusbuild.store_lock import builder_lock
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="export|import")
+    out = actions.add_parser("export", help="write the current results of targets to a file")
+    out.add_argument("targets", nargs="+", metavar="SELECTOR", help="id, kind, glob, +up, down+")
+    into = actions.add_parser("import", help="take results from a file into the store")
+    for each in (out, into):
+        each.add_argument("archive", type=Path, metavar="FILE")
+        add_place(each)
+        add_json(each)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    place = find_place(arguments.file, arguments.store, arguments.resolver)
+    if arguments.action == "export":
+        project = Project(place)
+        chosen = selected(project.graph, arguments.targets)
+        found = {target: project.result(target) for target in chosen}
+        records = [record for record in found.values() if record is not None]
+        if not records:
+            raise errors.no_result(", ".join(chosen))
+        for target, record in found.items():
+            if record is None:
+                warn(f"{target} has no result yet and is left out")
+        export_results(project.store, records, arguments.archive)
+    else:
+        store = Store(place.store)
+        with builder_lock(place.store, "nexusbuild store import", warn):
+            store.prepare()
+            records = import_results(store, arguments.archive)
+    targets = [record.target for record in records]
+    size = arguments.archive.stat().st_size
+    if arguments.json:
+        print_json({"file": str(arguments.archive), "targets": targets, "bytes": size})
+    else:
+        say(f"{arguments.action}ed {len(targets)} results, {readable_size(size)}")
+    return 0
+
+
+command = Command("store", "Carry results between machines.", configure, run)

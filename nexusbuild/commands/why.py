@@ -1,0 +1,111 @@
+"""nexusbuild why TARGET: why it is stale, or what it was built from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from nexusbuild.buildlog import find_build
+from nexusbuild.command import Command, add_json, add_place
+from nexusbuild.graph import input_target
+from nexusbuild.plan import Step, World, planned
+from nexusbuild.project import Project, find_place
+from nexusbuild.reasons import Reason, differences
+from nexusbuild.record import Record
+from nexusbuild.report import print_json, readable_size, say, show_notes, words
+from nexusbuild.selectors import selected
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="id, kind, glob, +up, down+")
+    parser.add_argument(
+        "--against", metavar="BUILD", help="compare with an earlier build (a number)"
+    )
+    parser.add_argument("--modules", action="store_true", help="list all modules of its code")
+    add_place(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    project = Project(find_place(arguments.file, arguments.store, arguments.resolver))
+    world = project.world()
+    steps = planned(world)
+    then: dict[str, str] = {}
+    if arguments.against is not None:
+        then = dict(find_build(project.store.root, arguments.against).keys)
+    documents = []
+    for target in selected(project.graph, [arguments.target]):
+        step = steps[target]
+        reasons = step.reasons
+        if arguments.against is not None:
+            earlier = project.store.record(then[target]) if target in then else None
+            reasons = _against(step, earlier, world, steps)
+        record = step.record or project.result(target)
+        if arguments.json:
+            documents.append(_document(step, reasons, record))
+        else:
+            _show(step, reasons, record, arguments.modules, arguments.against)
+    if arguments.json:
+        print_json({"targets": documents})
+    return 0
+
+
+def _against(
+    step: Step, earlier: Record | None, world: World, steps: dict[str, Step]
+) -> tuple[Reason, ...]:
+    inputs = {
+        role: steps[input_target(reference)].digest(reference)
+        for role, reference in step.target.inputs.items()
+    }
+    return differences(earlier, step.target, world.facts, inputs)
+
+
+def _document(step: Step, reasons: tuple[Reason, ...], record: Record | None) -> dict[str, object]:
+    return {
+        "id": step.target.id,
+        "state": step.state,
+        "reasons": [reason.to_json() for reason in reasons],
+        "key": step.key,
+        "notes": list(step.notes),
+        "record": record.to_json() if record is not None else None,
+    }
+
+
+def _show(
+    step: Step,
+    reasons: tuple[Reason, ...],
+    record: Record | None,
+    modules: bool,
+    against: str | None,
+) -> None:
+    since = f", since build {against}" if against is not None else ""
+    say(f"{step.target.id}: {step.state}{since}")
+    for reason in reasons:
+        say(f"  {words(reason)}")
+    if against is not None and not reasons:
+        say("  nothing changed")
+    show_notes(step.notes)
+    if record is None:
+        say("  it has no result in the store")
+        return
+    say("its last result was built from" if reasons else "built from")
+    for name, value in record.settings.items():
+        say(f"  setting  {name} = {json.dumps(value, ensure_ascii=False)}")
+    for role, use in record.inputs.items():
+        say(f"  input    {role} = {use.reference}  {use.digest[:12]}")
+    for role, source in record.sources.items():
+        say(f"  source   {role} = {source.path}  {source.digest[:12]}")
+    code = record.code
+    say(f"  code     {record.work}  {code.fingerprint[:12]}, {len(code.modules)} modules")
+    if modules:
+        for module, digest in code.modules.items():
+            say(f"           {module}  {digest[:12]}")
+    for output in record.outputs:
+        say(f"  output   {output.path}  {output.sha256[:12]}  {readable_size(output.bytes)}")
+    provenance = record.provenance
+    say(f"  built    {provenance.get('finished')} in {provenance.get('seconds')} s")
+    for accepted in provenance.get("accepted", ()):
+        say(f"  accepted {accepted['when']} by {accepted['who']}: {accepted['why']}")
+
+
+command = Command("why", "Why is it stale, or what was it built from.", configure, run)

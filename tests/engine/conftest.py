@@ -1,0 +1,42 @@
+"""Toy projects, each in a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toy_project import Toy
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    return Toy(tmp_path)
+
+
+@pytest.fixture
+def chain(toy: Toy) -> Toy:
+    """data -> a -> b -> gate -> release, and other, which reads one fixed file of a."""
+    toy.write("words.txt", "some words")
+    toy.spec["targets"] = {
+        "data:words": {"sources": {"words": "words.txt"}, "settings": {"fixed": "x"}},
+        "step:a": {
+            "inputs": {"data": "data:words"},
+            "settings": {"train": {"steps": 3, "fast": True}},
+        },
+        "step:b": {"inputs": {"a": "step:a"}},
+        "other": {"inputs": {"fixed": "data:words#fixed.txt"}},
+        "gate:b": {
+            "work": "toy.works:judge",
+            "inputs": {"b": "step:b#out.txt"},
+            "settings": {"at_least": 5},
+            "verdict": "verdict.json",
+        },
+        "release": {
+            "work": "toy.works:release",
+            "inputs": {"b": "step:b", "gate": "gate:b"},
+            "settings": {"name": "product"},
+            "release": True,
+        },
+    }
+    toy.save()
+    return toy

@@ -1,0 +1,42 @@
+"""From a toy spec (JSON, which is YAML) to a graph: its targets stand in it one by one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nexusbuild.graph import Graph, Needs, Problem, ResolveError, Source, Target
+
+
+def resolve(spec: Path, lock_values: Mapping[str, Any]) -> Graph:
+    try:
+        raw = json.loads(spec.read_text())
+    except ValueError as error:
+        raise ResolveError([Problem(str(error), file=spec.name, line=1)]) from error
+    seed = raw.get("seed", 0)
+    chosen = {**raw.get("auto", {}), **{name: value["it"] for name, value in lock_values.items()}}
+    targets = {}
+    for name, body in raw["targets"].items():
+        settings = {**body.get("settings", {}), "seed": seed}
+        for setting, group in body.get("auto", {}).items():
+            settings[setting] = chosen[group]
+        targets[name] = Target(
+            id=name,
+            work=body.get("work", "toy.works:join"),
+            settings=settings,
+            origins={**{each: f"targets.{name}.{each}" for each in settings}, "seed": "seed"},
+            inputs=body.get("inputs", {}),
+            sources={
+                role: Source(path, f"put {path} back")
+                for role, path in body.get("sources", {}).items()
+            },
+            needs=Needs(**body.get("needs", {})),
+            pin=body.get("pin"),
+            verdict=body.get("verdict"),
+            release=body.get("release", False),
+            expected_seconds=body.get("expected_seconds"),
+        )
+    values = {name: {"it": value} for name, value in chosen.items()}
+    return Graph(targets, lock_values=values, notes=tuple(raw.get("notes", ())))

@@ -1,0 +1,137 @@
+"""The commands that know the spec: check, schema, add."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from targets.commands import add, check, schema
+from targets.commands.command import Command
+
+TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text(encoding="utf-8")
+
+
+def ran(command: Command, *arguments: str) -> int:
+    parser = argparse.ArgumentParser(prog=f"nexusbuild {command.name}")
+    command.configure(parser)
+    return command.run(parser.parse_args(arguments))
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "nexus.yaml"
+    path.write_text(TINY, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+def test_check(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran(check.command) == 0
+    said = capsys.readouterr()
+    assert said.out == "nexus.yaml is in order: 3 teachers, 3 capabilities, 42 targets\n"
+    assert said.err == ""
+
+
+def test_check_from_a_folder_below(
+    spec: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (spec.parent / "below").mkdir()
+    monkeypatch.chdir(spec.parent / "below")
+    assert ran(check.command) == 0
+    monkeypatch.chdir("/")
+    assert ran(check.command) == 2
+    assert "name the spec with -f PATH" in capsys.readouterr().err
+    assert ran(check.command, "-f", str(spec.parent)) == 0
+
+
+def test_check_lists_every_problem(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = TINY.replace("seed: 7", "sede: 7").replace("quantize: int8", "quantize: int4")
+    spec.write_text(text, encoding="utf-8")
+    assert ran(check.command) == 2
+    said = capsys.readouterr().err
+    assert "nexus.yaml:7:1: sede: unknown field\n    7 | sede: 7\n      | ^^^^\n" in said
+    assert "did you mean int8?" in said
+    assert said.endswith("2 problems found\n")
+
+
+def test_check_finds_what_is_missing_and_what_does_not_fit(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = TINY.replace("{sample: functions,", "{path: data/code.jsonl, licence: MIT,")
+    text = text.replace(
+        "\ncapabilities:\n",
+        "  - id: giant\n    source: {hub: a/giant, revision: abcdef0}\n    parameters: 70B\n"
+        "    licence: MIT\n    capabilities: [code]\n\ncapabilities:\n",
+    )
+    spec.write_text(text, encoding="utf-8")
+    assert ran(check.command) == 2
+    said = capsys.readouterr().err
+    assert "nexus.yaml: data/code.jsonl is missing; dataset:functions reads it" in said
+    assert "put the data there, or correct datasets.functions.path" in said
+    assert "hardware.ram: trace:giant/code needs about 313.9GB, hardware.ram grants 4.0GB" in said
+
+
+def test_check_reads_the_lock(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = "values: {tokenizer: {datasets: [functions]}}\n"
+    spec.with_suffix(".lock").write_text(lock, encoding="utf-8")
+    assert ran(check.command) == 0
+    assert "note: tokenizer is pinned and was made without" in capsys.readouterr().out
+    spec.with_suffix(".lock").write_text("values: [", encoding="utf-8")
+    assert ran(check.command) == 2
+    assert "nexus.lock: cannot be read" in capsys.readouterr().err
+
+
+def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran(schema.command) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "nexus.yaml"
+
+
+def test_add(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    poems = ("capability", "verse", "--metric", "rouge_l", "--path", "poems.jsonl")
+    assert ran(add.command, *poems, "--dataset", "poems", "--licence", "MIT", "--isolated") == 0
+    (spec.parent / "models" / "Poet-1B").mkdir(parents=True)
+    teacher = ("teacher", "models/Poet-1B/", "--capabilities", "verse", "--licence", "MIT")
+    assert ran(add.command, *teacher, "--load", "bf16") == 0
+    text = spec.read_text(encoding="utf-8")
+    assert "  poems: {path: poems.jsonl, licence: MIT}\n" in text
+    assert "  verse:\n    dataset: poems\n    metric: rouge_l\n    isolated: true\n" in text
+    assert (
+        "\n\n  - id: poet-1b\n    source: {path: models/Poet-1B}\n    licence: MIT\n"
+        "    load: bf16\n    capabilities: [verse]\n\ncapabilities:\n"
+    ) in text
+    assert "include: [reasoning, tools, code, verse]" in text
+    assert capsys.readouterr().out == (
+        "added the capability verse and its data set poems to nexus.yaml; "
+        "nexusbuild --dry-run shows what that means\n"
+        "added the teacher poet-1b to nexus.yaml; nexusbuild --dry-run shows what that means\n"
+    )
+    (spec.parent / "poems.jsonl").touch()
+    assert ran(check.command) == 0
+
+
+def test_add_from_the_hub(spec: Path) -> None:
+    teacher = ("teacher", "Qwen/Qwen3-8B", "--revision", "abcdef0", "--licence", "MIT")
+    assert ran(add.command, *teacher, "--capabilities", "code,tools", "--id", "big") == 0
+    text = spec.read_text(encoding="utf-8")
+    assert "source: {hub: Qwen/Qwen3-8B, revision: abcdef0}" in text
+    assert "capabilities: [code, tools]" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("teacher", "m", "--capabilities", "cod", "--licence", "MIT"), "did you mean code?"),
+        (("teacher", "m", "--capabilities", "code"), "names no licence"),
+        (("teacher", "m", "--id", "coder", "--capabilities", "code"), "two teachers have the id"),
+        (("capability", "code", "--metric", "rouge_l"), "capabilities.code is there already"),
+        (("capability", "x", "--metric", "rouge_l"), 'no such data set: "x"'),
+    ],
+)
+def test_what_would_be_wrong_is_not_written(
+    spec: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert ran(add.command, *arguments) == 2
+    assert said in capsys.readouterr().err
+    assert spec.read_text(encoding="utf-8") == TINY
+    assert [path.name for path in spec.parent.iterdir()] == ["nexus.yaml"]

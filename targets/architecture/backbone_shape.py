@@ -11,8 +11,8 @@ from targets.architecture.union import union_rank
 
 # nf4 packs blocks of 64 values; tensor cores like multiples of 64 as well.
 GRAIN = 64
-# A block whose removal costs less than this share of the costliest one's is not counted.
-NEGLIGIBLE = 0.01
+# A block whose removal raises the negative log-likelihood by less than this share is not counted.
+NEGLIGIBLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -100,15 +100,14 @@ def _layers(profiles: Sequence[Profile], why: dict[str, str]) -> int:
         for profile in profiles
     )
     why["layers"] = (
-        f"{count} of {depth} blocks of {teacher} matter to {capability} (removal costs at least "
-        f"{NEGLIGIBLE:.0%} of what the costliest one's does), more than in any other teacher"
+        f"{count} of {depth} blocks of {teacher} matter to {capability} (removing one raises the "
+        f"loss by at least {NEGLIGIBLE:.0%}), more than in any other teacher"
     )
     return count
 
 
 def _needed_layers(profile: Profile) -> int:
-    least = NEGLIGIBLE * max(profile.rises)
-    return max(1, sum(rise > 0 and rise >= least for rise in profile.rises))
+    return max(1, int((profile.relative_rises() >= NEGLIGIBLE).sum()))
 
 
 def _heads(hidden: int, why: dict[str, str]) -> int:

@@ -11,6 +11,8 @@ import numpy as np
 from targets.rows import read_json
 
 Array = np.ndarray
+# Below this a teacher is as good as certain, and relative rises would be of rounding.
+LEAST_NLL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class Subspace:
 class Profile:
     """What a teacher needs for one capability.
 
-    rises: by layer, nats per answer token that its removal costs. key: by layer.
+    nll: nats per answer token of the whole teacher. rises: by layer, what its removal adds.
+    key: subspaces by layer.
     """
 
     teacher: str
     capability: str
     hidden_size: int
+    nll: float
     rises: tuple[float, ...]
     key: Mapping[int, Subspace]
 
@@ -48,11 +52,19 @@ class Profile:
         return len(self.rises)
 
     def importance(self) -> Array:
-        """Share of each layer in all that removal of single layers costs; (layers,), sum 1."""
-        costs = np.clip(np.array(self.rises, dtype=np.float64), 0, None)
+        """Share of each layer in what removal of single layers costs; (layers,), sum 1.
+
+        Costs are taken as log(1 + relative rise): removing the first block ruins almost any
+        model, and must not make the others look idle.
+        """
+        costs = np.log1p(np.clip(self.relative_rises(), 0, None))
         if costs.sum() <= 0:
             return np.full(self.layers, 1 / self.layers)
         return costs / costs.sum()
+
+    def relative_rises(self) -> Array:
+        """Rises over the whole teacher's negative log-likelihood; (layers,)."""
+        return np.array(self.rises, dtype=np.float64) / max(self.nll, LEAST_NLL)
 
 
 def read_profile(directory: Path, teacher: str, capability: str = "") -> Profile:
@@ -75,6 +87,7 @@ def read_profile(directory: Path, teacher: str, capability: str = "") -> Profile
         teacher=teacher,
         capability=capability or summary["profile"].rpartition("/")[2],
         hidden_size=int(summary["hidden_size"]),
+        nll=float(summary["ablation"]["nll"]),
         rises=tuple(summary["ablation"]["nll_rise"]),
         key=key,
     )

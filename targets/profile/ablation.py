@@ -111,13 +111,15 @@ def ablate(
     layers = range(len(structure.blocks))
     largest = sorted(layers, key=lambda layer: -rises.single[layer])[:decodes]
     metric = measure(())
+    # Where the whole teacher scores nothing, there is nothing for generation to lose.
+    decoded = sorted({*largest, *rises.order}) if metric > 0 else []
     found = Ablation(
         nll=rises.whole,
         rises=tuple(rises.single),
         order=tuple(rises.order),
         joint_rises=tuple(rises.joint),
         metric=metric,
-        metrics={layer: measure((layer,)) for layer in sorted({*largest, *rises.order})},
+        metrics={layer: measure((layer,)) for layer in decoded},
         higher_is_better=higher_is_better,
     )
     return replace(found, key_layers=_key_layers(found, metric_drop))
@@ -157,14 +159,15 @@ def _likelihood_rises(structure: Structure, pilot: Sequence[Batch], budget: int)
 def _key_layers(found: Ablation, metric_drop: float) -> tuple[int, ...]:
     """The first choice, and of the others those without which the metric falls enough.
 
-    Where the metric cannot tell (the teacher scores nothing), a tenth of the largest rise does.
+    Where the metric cannot tell (the teacher scores nothing), the same relative rise of the
+    negative log-likelihood does.
     """
     first = found.order[0]
     chosen = {first}
     for layer in found.order[1:]:
         drop = found.metric_drop(layer)
         if drop is None:
-            decisive = found.rises[layer] >= 0.1 * found.rises[first] > 0
+            decisive = found.rises[layer] > metric_drop * found.nll
         else:
             decisive = drop > metric_drop
         if decisive:

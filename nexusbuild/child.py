@@ -16,7 +16,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -30,18 +31,14 @@ _LONGEST_TEXT = 200  # characters of one figure; keeps a line below what a pipe 
 _PR_SET_PDEATHSIG = 1
 
 
-class _ImportsTakeLong(BaseException):
-    """Not an Exception: no `except Exception` in an imported module may swallow it."""
-
-
 def live(request: Mapping[str, Any], report: int, patience: float | None, server: int) -> NoReturn:
     """Run the request and exit. Called right after the fork, in the child of process `server`."""
     status = 1
     try:
         atexit._clear()  # what the server's imports registered is the server's
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        for signum in (signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM):
+            signal.signal(signum, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
         die_with(server)
@@ -106,12 +103,12 @@ def _say(text: str) -> None:
 
 def _perform(request: Mapping[str, Any], report: int, patience: float | None) -> int:
     try:
-        work = imported_work(request["work"], patience)
+        if patience is None:
+            work = imported_work(request["work"])
+        else:
+            with giving_up_after(patience, report):
+                work = imported_work(request["work"])
         work(job_of(request, report))
-    except _ImportsTakeLong:
-        _say("its imports take long: it starts again from the warm server")
-        write_line(report, {"wants_warm": True})
-        return 0
     except BaseException as error:  # SystemExit and KeyboardInterrupt are failures here, too
         traceback.print_exc()
         write_line(report, {"failed": message_for_a_person(error)})
@@ -120,30 +117,36 @@ def _perform(request: Mapping[str, Any], report: int, patience: float | None) ->
     return 0
 
 
-def imported_work(name: str, patience: float | None) -> Work:
-    """The function that `package.module:function` names.
+@contextmanager
+def giving_up_after(seconds: float, report: int) -> Iterator[None]:
+    """Leave what lasts longer to a child of the warm server: this process asks for it, and ends.
 
-    patience: seconds after which the import is given up, where a warm server is on its way: what
-    imports heavy libraries waits for that one, and what does not never has to.
+    So what imports heavy libraries waits for those that are on their way, and what does not never
+    has to. An exception would not do: torch goes on after one, with half of numpy in its hands.
     """
-    module_name, _, function = name.partition(":")
-    if patience is not None:
-        signal.signal(signal.SIGALRM, _give_up)
-        signal.setitimer(signal.ITIMER_REAL, patience)
+
+    def give_up(signum: int, frame: FrameType | None) -> None:
+        os.write(1, b"== its imports take long: it starts again from the warm server\n")
+        write_line(report, {"wants_warm": True})
+        os._exit(0)
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        module = importlib.import_module(module_name)
+        yield
     finally:
-        if patience is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def imported_work(name: str) -> Work:
+    """The function that `package.module:function` names."""
+    module_name, _, function = name.partition(":")
+    module = importlib.import_module(module_name)
     work = getattr(module, function, None)
     if not callable(work):
         raise ImportError(f"{module_name} has no function {function!r} (the target's work: {name})")
     return cast(Work, work)
-
-
-def _give_up(signum: int, frame: FrameType | None) -> None:
-    raise _ImportsTakeLong
 
 
 def job_of(request: Mapping[str, Any], report: int) -> Job:

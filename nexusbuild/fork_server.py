@@ -43,6 +43,7 @@ def main(arguments: list[str]) -> None:
         # The builder decides what a signal means for its children. They inherit that SIGUSR1 and
         # SIGUSR2 are ignored: work that does not know them must not die of them.
         signal.signal(signum, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the builder's thread may have blocked some
     control = socket.socket(fileno=options["control"])
     control.set_inheritable(False)
     os.set_inheritable(options["signals"], False)

@@ -338,7 +338,11 @@ def slow_preload(tmp_path: Path) -> Path:
     go = tmp_path / "go"
     (tmp_path / "slow_preload.py").write_text(SLOW_PRELOAD.format(go=str(go)))
     (tmp_path / "heavy_work.py").write_text(
-        "import slow_preload\nfrom works_for_executor import name_server as build\n"
+        "try:\n"
+        "    import slow_preload\n"
+        "except BaseException:\n"  # as torch does: what it could not import, it does without
+        "    raise SystemExit('was interrupted, and noticed')\n"
+        "from works_for_executor import name_server as build\n"
     )
     return go
 
@@ -392,6 +396,20 @@ def test_an_interruption_stops_every_target_and_lets_them_save(runs: Runs) -> No
         assert (outcome.ok, outcome.error) == (False, "interrupted")
     assert (runs.scratch("test:save_when_told_to_stop") / "saved").read_text() == "all of it"
     assert runs.run("count_to_ten").error == "interrupted"
+
+
+def test_what_the_builder_itself_ignores_still_stops_its_children(tmp_path: Path) -> None:
+    executor = LocalExecutor(grace_seconds=10 * PATIENCE)
+    runs = Runs(executor, tmp_path)
+    previous = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        running = runs.start("wait_with_a_process")
+        runs.own_event("test:wait_with_a_process")
+        executor.interrupt()
+        assert running.result(PATIENCE).error == "interrupted"
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        executor.close()
 
 
 def test_a_signal_handler_may_interrupt_the_thread_that_runs(runs: Runs) -> None:

@@ -159,12 +159,10 @@ class TrainedSource(Section):
     """Width of the MLP; three times the width, unless said."""
     steps: Positive
     """Optimiser steps."""
-    batch: Positive = 32
+    batch: Positive = 16
     """Rows in one step."""
     learning_rate: Rate = 0.02
     """Of Muon, for the matrices; the rest follows from it."""
-    rows: Positive | None = None
-    """Training rows to use; all, unless said."""
     tokenizer: Tokenizer = Tokenizer()
     """The teacher's own tokenizer."""
 
@@ -251,12 +249,8 @@ class Training(Section):
     """Steps over which the learning rate rises."""
     kl_weight: Share = 0.5
     """Share of the divergence from the teacher in the loss; the rest is cross-entropy."""
-    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
-    """Softens both distributions before they are compared."""
     activation_anchor: Annotated[float, Field(ge=0, le=100)] = 0.0
     """Weight of the activation anchor; 0 leaves it off."""
-    attention_anchor: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """Weight of the attention anchor; 0 leaves it off."""
     validate_every: Positive = 200
     """Steps between two looks at the validation rows."""
     retries: NotNegative = 1

@@ -14,12 +14,18 @@ def declare(spec: Spec, root: Path, teacher: Teacher, capability: str) -> Target
     """A teacher's answers; which metric scores them is decided at the gate."""
     opened = opened_teacher(spec, root, teacher)
     declared = slice_of(spec, opened.fields)
+    dataset = f"dataset:{spec.capabilities[capability].dataset}"
     return Target(
         id=f"baseline:{teacher.id}/{capability}",
         work="targets.baseline.work:build",
         settings=declared.settings,
         origins={**declared.origins, **opened.origins},
-        inputs={**opened.inputs, "dataset": f"dataset:{spec.capabilities[capability].dataset}"},
+        inputs={
+            **opened.inputs,
+            "validation": f"{dataset}#validation.jsonl",
+            "eval": f"{dataset}#eval.jsonl",
+            "description": f"{dataset}#dataset.json",
+        },
         sources=opened.sources,
         needs=opened.needs,
         expected_seconds=opened.seconds_of["baseline"],

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 def build(job: Job) -> None:
     """Write `validation.jsonl` and `eval.jsonl`, a row of answer and likelihood per prompt."""
     settings = Settings.from_json(job.settings)
-    dataset = job.inputs["dataset"]
-    description = Description.from_json(read_json(dataset / "dataset.json"))
+    description = Description.from_json(read_json(job.inputs["description"]))
     teacher = open_teacher(job)
-    splits = {name: read_rows(dataset / f"{name}.jsonl") for name in ("validation", "eval")}
+    splits = {name: read_rows(job.inputs[name]) for name in ("validation", "eval")}
     total = sum(len(rows) for rows in splits.values())
     before = 0
     for name, rows in splits.items():

@@ -18,7 +18,10 @@ def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:
         work="targets.trained_teacher.work:build",
         settings=declared.settings,
         origins=declared.origins,
-        inputs={"dataset": f"dataset:{dataset}"},
+        inputs={
+            "train": f"dataset:{dataset}#train.jsonl",
+            "description": f"dataset:{dataset}#dataset.json",
+        },
         needs=student_needs(spec),
         expected_seconds=training_seconds(trained_parameters(train), train.steps, train.batch),
     )

@@ -30,8 +30,8 @@ def build(job: Job) -> None:
     """Write configuration, weights, tokenizer and `training_log.jsonl` of the teacher."""
     torch.set_num_threads(job.threads)
     settings = Settings.from_json(job.settings)
-    rows = read_rows(job.inputs["dataset"] / "train.jsonl")
-    template = read_json(job.inputs["dataset"] / "dataset.json")["template"]
+    rows = read_rows(job.inputs["train"])
+    template = read_json(job.inputs["description"])["template"]
     texts = (text for row in rows for text in (row["prompt"], row["answer"]))
     tokenizer = trained_tokenizer(texts, settings.tokenizer_kind, settings.tokenizer_vocab)
     encoded = [encode_row(tokenizer, template, row["prompt"], row["answer"]) for row in rows]

@@ -14,6 +14,7 @@ def plan_notes(project: Project, world: World, steps: Steps, targets: Sequence[s
     notes = list(project.graph.notes)
     for target in targets:
         notes.extend(steps[target].notes)
+    notes.extend(_damaged_records(project, targets))
     notes.extend(_missing_sources(world, steps, targets))
     notes.extend(_gone_objects(project, steps, targets))
     notes.extend(_other_libraries(steps, targets))
@@ -21,6 +22,14 @@ def plan_notes(project: Project, world: World, steps: Steps, targets: Sequence[s
         if steps[target].record is not None:
             notes.append(f"{shown(project.place.dist)} lacks {target}; a build puts it there again")
     return notes
+
+
+def _damaged_records(project: Project, targets: Sequence[str]) -> list[str]:
+    return [
+        f"the record of {target} is damaged or gone; the target is made again"
+        for target in targets
+        if project.store.current(target) is not None and project.result(target) is None
+    ]
 
 
 def _missing_sources(world: World, steps: Steps, targets: Sequence[str]) -> list[str]:

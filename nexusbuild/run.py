@@ -175,7 +175,7 @@ class Build:
             whole = replace(step, key=made.record.key, record=made.record)
             with self._guard:
                 self._steps[target.id] = whole
-            self._settlement.settle(whole)
+            self._settlement.settle(whole, built=True)
             self._done(Result(step, "built", made.seconds, made.peak_rss_bytes, made.record))
             return True
         if made.candidate is not None:

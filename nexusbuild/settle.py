@@ -34,16 +34,16 @@ class Settlement:
         }
         self._lock = Lock(project.graph.lock_values, known)
 
-    def settle(self, step: Step) -> None:
-        """`step` has its record."""
+    def settle(self, step: Step, built: bool = False) -> None:
+        """`step` has its record. built: just now, so its files may be others under the same key."""
         record = step.record
         assert record is not None
         store, place = self._project.store, self._project.place
         with self._guard:
             if step.target.release:
-                self._publish(step.target.id, record)
+                self._publish(step.target.id, record, built)
             view = place.build / readable_path(record.target)
-            if store.current(record.target) != record.key or not view.is_dir():
+            if built or store.current(record.target) != record.key or not view.is_dir():
                 show(place.build, store, record.target, record)
                 store.set_current(record.target, record.key)
             if step.target.pin is not None:
@@ -88,9 +88,10 @@ class Settlement:
         if self._lock != Lock() or path.exists():
             write_lock(path, self._lock)
 
-    def _publish(self, target: str, record: Record) -> None:
+    def _publish(self, target: str, record: Record, built: bool) -> None:
         store, dist = self._project.store, self._project.place.dist
-        if self._project.is_published(target, record) or store.missing(record.outputs):
+        done = not built and self._project.is_published(target, record)
+        if done or store.missing(record.outputs):
             return
         before = store.published(target)
         publish(dist, store, record, store.record(before) if before else None)

@@ -147,6 +147,9 @@ class Store:
             for folder in ("runs", "tmp"):
                 for entry in os.scandir(self.root / folder):
                     _remove(Path(entry.path))
+            for path in (self.root / "scratch").iterdir():
+                if self._action(path.name).exists():  # finished, and killed before it tidied up
+                    _remove(path)
             probe = self._temporary()
             probe.touch()
             probe.unlink()

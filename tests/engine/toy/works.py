@@ -80,7 +80,7 @@ def kill_itself(job: Job) -> None:
 
 
 def random(job: Job) -> None:
-    (job.out / "out.txt").write_bytes(os.urandom(8))
+    (job.out / "out.txt").write_text(os.urandom(8).hex())
 
 
 def read(job: Job) -> list[str]:

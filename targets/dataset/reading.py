@@ -71,7 +71,7 @@ def _of_lines(text: io.TextIOBase, path: Path) -> Iterator[Record]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line.rstrip("\r\n"))
         except json.JSONDecodeError as error:
             raise ValueError(
                 f"{path}:{number}:{error.colno}: not JSON: {error.msg}; each line must be an object"

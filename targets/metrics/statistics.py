@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -40,22 +40,25 @@ def retained_estimate(
     metric: Metric, teacher: Any, student: Any, weights: Any, *, seed: int, confidence: float = 0.95
 ) -> Estimate:
     """The retained fraction over paired items. `weights`: (items,) as the metric gives them."""
-    teacher, student = np.asarray(teacher, np.float64), np.asarray(student, np.float64)
 
-    def figure(counts: Floats) -> Floats:
-        return np.asarray(
-            metric.ratio(_means(teacher, counts, weights), _means(student, counts, weights))
-        )
+    def figure(means: Floats) -> Floats:
+        return np.asarray(metric.ratio(means[..., 0], means[..., 1]))
 
-    return _estimate(figure, len(teacher), seed, confidence)
+    scores = np.stack([teacher, student], axis=-1).astype(np.float64)
+    return _estimate(figure, scores, np.asarray(weights, np.float64), seed, confidence)
 
 
 def score_estimate(
     metric: Metric, scores: Any, weights: Any, *, seed: int, confidence: float = 0.95
 ) -> Estimate:
     """The aggregate score of one model, in the metric's unit."""
-    scores = np.asarray(scores, np.float64)
-    return _estimate(lambda counts: _means(scores, counts, weights), len(scores), seed, confidence)
+    column = np.asarray(scores, np.float64)[:, None]
+    found = _estimate(
+        lambda means: means[..., 0], column, np.asarray(weights, np.float64), seed, confidence
+    )
+    best = 1.0 if metric.higher_is_better else math.inf  # shares and F1 end at 1
+    low, high = (min(best, bound) for bound in found.interval)
+    return replace(found, interval=(low, high), upper_bound=min(best, found.upper_bound))
 
 
 def items_to_settle(estimate: Estimate, threshold: float) -> int | None:
@@ -72,27 +75,25 @@ def items_to_settle(estimate: Estimate, threshold: float) -> int | None:
     return max(estimate.items, math.ceil(estimate.items * (half_width / margin) ** 2))
 
 
-def _means(scores: Floats, counts: Floats, weights: Any) -> Floats:
-    """Weighted means of resamples. counts: (resamples, items), how often each item was drawn."""
-    drawn = counts * np.asarray(weights, np.float64)
-    return np.asarray((drawn @ scores) / drawn.sum(axis=-1))
-
-
 def _estimate(
-    figure: Callable[[Floats], Floats], items: int, seed: int, confidence: float
+    figure: Callable[[Floats], Floats],
+    scores: Floats,
+    weights: Floats,
+    seed: int,
+    confidence: float,
 ) -> Estimate:
-    """Bootstrap bounds of a figure, bias-corrected and accelerated (BCa, Efron 1987)."""
+    """Bootstrap bounds of a figure, bias-corrected and accelerated (BCa, Efron 1987).
+
+    scores: (items, models). figure: weighted means (..., models) -> (...).
+    """
+    items = len(scores)
     if items == 0:
         raise ValueError("no items to score")
-    value = float(figure(np.ones((1, items)))[0])
-    generator = np.random.default_rng(seed)
-    chunk = max(1, CHUNK_CELLS // items)
-    resampled = np.concatenate(
-        [
-            figure(_draws(generator, min(chunk, RESAMPLES - start), items))
-            for start in range(0, RESAMPLES, chunk)
-        ]
-    )
+    weighted = np.concatenate([scores * weights[:, None], weights[:, None]], axis=1)
+    total = weighted.sum(axis=0)  # (models + 1,)
+    value = float(figure(total[:-1] / total[-1]))
+    sums = _resampled_sums(weighted, seed)  # (resamples, models + 1)
+    resampled = figure(sums[:, :-1] / sums[:, -1:])
     side = (1 - confidence) / 2
     if resampled.min() == resampled.max():
         # Not one item differs, so resampling sees no doubt at all. If the true share of items
@@ -101,26 +102,23 @@ def _estimate(
         q, q_two = (1 - level ** (1 / items) for level in (1 - confidence, side))
         interval = (value * (1 - q_two), value * (1 + q_two))
         return Estimate(value, interval, value * (1 - q), value * (1 + q), confidence, items)
-    jackknife = np.concatenate(
-        [
-            figure(_all_but_one(start, min(items, start + chunk), items))
-            for start in range(0, items, chunk)
-        ]
-    )
+    without_one = total - weighted  # (items, models + 1)
+    jackknife = figure(without_one[:, :-1] / without_one[:, -1:])
     levels = _bca_levels(value, resampled, jackknife, (side, 1 - side, 1 - confidence, confidence))
     low, high, lower, upper = (float(x) for x in _quantiles(resampled, levels))
     return Estimate(value, (low, high), lower, upper, confidence, items)
 
 
-def _draws(generator: np.random.Generator, resamples: int, items: int) -> Floats:
-    counts = generator.multinomial(items, np.full(items, 1 / items), size=resamples)
-    return counts.astype(np.float64)
-
-
-def _all_but_one(start: int, end: int, items: int) -> Floats:
-    counts = np.ones((end - start, items))
-    counts[np.arange(end - start), np.arange(start, end)] = 0
-    return counts
+def _resampled_sums(weighted: Floats, seed: int) -> Floats:
+    """(items, columns) -> (resamples, columns): sums over items drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    items = len(weighted)
+    chunk = max(1, CHUNK_CELLS // items)
+    parts = []
+    for start in range(0, RESAMPLES, chunk):
+        drawn = generator.integers(items, size=(min(chunk, RESAMPLES - start), items))
+        parts.append(np.stack([column[drawn].sum(axis=1) for column in weighted.T], axis=1))
+    return np.concatenate(parts)
 
 
 def _bca_levels(

@@ -21,14 +21,14 @@ SAMPLERS: dict[str, Callable[[Random], Row]] = {
     "tool_calls": tool_calls.draw,
     "word_problems": word_problems.draw,
 }
-HELD_OUT_SHARE = 0.25
+HELD_OUT_SHARE = 0.2
 ATTEMPTS_PER_ROW = 20_000
 
 
 def sample(name: str, seed: int, rows: int, split: Literal["train", "eval"]) -> Iterator[Row]:
     """Yield `rows` rows of distinct prompts; a longer sample begins with the shorter one.
 
-    `eval` shares no prompt with `train`, whatever the seeds, and a quarter of it is made of
+    `eval` shares no prompt with `train`, whatever the seeds, and a fifth of it is made of
     combinations that `train` never has. Raises ValueError for an unknown name, or where the
     sampler has no more rows to give.
     """

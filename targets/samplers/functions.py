@@ -65,7 +65,7 @@ def draw(random: Random) -> Row:
 
 def _of_number(random: Random) -> _Task:
     """f(x) by two or three steps of arithmetic."""
-    chain = _chain(random, NUMBERS, random.choice((2, 2, 3)))
+    chain = _chain(random, NUMBERS, random.choice((1, 2, 2, 2, 3)))
     expression = "x"
     for operation, amount in chain:
         inner = expression if expression == "x" else f"({expression})"
@@ -121,7 +121,7 @@ def _of_list(random: Random) -> _Task:
     """f(xs): keep some, change each, perhaps put together."""
     keep, change = random.choice(FILTERS), random.choice(MAPS)
     end = random.choice(LIST_ENDS)
-    limit, amount = random.randint(1, 9), random.randint(2, 9)
+    limit, amount = random.randint(2, 9), random.randint(2, 9)
     shape = random.choice(("keep", "change", "both"))
     chosen: list[tuple[Operation, int]] = []
     if shape != "change":
@@ -160,7 +160,7 @@ def _of_list(random: Random) -> _Task:
 
 def _of_string(random: Random) -> _Task:
     """f(s) by one to three changes of a string."""
-    chain = _chain(random, STRINGS, random.choice((1, 2, 2, 3)))
+    chain = _chain(random, STRINGS, random.choice((1, 2, 2, 2, 3)))
     expression, loose = "s", False
     for operation, amount in chain:
         expression = operation.source.format(f"({expression})" if loose else expression, k=amount)
@@ -183,7 +183,7 @@ def _of_string(random: Random) -> _Task:
 
 def _of_choice(random: Random) -> _Task:
     """f(x): one of two operations, by a condition."""
-    condition, limit = random.choice(CONDITIONS), random.randint(1, 12)
+    condition, limit = random.choice(CONDITIONS), random.randint(2, 9)
     (yes, no) = _chain(random, NUMBERS, 2)
     index = random.randrange(len(condition.phrasings))
     told_yes, phrasing_yes = _tell(random, [yes])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # an operation is itself, and comparing is not free
 class Operation:
     """One operation. `amounts`: smallest and largest `{k}`; (0, 0) where there is none."""
 
@@ -25,21 +25,21 @@ class Operation:
 
 NUMBERS = (
     Operation(
-        "add", ("add {k}", "add {k} to it", "increase by {k}"), "{0} + {k}", operator.add, (1, 20)
+        "add", ("add {k}", "increase by {k}"), "{0} + {k}", operator.add, (1, 9)
     ),
     Operation(
         "take",
-        ("subtract {k}", "take away {k}", "decrease by {k}"),
+        ("subtract {k}", "decrease by {k}"),
         "{0} - {k}",
         operator.sub,
-        (1, 20),
+        (1, 9),
     ),
     Operation(
-        "times", ("multiply by {k}", "take it {k} times", "scale by {k}"), "{0} * {k}",
-        operator.mul, (2, 12),
+        "times", ("multiply by {k}", "scale by {k}"), "{0} * {k}",
+        operator.mul, (2, 9),
     ),
     Operation(
-        "over", ("divide down by {k}", "floor divide by {k}"), "{0} // {k}",
+        "over", ("divide by {k} and round down", "floor divide by {k}"), "{0} // {k}",
         operator.floordiv, (2, 9),
     ),
     Operation(
@@ -85,10 +85,13 @@ FILTERS = (
         "below", ("keep those below {k}", "select what is less than {k}"), "{0} < {k}", operator.lt
     ),
     Operation(
-        "even", ("keep the even ones", "drop the odd ones"), "{0} % 2 == 0", lambda x, _: not x & 1
+        "even",
+        ("keep the even ones", "select what is even"),
+        "{0} % 2 == 0",
+        lambda x, _: not x & 1,
     ),
     Operation(
-        "odd", ("keep the odd ones", "drop the even ones"), "{0} % 2 == 1", lambda x, _: x & 1
+        "odd", ("keep the odd ones", "select what is odd"), "{0} % 2 == 1", lambda x, _: x & 1
     ),
     Operation(
         "not", ("leave out every {k}", "drop each {k}"), "{0} != {k}", operator.ne

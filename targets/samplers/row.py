@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-HELD_OUT_ONE_IN = 9
+HELD_OUT_ONE_IN = 12
 EVAL_PROMPTS_ONE_IN = 8
 
 

@@ -43,7 +43,7 @@ TOOLS = (
             "get me the forecast for {city}",
             "do I need a coat in {city}",
         ),
-        {"day": ("for {day}", "{day}", "on the day of {day}")},
+        {"day": ("for {day}", "{day}", "on {day}")},
     ),
     Tool(
         "alarm",
@@ -97,22 +97,8 @@ TOOLS = (
         },
     ),
     Tool(
-        "radio",
-        {"genre": say.genre, "room": say.room, "minutes": say.minutes},
-        (
-            "play some {genre}",
-            "find a {genre} station",
-            "I feel like {genre}",
-            "turn on {genre} radio",
-        ),
-        {
-            "room": ("in the {room}", "for the {room}"),
-            "minutes": ("for {minutes}", "and stop after {minutes}"),
-        },
-    ),
-    Tool(
         "navigate",
-        {"to": say.place, "from": say.place, "arrive": say.clock},
+        {"to": say.place, "by": say.vehicle, "arrive": say.clock},
         (
             "take me to {to}",
             "how do I get to {to}",
@@ -120,8 +106,8 @@ TOOLS = (
             "show a route to {to}",
         ),
         {
-            "from": ("from {from}", "starting at {from}"),
-            "arrive": ("by {arrive}", "so that I am there at {arrive}"),
+            "by": ("by {by}", "and I go by {by}"),
+            "arrive": ("to be there at {arrive}", "arriving at {arrive}"),
         },
     ),
     Tool(
@@ -167,31 +153,6 @@ TOOLS = (
         },
     ),
     Tool(
-        "heat",
-        {"degrees": say.degrees, "room": say.room, "from": say.clock},
-        (
-            "set the heating to {degrees}",
-            "warm it up to {degrees}",
-            "I would like {degrees}",
-            "make it {degrees}",
-        ),
-        {
-            "room": ("in the {room}", "for the {room}"),
-            "from": ("from {from} on", "starting at {from}"),
-        },
-    ),
-    Tool(
-        "translate",
-        {"text": say.sentence, "to": say.language},
-        (
-            "translate '{text}' to {to}",
-            "how do you say '{text}' in {to}",
-            "what is {to} for '{text}'",
-            "put '{text}' into {to}",
-        ),
-        {},
-    ),
-    Tool(
         "convert",
         {"value": say.amount, "from": say.currency, "to": say.currency},
         (
@@ -208,21 +169,16 @@ OPENINGS = (
     *("",) * 6,
     "please ",
     "hey, ",
-    "could you do this: ",
     "ok, ",
     "hi there, ",
-    "quick one: ",
-    "I am tired, ",
-    "one more thing, ",
+    "I am late, ",
 )
 CLOSINGS = (
     *("",) * 6,
     " please",
     ", thanks",
     " if you can",
-    " right away",
-    ", will you",
-    " for me",
+    " right now",
 )
 
 
@@ -240,7 +196,7 @@ def draw(random: Random) -> Row:
 
 def _ask(random: Random, tool: Tool) -> Row | None:
     """A request of this tool; None where two arguments came out alike (a way from A to A)."""
-    given = [name for name in tool.optional if random.random() < 0.45]
+    given = [name for name in tool.optional if random.random() < 0.4]
     random.shuffle(given)
     spoken: dict[str, str] = {}
     arguments: dict[str, str | int] = {}

@@ -10,22 +10,15 @@ from itertools import pairwise
 from random import Random
 
 from targets.samplers.row import Row
-from targets.samplers.spoken_values import words
 from targets.samplers.stories import DISTRACTIONS, FAMILIES, HE, SHE, Family
 
-LARGEST = 99
+LARGEST = 60
 LONGEST_PROMPT = 110
-THREE_STEPS = 0.25
+THREE_STEPS = 0.12
 GROUPS = 0.25
-NUMBER_AS_WORD = 0.04
-DISTRACTION = 0.08
-QUESTION_FIRST = 0.1
+DISTRACTION = 0.04
 NAME_AGAIN = 0.2
-JOINED = 0.4
-NUMBER_WORDS = words(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen"
-)
+JOINED = 0.3
 
 
 def draw(random: Random) -> Row:
@@ -46,10 +39,10 @@ def _tell(random: Random, family: Family) -> Row:
     clauses: list[str] = []
 
     if random.random() < GROUPS:
-        groups, size = random.randint(2, 6), random.randint(2, 9)
+        groups, size = random.randint(2, 5), random.randint(2, 9)
         value = groups * size
         index = random.randrange(len(family.groups))
-        counts = {"a": _number(random, groups), "b": _number(random, size)}
+        counts = {"a": groups, "b": size}
         clauses.append(family.groups[index].format(**counts, **words))
         equations.append(f"{groups}*{size}={value}")
         operations.append("groups")
@@ -57,7 +50,7 @@ def _tell(random: Random, family: Family) -> Row:
     else:
         value = random.randint(2, 19)
         index = random.randrange(len(family.starts))
-        clauses.append(family.starts[index].format(k=_number(random, value), **words))
+        clauses.append(family.starts[index].format(k=value, **words))
         operations.append("start")
         phrasings.append(f"s{index}")
 
@@ -68,7 +61,7 @@ def _tell(random: Random, family: Family) -> Row:
         phrase = choices[index]
         pronoun = cast.hero if random.random() < NAME_AGAIN else cast.pronoun
         follower = cast.next_person() if "{Q}" in phrase else ""
-        told = phrase.format(k=_number(random, amount), he=pronoun, Q=follower, **words)
+        told = phrase.format(k=amount, he=pronoun, Q=follower, **words)
         clauses.append(told)
         equations.append(f"{value}{sign}{amount}={after}")
         operations.append(operation)
@@ -113,21 +106,17 @@ def _step(random: Random, value: int) -> tuple[str, str, int, int]:
             ("adds", "subtracts", "doubles", "triples"), weights=(40, 40, 12, 8)
         )[0]
         if operation == "adds":
-            amount = random.randint(1, 19)
+            amount = random.randint(1, 9)
             step = (operation, "+", amount, value + amount)
         elif operation == "subtracts":
-            amount = random.randint(1, 19)
+            amount = random.randint(1, 9)
             step = (operation, "-", amount, value - amount)
         elif operation == "doubles":
             step = (operation, "*", 2, value * 2)
         else:
             step = (operation, "*", 3, value * 3)
-        if 0 <= step[3] <= (LARGEST if step[1] == "+" else 60):
+        if 0 <= step[3] <= LARGEST:
             return step
-
-
-def _number(random: Random, value: int) -> str:
-    return NUMBER_WORDS[value] if value < 20 and random.random() < NUMBER_AS_WORD else str(value)
 
 
 def _join(random: Random, clauses: list[str], question: str, other: str) -> str:
@@ -137,13 +126,11 @@ def _join(random: Random, clauses: list[str], question: str, other: str) -> str:
         last = told.pop()
         told[-1] += random.choice((", then ", " and then ", ", and ", "; ")) + last
     if random.random() < DISTRACTION:
-        extra = random.choice(DISTRACTIONS).format(M=other, z=random.randint(2, 19))
+        extra = random.choice(DISTRACTIONS).format(M=other, z=random.randint(2, 9))
         told.insert(random.randint(0, len(told)), extra)
     mark = "." if question.startswith(("count", "find")) else "?"
     sentences = [f"{_capital(clause)}." for clause in told]
     asked = f"{_capital(question)}{mark}"
-    if random.random() < QUESTION_FIRST:
-        return " ".join((asked, *sentences))
     return " ".join((*sentences, asked))
 
 

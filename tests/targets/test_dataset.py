@@ -1,0 +1,256 @@
+"""Data sets: what is read, what is dropped and why, and splits that never share a prompt."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nexusbuild.graph import Job
+from targets.dataset.fields import MissingFieldError, text_at, texts_at
+from targets.dataset.reading import data_files, records
+from targets.dataset.splitting import Splits, split
+from targets.dataset.work import build
+from targets.rows import read_json, read_rows
+from targets.samplers.row import Row, normal_form
+
+SPLITS = ("train", "pilot", "validation", "eval")
+SMALL = {"eval": 6, "validation": 4, "pilot": 3}
+
+MakeDataset = Callable[..., Job]
+
+
+@pytest.fixture
+def make_dataset(make_job: Callable[..., Job]) -> MakeDataset:
+    """Build a data set of these settings and sources; returns its finished job."""
+
+    def make(settings: dict[str, Any], *sources: Path) -> Job:
+        job = make_job("dataset:made", {**SMALL, **settings})
+        named = {f"data{index}": path for index, path in enumerate(sources)}
+        job = dataclasses.replace(job, sources=named)
+        build(job)
+        return job
+
+    return make
+
+
+def write_lines(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def questions(count: int) -> list[dict[str, str]]:
+    return [{"prompt": f"question {n}", "response": f"answer {n}"} for n in range(count)]
+
+
+def prompts(job: Job, name: str) -> list[str]:
+    return [row["prompt"] for row in read_rows(job.out / f"{name}.jsonl")]
+
+
+def test_a_sampled_data_set_has_its_counts_and_says_where_it_comes_from(
+    make_dataset: MakeDataset,
+) -> None:
+    job = make_dataset({"sample": "functions", "rows": 200, "eval": 40, "licence": "MIT"})
+    about = read_json(job.out / "dataset.json")
+    assert about["rows"] == {"train": 153, "pilot": 3, "validation": 4, "eval": 40}
+    assert about["name"] == "made" and about["licence"] == "MIT"
+    assert about["template"] == "{prompt}\n" and about["origin"] == {"sample": "functions"}
+    rows = [row for name in SPLITS for row in read_rows(job.out / f"{name}.jsonl")]
+    assert len({row["id"] for row in rows}) == 200
+    assert all(len(row["tests"]) == 3 and row["structure"] for row in rows)
+    assert any(row["held_out"] for row in read_rows(job.out / "eval.jsonl"))
+    seen = [r for name in ("train", "validation") for r in read_rows(job.out / f"{name}.jsonl")]
+    longest = max(len(row["answer"].encode()) for row in seen)
+    assert about["stop"] == {"strings": [], "max_new_tokens": longest + 8}
+
+
+def test_the_same_job_gives_the_same_bytes(make_dataset: MakeDataset) -> None:
+    one, other = (make_dataset({"sample": "tool_calls", "rows": 60}) for _ in range(2))
+    for file in sorted(one.out.iterdir()):
+        assert file.read_bytes() == (other.out / file.name).read_bytes()
+
+
+@pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "json", "csv", "tsv", "folder"])
+def test_every_format_gives_the_same_rows(
+    form: str, tmp_path: Path, make_dataset: MakeDataset
+) -> None:
+    rows = [{"prompt": f'say "{n}", ü', "response": f"a\nb, {n}"} for n in range(30)]
+    plain = write_lines(tmp_path / "plain.jsonl", rows)
+    path = tmp_path / f"rows.{form}"
+    if form == "jsonl":
+        path = write_lines(path, rows)
+    elif form == "jsonl.gz":
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+    elif form == "json":
+        path.write_text(json.dumps({"data": rows}), encoding="utf-8")
+    elif form == "folder":
+        (path / "deep").mkdir(parents=True)
+        write_lines(path / "a.jsonl", rows[:10])
+        write_lines(path / "deep" / "b.jsonl", rows[10:])
+        (path / "README.md").write_text("not data", encoding="utf-8")
+    else:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(
+                file, ["prompt", "response"], delimiter="\t" if form == "tsv" else ","
+            )
+            writer.writeheader()
+            writer.writerows(rows)
+    expected, job = make_dataset({}, plain), make_dataset({}, path)
+    for name in SPLITS:
+        lines = f"{name}.jsonl"
+        assert (job.out / lines).read_bytes() == (expected.out / lines).read_bytes()
+
+
+def test_fields_are_keys_paths_or_templates_and_values_become_compact_json() -> None:
+    fields = {
+        "question": "why?",
+        "context": "because",
+        "calls": [{"name": "x", "arguments": {"b": 1, "a": "ü"}}],
+        "a.b": "flat",
+        "tests": ["assert 1", "assert 2"],
+        "code": "    return 1\r\n",
+    }
+    assert text_at(fields, "question") == "why?"
+    assert text_at(fields, "{question} {context}") == "why? because"
+    assert text_at(fields, "calls.0.arguments.a") == "ü"
+    assert text_at(fields, "calls") == '[{"name":"x","arguments":{"b":1,"a":"ü"}}]'
+    assert text_at(fields, "a.b") == "flat"
+    assert text_at(fields, "code") == "    return 1"
+    assert texts_at(fields, "tests") == ["assert 1", "assert 2"]
+    assert texts_at(fields, "question") == ["why?"]
+    with pytest.raises(MissingFieldError) as missing:
+        text_at(fields, "questoin")
+    assert "the nearest is 'question'" in missing.value.detail
+
+
+def test_what_is_dropped_is_told_with_counts_and_places(
+    tmp_path: Path, make_dataset: MakeDataset
+) -> None:
+    odd = [
+        {"prompt": " ", "response": "x"},
+        {"prompt": "p", "response": ""},
+        {"prompt": "question 1", "response": "answer 1"},
+        {"prompt": "QUESTION  2", "response": "another"},
+        {"prompt": "l" * 90, "response": "x"},
+        {"prompt": "stopped", "response": "one STOP two"},
+        {"question": "no prompt"},
+    ]
+    path = write_lines(tmp_path / "odd.jsonl", [*questions(20), *odd])
+    job = make_dataset({"longest_row": 80, "stop": ["STOP"]}, path)
+    about = read_json(job.out / "dataset.json")
+    told = {row["why"]: (row["count"], row["examples"][0]) for row in about["dropped"]}
+    assert told == {
+        "empty prompt": (1, "odd.jsonl:21"),
+        "empty answer": (1, "odd.jsonl:22"),
+        "duplicate prompt": (1, "odd.jsonl:23"),
+        "duplicate prompt with another answer": (1, "odd.jsonl:24"),
+        "longer than 80 characters": (1, "odd.jsonl:25"),
+        "the answer holds the stop text 'STOP'": (1, "odd.jsonl:26"),
+        "no field 'prompt'": (1, "odd.jsonl:27: the row has 'question'"),
+    }
+    assert sum(about["rows"].values()) == 20
+    assert about["origin"] == {"files": [{"name": "odd.jsonl", "rows": 27}]}
+
+
+def test_too_few_rows_are_an_error_that_says_what_to_do(
+    tmp_path: Path, make_dataset: MakeDataset
+) -> None:
+    path = write_lines(tmp_path / "few.jsonl", [*questions(13), *questions(2)])
+    with pytest.raises(ValueError, match=r"13 rows usable.*eval 6 \+ validation 4.*2 duplicate"):
+        make_dataset({}, path)
+    with pytest.raises(ValueError, match="smaller splits"):
+        make_dataset({"sample": "functions", "rows": 13})
+    with pytest.raises(ValueError, match=r"no usable row.*the nearest is 'prompt'"):
+        make_dataset({"prompt": "promt"}, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("x.jsonl", '{"a": 1}\n{"a": \n', "x.jsonl:2:7: not JSON"),
+        ("x.jsonl", "[1]\n", "x.jsonl:1: a list; a row must be an object"),
+        ("x.json", '{"a": [1], "b": [2]}', "an object with 2 lists"),
+        ("x.csv", "a,b\n1\n", "x.csv:2: not as many cells"),
+        ("x.parquet", "?", "format is not known"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_its_line(
+    name: str, text: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        [list(records(file)) for file in data_files(path)]
+
+
+def test_json_lines_by_the_name_of_json_are_read(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "lines.json", questions(3))
+    assert [record.fields for record in records(path)] == questions(3)
+
+
+rows_of_text = st.lists(
+    st.text(alphabet="abcdé 1", min_size=1, max_size=6).filter(str.strip),
+    min_size=14,
+    max_size=60,
+    unique_by=normal_form,
+)
+
+
+def cut(texts: list[str], seed: int) -> Splits:
+    rows = [Row(text, "x", (), "") for text in texts]
+    return split(rows, seed, held_out=4, validation=3, pilot=2, total=len(rows))
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows_of_text, st.integers(0, 2**32))
+def test_splits_are_exact_disjoint_and_complete(texts: list[str], seed: int) -> None:
+    found = {name: [r.prompt for r in rows] for name, rows in cut(texts, seed).named().items()}
+    assert [len(found[name]) for name in SPLITS[1:]] == [2, 3, 4]
+    assert sorted(text for part in found.values() for text in part) == sorted(texts)
+    shuffled = cut(texts[::-1], seed).named()
+    assert {name: {r.prompt for r in rows} for name, rows in shuffled.items()} == {
+        name: set(part) for name, part in found.items()
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows_of_text, st.integers(0, 2**32), st.integers(0, 60))
+def test_an_added_row_moves_at_most_one_row_across_each_border_and_none_towards_eval(
+    texts: list[str], seed: int, place: int
+) -> None:
+    def side(splits: Splits) -> dict[str, int]:
+        return {
+            row.prompt: number
+            for number, rows in enumerate(splits.named().values())
+            for row in rows
+        }
+
+    before = side(cut(texts, seed))
+    after = side(cut([*texts[:place], "the added row", *texts[place:]], seed))
+    moved = [(before[text], after[text]) for text in texts if before[text] != after[text]]
+    assert len(moved) <= 3 and len(set(moved)) == len(moved)
+    assert all(new == old - 1 for old, new in moved)  # train is 0, eval is 3
+
+
+def test_a_row_more_in_the_file_leaves_the_others_where_they_were(
+    tmp_path: Path, make_dataset: MakeDataset
+) -> None:
+    path = write_lines(tmp_path / "rows.jsonl", questions(200))
+    before = make_dataset({}, path)
+    longer = tmp_path / "longer.jsonl"
+    shutil.copy(path, longer)
+    with longer.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"prompt": "added", "response": "x"}) + "\n")
+    after = make_dataset({}, longer)
+    moved = sum(len(set(prompts(before, n)) - set(prompts(after, n))) for n in SPLITS)
+    assert moved <= 1
+    assert "added" in [p for name in SPLITS for p in prompts(after, name)]

@@ -38,7 +38,7 @@ class Target:
     id: `kind:name`. work: dotted name of the function that builds it, `package.module:function`.
     settings: exactly the slice of the spec that the result depends on, as JSON values; its key
     `seed` is the spec's seed. origins: dotted path in `settings` -> path of the field in the spec.
-    inputs: role -> another target's id, or `id#file` for one output file of it.
+    inputs: role -> another target's id, or `id#path` for one output file or folder of it.
     sources: role -> file or directory outside the store.
     pin: the lock's group that pins this target, if any.
     verdict: output file holding `{"verdict": "pass" | "fail" | "inconclusive", "summary": ...}`.
@@ -73,7 +73,7 @@ def input_target(reference: str) -> str:
 
 
 def input_file(reference: str) -> str | None:
-    """The file in an input reference, or None where the whole target is meant."""
+    """The file or folder in an input reference, or None where the whole target is meant."""
     return reference.partition("#")[2] or None
 
 

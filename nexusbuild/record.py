@@ -82,7 +82,8 @@ class Record:
         wanted = input_file(reference)
         if wanted is None:
             return self.outputs
-        return tuple(output for output in self.outputs if output.path == wanted)
+        below = f"{wanted}/"
+        return tuple(o for o in self.outputs if o.path == wanted or o.path.startswith(below))
 
     def with_code(self, code: Code, provenance: Mapping[str, Any]) -> Record:
         """The same result under another code fingerprint."""

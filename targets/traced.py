@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-# Of a teacher, training reads the tokenizer alone. The whole record is named for the folder of
-# its files.
-TOKENIZER_OF = "teacher:{teacher}"
+# Of a teacher, training reads the tokenizer alone: another licence retrains nothing.
+TOKENIZER_OF = "teacher:{teacher}#tokenizer"
 
 
 def tokenizer_inputs(teachers: list[str]) -> dict[str, str]:

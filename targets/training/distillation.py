@@ -199,6 +199,6 @@ def trace_sources(
         if kind != "trace":
             continue
         of = capability if capability is not None else names[1]
-        tokenizer = open_tokenizer(inputs[f"tokenizer/{names[0]}"] / "tokenizer")
+        tokenizer = open_tokenizer(inputs[f"tokenizer/{names[0]}"])
         sources.append(TraceSource(of, inputs[role], tokenizer))
     return sources

@@ -94,11 +94,16 @@ class Course:
     def seconds_left(self, now: float) -> float:
         """Seconds until all planned targets are done."""
         pace = self._paces(now)
-        running = {target: self._left_of_running(target, now, pace) for target in self.running}
+        # The executor may have been handed more than it runs at once: those wait like the others.
+        running = {
+            target: self._left_of_running(target, now, pace)
+            for target, state in self.running.items()
+            if state.begun
+        }
         waiting = {
             target: seconds * _pace_of(target, pace)
             for target, seconds in self.expected.items()
-            if target not in self.running and target not in self.finished
+            if target not in running and target not in self.finished
         }
         return makespan(waiting, self.after, self.jobs, running)
 

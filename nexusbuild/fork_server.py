@@ -115,6 +115,9 @@ class Server:
             # The builder is gone, or done: what is still running has nobody to report to.
             for child in self.running.values():
                 kill_group(child.pid)
+            # Once this process is gone the builder trusts that nothing writes to its files.
+            for child in self.running.values():
+                os.waitpid(child.pid, 0)
 
     def start(self, request: Mapping[str, Any], report: int) -> None:
         if self.refusing:

@@ -82,7 +82,7 @@ class LiveDisplay:
         """What the terminal shows below the finished lines."""
         with self._watch.lock:
             now = self._watch.clock()
-            running = list(self._watch.course.running.items())
+            running = sorted(self._watch.course.running.items(), key=lambda each: not each[1].begun)
             room = max(1, self._console.height - 3)
             table = Table.grid(padding=(0, 1))
             table.add_column(no_wrap=True, overflow="ellipsis", ratio=3)

@@ -97,6 +97,15 @@ def test_waiting_for_ones_share_is_not_running() -> None:
     assert course.target_seconds_left("a:0", 63.0) == 7
 
 
+def test_what_waits_for_its_share_holds_no_place() -> None:
+    course = course_of(6, 10.0, jobs=2)
+    for number in range(6):
+        course.start(f"a:{number}", 0.0)
+    for number in range(2):
+        course.progress(f"a:{number}", 0, 0, {}, 0.0)
+    assert course.seconds_left(0.0) == 30
+
+
 def test_a_targets_own_pace_overrules_what_was_expected_of_it() -> None:
     course = course_of(1, 10.0)
     course.start("a:0", 0.0)

@@ -355,7 +355,8 @@ def test_light_work_does_not_wait_for_the_preload_and_heavy_work_does(
     runs = Runs(executor, tmp_path)
     heavy = runs.start("heavy_work:build", "test:heavy")
     assert runs.run("name_server", "test:light").ok
-    assert eventually(lambda: "starts again" in runs.log("test:heavy").read_text())
+    log = runs.log("test:heavy")
+    assert eventually(lambda: log.exists() and "starts again" in log.read_text())
     assert not heavy.done()
     slow_preload.write_text("")
     assert heavy.result(PATIENCE).ok

@@ -58,8 +58,8 @@ class Lock:
     def with_pin(self, target: str, pin: Pin) -> Lock:
         return replace(self, pins={**self.pins, target: pin})
 
-    def with_values(self, values: Mapping[str, Mapping[str, Any]]) -> Lock:
-        return replace(self, values=values)
+    def with_value(self, group: str, value: Mapping[str, Any]) -> Lock:
+        return replace(self, values={**self.values, group: value})
 
     def groups(self) -> set[str]:
         return {*self.values, *(pin.group for pin in self.pins.values())}

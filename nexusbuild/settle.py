@@ -32,7 +32,15 @@ class Settlement:
             for target, pin in project.lock.pins.items()
             if target in project.graph.targets
         }
-        self._lock = Lock(project.graph.lock_values, known)
+        # What is resolved is held on to once something was made of it, and not before.
+        pinned = {target.pin for target in project.graph}
+        resolved = project.graph.lock_values
+        values = {
+            group: value
+            for group, value in resolved.items()
+            if group in project.lock.values or group not in pinned
+        }
+        self._lock = Lock(values, known)
 
     def settle(self, step: Step, built: bool = False) -> None:
         """`step` has its record. built: just now, so its files may be others under the same key."""
@@ -81,6 +89,9 @@ class Settlement:
         fresh = pin_of(target, record, sources)
         if fresh != pin:
             self._lock = self._lock.with_pin(target.id, fresh)
+            resolved = self._project.graph.lock_values
+            if fresh.group in resolved:
+                self._lock = self._lock.with_value(fresh.group, resolved[fresh.group])
             self._write_lock()
 
     def _write_lock(self) -> None:

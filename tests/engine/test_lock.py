@@ -177,3 +177,12 @@ def test_lock_before_the_first_build(pinned: Toy) -> None:
     assert pinned.run("lock").returncode == 0
     assert lock_of(pinned)["values"] == {"base": {"it": 64}}
     assert pinned.built() == {"data", "adapter"} | PINNED
+
+
+def test_nothing_is_held_on_to_before_something_was_made_of_it(pinned: Toy) -> None:
+    assert pinned.built("data") == {"data"}
+    assert not (pinned.folder / "nexus.lock").exists()
+    pinned.spec["auto"] = {"base": 128}
+    pinned.save()
+    pinned.build()
+    assert lock_of(pinned)["values"] == {"base": {"it": 128}}

@@ -1,0 +1,255 @@
+"""The other commands, through the command line, in words and as JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy_project import ROOT, Toy
+
+
+def test_dry_run_json_has_the_promised_form(chain: Toy) -> None:
+    chain.build()
+    chain.settings("gate:b", at_least=6)
+    document = chain.json("--dry-run")
+    assert (document["spec"], document["store"]) == ("nexus.yaml", ".nexus")
+    assert set(document) == {"spec", "store", "notes", "targets", "summary"}
+    assert document["summary"] == {"fresh": 4, "cached": 0, "stale": 1, "maybe": 1, "blocked": 0}
+    (gate,) = [each for each in document["targets"] if each["id"] == "gate:b"]
+    assert gate["kind"] == "gate"
+    assert gate["state"] == "stale"
+    assert gate["expected_seconds"] > 0
+    assert len(gate["key"]) == 64
+    (release,) = [each for each in document["targets"] if each["id"] == "release"]
+    assert release["state"] == "maybe"
+    assert release["reasons"] == [{"code": "input-rebuilt", "input": "gate:b"}]
+
+
+def test_exit_codes(chain: Toy) -> None:
+    assert chain.run("-n").returncode == 0
+    assert chain.run("-n", "--exit-code").returncode == 4
+    chain.build()
+    assert chain.run("-n", "--exit-code").returncode == 0
+    assert chain.run("-f", "nowhere.yaml").returncode == 2
+    assert chain.run("--jobs", "0").returncode == 2
+    assert chain.run("--no-such-option").returncode == 2
+
+
+def test_build_json_has_the_promised_form(chain: Toy) -> None:
+    document = chain.json()
+    first = document["targets"][0]
+    assert set(first) >= {"id", "kind", "state", "seconds", "peak_rss_bytes", "outputs", "reasons"}
+    assert set(first["outputs"][0]) == {"path", "sha256", "bytes"}
+    assert first["peak_rss_bytes"] > 1_000_000
+    assert document["exit_code"] == 0
+
+
+def test_a_dry_run_imports_nothing_heavy(chain: Toy) -> None:
+    chain.build()
+    program = (
+        "import sys\n"
+        "from nexusbuild.cli import main\n"
+        "code = main(['--dry-run'])\n"
+        "heavy = ('torch', 'doit', 'rich', 'pydantic', 'transformers', 'asyncio', 'yaml')\n"
+        "sys.exit(code or ', '.join(name for name in heavy if name in sys.modules) or None)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=chain.folder,
+        env=chain.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "6 fresh\n"
+
+
+def test_a_dry_run_writes_nothing(chain: Toy) -> None:
+    chain.build()
+    chain.settings("gate:b", at_least=6)
+    before = _tree(chain.folder)
+    for command in (["-n"], ["why", "gate:b"], ["ls"], ["graph"], ["log"], ["gc", "-n"]):
+        assert chain.run(*command).returncode == 0
+    assert _tree(chain.folder) == before
+
+
+def _tree(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path): (path.lstat().st_mtime_ns, path.lstat().st_size)
+        for path in folder.rglob("*")
+        if "__pycache__" not in path.parts and not (path.is_dir() and path.name == "toy")
+    }
+
+
+def test_why(chain: Toy) -> None:
+    assert "never built" in chain.run("why", "gate:b").stdout
+    chain.build()
+    text = chain.run("why", "data:words", "--modules").stdout
+    for part in ("fresh", "fixed", "words.txt", "toy.words", "toy.works:join", "out.txt"):
+        assert part in text
+    assert "toy.resolver" not in text
+    chain.settings("gate:b", at_least=6)
+    assert "targets.gate:b.at_least: 5 -> 6" in chain.run("why", "gate:b").stdout
+    chain.build()
+    assert chain.json("why", "gate:b")["targets"][0]["reasons"] == []
+    against = chain.json("why", "gate:b", "--against", "1")["targets"][0]["reasons"]
+    assert against == [
+        {"code": "setting-changed", "path": "targets.gate:b.at_least", "old": 5, "new": 6}
+    ]
+    assert chain.run("why", "gate:b", "--against", "77").returncode == 2
+
+
+def test_ls(chain: Toy) -> None:
+    rows = chain.json("ls", "step")["targets"]
+    assert [(row["id"], row["state"], row["bytes"]) for row in rows] == [
+        ("step:a", "stale", None),
+        ("step:b", "stale", None),
+    ]
+    chain.build()
+    row = chain.json("ls", "gate:b")["targets"][0]
+    assert row["verdict"] == "pass"
+    assert row["bytes"] > 0
+    assert row["age_seconds"] >= 0
+    assert "step:a" in chain.run("ls").stdout
+
+
+@pytest.mark.parametrize("form", ["text", "dot", "mermaid", "json"])
+def test_graph(chain: Toy, form: str) -> None:
+    text = chain.run("graph", "--format", form).stdout
+    assert "step:a" in text
+    if form == "json":
+        targets = json.loads(text)["targets"]
+        assert targets[1]["inputs"] == {"data": "data:words"}
+    if form == "dot":
+        assert '"step:a" -> "step:b";' in text
+
+
+def test_log_and_diff(chain: Toy) -> None:
+    assert "nothing was built" in chain.run("log").stdout
+    chain.build()
+    chain.build()  # nothing to do: no entry
+    chain.settings("gate:b", at_least=6)
+    chain.build("gate:b")
+    builds = chain.json("log")["builds"]
+    assert [build["build"] for build in builds] == [1, 2]
+    assert builds[0]["summary"]["built"] == 6
+    assert builds[1]["command"] == "nexusbuild gate:b"
+    assert "1 built" in chain.run("log", "2").stdout
+    assert "gate:b" in chain.run("log", "last").stdout
+    (gate,) = chain.json("diff", "1", "2")["targets"]
+    assert gate["id"] == "gate:b"
+    whats = {(each["what"], each["path"]) for each in gate["differences"]}
+    assert ("setting", "at_least") in whats
+    assert ("score", "summary") in whats
+
+
+def test_gc_keeps_what_is_current_and_drops_the_rest(chain: Toy) -> None:
+    chain.build()
+    chain.write("words.txt", "other words")
+    chain.build()
+    before = chain.digests()
+    assert chain.json("gc", "--keep", "2")["results"] == 0
+    planned = chain.json("gc", "--keep", "1", "--dry-run")
+    done = chain.json("gc", "--keep", "1")
+    assert done["results"] == planned["results"] == 5
+    assert done["bytes"] > 0
+    assert chain.digests() == before
+    assert set(chain.build().values()) == {"fresh"}
+    chain.write("words.txt", "some words")
+    assert len(chain.built()) == 5
+
+
+def test_accept_carries_results_over_to_new_code(chain: Toy) -> None:
+    chain.build()
+    chain.settings("gate:b", at_least=6)
+    chain.build()
+    assert chain.run("accept", "gate:b", "--why", "x").returncode == 2
+    chain.edit("toy/words.py", '"\\n".join', '"\\n" .__add__("").join')
+    assert set(chain.plan().values()) <= {"stale", "maybe"}
+    done = chain.run("accept", "*", "--why", "the same, written oddly")
+    assert done.returncode == 0, done.stderr
+    assert set(chain.plan().values()) == {"fresh"}
+    record = chain.json("why", "gate:b")["targets"][0]["record"]
+    assert record["provenance"]["accepted"][0]["why"] == "the same, written oddly"
+    chain.settings("gate:b", at_least=5)
+    assert chain.plan()["gate:b"] == "cached"
+
+
+def test_results_travel(chain: Toy, tmp_path_factory: pytest.TempPathFactory) -> None:
+    chain.build()
+    file = tmp_path_factory.mktemp("carried") / "results.tar"
+    assert chain.run("store", "export", "+step:b", str(file)).returncode == 0
+    home = Toy(tmp_path_factory.mktemp("home"))
+    home.spec = chain.spec
+    home.save()
+    home.write("words.txt", "some words")
+    assert home.run("store", "import", str(file)).returncode == 0
+    assert home.built() == {"other", "gate:b", "release"}
+    # At home the source may be gone: the result is there.
+    (home.folder / "words.txt").unlink()
+    home.settings("gate:b", at_least=7)
+    assert home.built() == {"gate:b", "release"}
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"some words", b"some w0rds"))
+    done = home.run("store", "import", str(file))
+    assert done.returncode == 2
+    assert "is damaged" in done.stderr
+    file.write_bytes(content[: len(content) // 2])
+    assert home.run("store", "import", str(file)).returncode == 2
+
+
+def test_doctor(chain: Toy) -> None:
+    done = chain.run("doctor")
+    assert done.returncode == 0
+    assert "memory" in done.stdout
+    chain.build()
+    document = chain.json("doctor", "--verify-store")
+    assert document["problems"] == []
+    assert document["store_bytes"] > 0
+
+
+def test_spec_is_found_from_below_and_by_folder(chain: Toy) -> None:
+    below = chain.folder / "deep/er"
+    below.mkdir(parents=True)
+    done = subprocess.run(
+        chain.command("-n"), cwd=below, env=chain.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert chain.run("-n", "-f", str(chain.folder)).returncode == 0
+    done = subprocess.run(
+        chain.command("-n"), cwd="/", env=chain.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "nexus.yaml" in done.stderr
+
+
+def test_help_names_the_commands(chain: Toy) -> None:
+    text = chain.run("--help").stdout
+    for name in ("why", "ls", "gc", "accept", "lock", "--dry-run"):
+        assert name in text
+    assert (ROOT / "nexusbuild").is_dir()
+
+
+def test_unknown_resolver(chain: Toy) -> None:
+    done = chain.run("-n", "--resolver", "nobody")
+    assert done.returncode == 2
+    assert "nobody" in done.stderr
+    assert chain.run("-n", "--resolver", "nowhere:resolve").returncode == 2
+
+
+def test_the_example_of_the_documentation_runs(toy: Toy) -> None:
+    page = (ROOT / "docs/builder.md").read_text()
+    toy.write("shout.py", page.partition("```python\n")[2].partition("```")[0])
+    toy.write("words.txt", "some words")
+    command = ("-f", "words.txt", "--resolver", "shout:resolve")
+    document = toy.json(*command)
+    assert {each["id"]: each["state"] for each in document["targets"]} == {
+        "shout:some": "built",
+        "shout:words": "built",
+    }
+    assert toy.text("shout:some", "loud.txt") == "SOME"
+    toy.write("words.txt", "some more words")
+    assert toy.built(*command) == {"shout:more"}

@@ -15,7 +15,27 @@ def toy(tmp_path: Path) -> Toy:
 
 @pytest.fixture
 def chain(toy: Toy) -> Toy:
-    """data -> a -> b -> gate -> release, and other, which reads one fixed file of a."""
+    """data -> a -> b -> gate -> release, and other, which reads one fixed file of data."""
+    declare_chain(toy)
+    return toy
+
+
+@pytest.fixture(scope="session")
+def chain_once_built(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """The chain, built; only ever copied."""
+    toy = Toy(tmp_path_factory.mktemp("chain"))
+    declare_chain(toy)
+    toy.build()
+    return toy
+
+
+@pytest.fixture
+def built(chain_once_built: Toy, tmp_path: Path) -> Toy:
+    """A built chain of one's own."""
+    return chain_once_built.copied(tmp_path / "copy")
+
+
+def declare_chain(toy: Toy) -> None:
     toy.write("words.txt", "some words")
     toy.spec["targets"] = {
         "data:words": {"sources": {"words": "words.txt"}, "settings": {"fixed": "x"}},
@@ -39,4 +59,3 @@ def chain(toy: Toy) -> Toy:
         },
     }
     toy.save()
-    return toy

@@ -76,31 +76,25 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_edit_rebuilds_exactly(chain: Toy, name: str) -> None:
-    edit, rebuilt = EDITS[name]
-    chain.build()
-    before = {path: path.read_bytes() for path in chain.folder.rglob("*") if _is_written(path)}
-    spec = json.loads(json.dumps(chain.spec))
-    edit(chain)
-    predicted = chain.plan()
-    built = chain.built()
-    assert built == rebuilt
-    assert states(predicted, "stale") <= built <= states(predicted, "stale", "maybe")
-    assert set(chain.build().values()) == {"fresh"}
+def test_edit_rebuilds_exactly(built: Toy, name: str) -> None:
+    edit, expected = EDITS[name]
+    spec = json.loads(json.dumps(built.spec))
+    files = [built.folder / "words.txt", *(built.folder / "toy").glob("*.py")]
+    before = {path: path.read_bytes() for path in files}
+    edit(built)
+    predicted = built.plan()
+    rebuilt = built.built()
+    assert rebuilt == expected
+    assert states(predicted, "stale") <= rebuilt <= states(predicted, "stale", "maybe")
+    assert set(built.plan().values()) == {"fresh"}
     # Undone, nothing is built.
     for path, content in before.items():
         path.write_bytes(content)
-    chain.spec = spec
-    chain.save()
-    assert states(chain.plan(), "stale", "maybe", "blocked") == set()
-    assert chain.built() == set()
-    assert set(chain.plan().values()) == {"fresh"}
-
-
-def _is_written(path: object) -> bool:
-    return (str(path).endswith((".txt", ".py", "nexus.yaml")) and "/toy/" in str(path)) or str(
-        path
-    ).endswith("/words.txt")
+    built.spec = spec
+    built.save()
+    assert states(built.plan(), "stale", "maybe", "blocked") == set()
+    assert built.built() == set()
+    assert set(built.plan().values()) == {"fresh"}
 
 
 def test_early_cutoff(toy: Toy) -> None:
@@ -115,33 +109,31 @@ def test_early_cutoff(toy: Toy) -> None:
     assert toy.build() == {"leaf": "built", "cut": "built", "top": "fresh", "aside": "fresh"}
 
 
-def test_reasons_name_the_field_and_both_values(chain: Toy) -> None:
-    chain.build()
-    chain.settings("gate:b", at_least=6)
-    chain.settings("step:a", train={"steps": 4, "fast": True})
-    assert chain.reasons("gate:b") == [
+def test_reasons_name_the_field_and_both_values(built: Toy) -> None:
+    built.settings("gate:b", at_least=6)
+    built.settings("step:a", train={"steps": 4, "fast": True})
+    assert built.reasons("gate:b") == [
         {"code": "setting-changed", "path": "targets.gate:b.at_least", "old": 5, "new": 6},
         {"code": "input-rebuilt", "input": "step:b"},
     ]
-    assert chain.reasons("step:a") == [
+    assert built.reasons("step:a") == [
         {"code": "setting-changed", "path": "targets.step:a.train.steps", "old": 3, "new": 4}
     ]
-    assert chain.reasons("step:b") == [{"code": "input-rebuilt", "input": "step:a"}]
-    text = chain.run("--dry-run").stdout
+    assert built.reasons("step:b") == [{"code": "input-rebuilt", "input": "step:a"}]
+    text = built.run("--dry-run").stdout
     assert "targets.gate:b.at_least: 5 -> 6" in text
 
 
-def test_reasons_name_source_module_and_inputs(chain: Toy) -> None:
-    chain.build()
-    chain.write("words.txt", "more")
-    chain.edit("toy/words.py", '"\\n".join', '" ".join')
-    chain.spec["targets"]["other"]["inputs"] = {"b": "step:b"}
-    chain.save()
-    (source, code) = chain.reasons("data:words")
+def test_reasons_name_source_module_and_inputs(built: Toy) -> None:
+    built.write("words.txt", "more")
+    built.edit("toy/words.py", '"\\n".join', '" ".join')
+    built.spec["targets"]["other"]["inputs"] = {"b": "step:b"}
+    built.save()
+    (source, code) = built.reasons("data:words")
     assert source["code"] == "source-changed"
     assert source["path"].endswith("words.txt")
     assert (code["code"], code["path"]) == ("code-changed", "toy.words")
-    codes = {(reason["code"], reason.get("input")) for reason in chain.reasons("other")[1:]}
+    codes = {(reason["code"], reason.get("input")) for reason in built.reasons("other")[1:]}
     assert codes == {("input-added", "step:b"), ("input-removed", "data:words")}
 
 
@@ -154,88 +146,82 @@ def test_selectors_build_only_what_is_needed(chain: Toy) -> None:
     assert "step:a" in done.stderr
 
 
-def test_force_rebuilds_and_cutoff_stops_there(chain: Toy) -> None:
-    chain.build()
-    assert chain.plan("--force", "step:a")["step:a"] == "stale"
-    assert chain.built("--force", "step:a") == {"step:a"}
+def test_force_rebuilds_and_cutoff_stops_there(built: Toy) -> None:
+    assert built.plan("--force", "step:a")["step:a"] == "stale"
+    assert built.built("--force", "step:a") == {"step:a"}
 
 
-def test_a_failing_contract_leaves_the_release(chain: Toy) -> None:
-    chain.build()
-    released = (chain.folder / "dist/product/deep/all.txt").read_text()
-    chain.settings("gate:b", at_least=1000)
-    document = chain.json()
+def test_a_failing_contract_leaves_the_release(built: Toy) -> None:
+    released = (built.folder / "dist/product/deep/all.txt").read_text()
+    built.settings("gate:b", at_least=1000)
+    document = built.json()
     assert document["exit_code"] == 3
     found = {each["id"]: each["state"] for each in document["targets"]}
     assert found["gate:b"] == "built"
     assert found["release"] == "skipped"
-    assert (chain.folder / "dist/product/deep/all.txt").read_text() == released
-    assert (chain.folder / "build/candidate/product/deep/all.txt").exists()
-    done = chain.run()
+    assert (built.folder / "dist/product/deep/all.txt").read_text() == released
+    assert (built.folder / "build/candidate/product/deep/all.txt").exists()
+    done = built.run()
     assert done.returncode == 3
     assert "characters of 1000" in done.stdout
-    chain.settings("gate:b", at_least=5)
-    assert set(chain.build().values()) <= {"fresh", "cached"}
+    built.settings("gate:b", at_least=5)
+    assert set(built.build().values()) <= {"fresh", "cached"}
 
 
-def test_dist_is_put_back_and_follows_the_history(chain: Toy) -> None:
-    chain.build()
-    shutil.rmtree(chain.folder / "dist")
-    assert any("dist" in note for note in chain.json("-n")["notes"])
-    assert set(chain.build().values()) == {"fresh"}
-    text = (chain.folder / "dist/product/deep/all.txt").read_text()
-    assert (chain.folder / "dist/product.txt").exists()
-    assert not (chain.folder / "dist/product").is_symlink()
-    chain.write("words.txt", "longer words than before")
-    chain.build()
-    assert (chain.folder / "dist/product/deep/all.txt").read_text() != text
-    chain.write("words.txt", "some words")
-    assert "built" not in chain.build().values()
-    assert (chain.folder / "dist/product/deep/all.txt").read_text() == text
+def test_dist_is_put_back_and_follows_the_history(built: Toy) -> None:
+    shutil.rmtree(built.folder / "dist")
+    assert any("dist" in note for note in built.json("-n")["notes"])
+    assert set(built.build().values()) == {"fresh"}
+    text = (built.folder / "dist/product/deep/all.txt").read_text()
+    assert (built.folder / "dist/product.txt").exists()
+    assert not (built.folder / "dist/product").is_symlink()
+    built.write("words.txt", "longer words than before")
+    built.build()
+    assert (built.folder / "dist/product/deep/all.txt").read_text() != text
+    built.write("words.txt", "some words")
+    assert "built" not in built.build().values()
+    assert (built.folder / "dist/product/deep/all.txt").read_text() == text
 
 
-def test_dist_missing_and_its_files_gone_from_the_store(chain: Toy) -> None:
-    chain.build()
-    shutil.rmtree(chain.folder / "dist")
-    beside = (chain.folder / "build/release/product.txt").resolve()
+def test_dist_missing_and_its_files_gone_from_the_store(built: Toy) -> None:
+    shutil.rmtree(built.folder / "dist")
+    beside = (built.folder / "build/release/product.txt").resolve()
     beside.unlink()
-    assert chain.plan()["release"] == "stale"
-    assert chain.built() == {"release"}
-    assert (chain.folder / "dist/product.txt").read_text() == "beside"
+    assert built.plan()["release"] == "stale"
+    assert built.built() == {"release"}
+    assert (built.folder / "dist/product.txt").read_text() == "beside"
 
 
-def test_a_missing_source_keeps_its_results(chain: Toy) -> None:
-    chain.build()
-    (chain.folder / "words.txt").unlink()
-    document = chain.json("-n")
+def test_a_missing_source_keeps_its_results(built: Toy) -> None:
+    (built.folder / "words.txt").unlink()
+    document = built.json("-n")
     assert document["summary"]["fresh"] == len(EVERYTHING)
     assert any("words.txt" in note for note in document["notes"])
-    chain.settings("gate:b", at_least=6)
-    assert chain.built() == {"gate:b", "release"}
-    chain.settings("data:words", fixed="y")
-    plan = chain.plan()
+    built.settings("gate:b", at_least=6)
+    assert built.built() == {"gate:b", "release"}
+    built.settings("data:words", fixed="y")
+    plan = built.plan()
     assert plan["data:words"] == plan["step:a"] == plan["release"] == "blocked"
-    assert chain.reasons("data:words")[-1]["code"] == "source-missing"
-    done = chain.run()
+    assert built.reasons("data:words")[-1]["code"] == "source-missing"
+    done = built.run()
     assert done.returncode == 2
     assert "put words.txt back" in done.stderr
-    chain.settings("data:words", fixed="x")
-    assert set(chain.build().values()) <= {"fresh", "cached"}
+    built.settings("data:words", fixed="x")
+    assert set(built.build().values()) <= {"fresh", "cached"}
 
 
-def test_a_missing_object_is_rebuilt_only_when_needed(chain: Toy) -> None:
-    chain.build()
-    (chain.folder / "build/step/a/out.txt").resolve().unlink()
-    assert set(chain.plan().values()) == {"fresh"}
-    assert set(chain.build().values()) == {"fresh"}
-    chain.settings("gate:b", at_least=6)
-    assert "step:a" in states(chain.plan(), "fresh")
-    assert chain.built() == {"gate:b", "release"}
-    chain.settings("step:b", fixed="now")
-    plan = chain.plan()
+def test_a_missing_object_is_rebuilt_only_when_needed(built: Toy) -> None:
+    (built.folder / "build/step/a/out.txt").resolve().unlink()
+    assert set(built.plan().values()) == {"fresh"}
+    assert set(built.build().values()) == {"fresh"}
+    built.settings("gate:b", at_least=6)
+    assert "step:a" in states(built.plan(), "fresh")
+    assert built.built() == {"gate:b", "release"}
+    built.settings("step:b", fixed="now")
+    plan = built.plan()
     assert plan["step:a"] == "stale"
     assert plan["data:words"] == "fresh"
-    assert chain.built() == {"step:a", "step:b", "release"}
+    assert built.built() == {"step:a", "step:b", "release"}
 
 
 def test_failures_stop_or_go_on(toy: Toy) -> None:

@@ -11,10 +11,9 @@ import pytest
 from toy_project import ROOT, Toy
 
 
-def test_dry_run_json_has_the_promised_form(chain: Toy) -> None:
-    chain.build()
-    chain.settings("gate:b", at_least=6)
-    document = chain.json("--dry-run")
+def test_dry_run_json_has_the_promised_form(built: Toy) -> None:
+    built.settings("gate:b", at_least=6)
+    document = built.json("--dry-run")
     assert (document["spec"], document["store"]) == ("nexus.yaml", ".nexus")
     assert set(document) == {"spec", "store", "notes", "targets", "summary"}
     assert document["summary"] == {"fresh": 4, "cached": 0, "stale": 1, "maybe": 1, "blocked": 0}
@@ -47,8 +46,7 @@ def test_build_json_has_the_promised_form(chain: Toy) -> None:
     assert document["exit_code"] == 0
 
 
-def test_a_dry_run_imports_nothing_heavy(chain: Toy) -> None:
-    chain.build()
+def test_a_dry_run_imports_nothing_heavy(built: Toy) -> None:
     program = (
         "import sys\n"
         "from nexusbuild.cli import main\n"
@@ -58,8 +56,8 @@ def test_a_dry_run_imports_nothing_heavy(chain: Toy) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=chain.folder,
-        env=chain.environment,
+        cwd=built.folder,
+        env=built.environment,
         capture_output=True,
         text=True,
     )
@@ -67,13 +65,12 @@ def test_a_dry_run_imports_nothing_heavy(chain: Toy) -> None:
     assert done.stdout == "6 fresh\n"
 
 
-def test_a_dry_run_writes_nothing(chain: Toy) -> None:
-    chain.build()
-    chain.settings("gate:b", at_least=6)
-    before = _tree(chain.folder)
+def test_a_dry_run_writes_nothing(built: Toy) -> None:
+    built.settings("gate:b", at_least=6)
+    before = _tree(built.folder)
     for command in (["-n"], ["why", "gate:b"], ["ls"], ["graph"], ["log"], ["gc", "-n"]):
-        assert chain.run(*command).returncode == 0
-    assert _tree(chain.folder) == before
+        assert built.run(*command).returncode == 0
+    assert _tree(built.folder) == before
 
 
 def _tree(folder: Path) -> dict[str, tuple[int, int]]:
@@ -146,44 +143,41 @@ def test_log_and_diff(chain: Toy) -> None:
     assert ("score", "summary") in whats
 
 
-def test_gc_keeps_what_is_current_and_drops_the_rest(chain: Toy) -> None:
-    chain.build()
-    chain.write("words.txt", "other words")
-    chain.build()
-    before = chain.digests()
-    assert chain.json("gc", "--keep", "2")["results"] == 0
-    planned = chain.json("gc", "--keep", "1", "--dry-run")
-    done = chain.json("gc", "--keep", "1")
+def test_gc_keeps_what_is_current_and_drops_the_rest(built: Toy) -> None:
+    built.write("words.txt", "other words")
+    built.build()
+    before = built.digests()
+    assert built.json("gc", "--keep", "2")["results"] == 0
+    planned = built.json("gc", "--keep", "1", "--dry-run")
+    done = built.json("gc", "--keep", "1")
     assert done["results"] == planned["results"] == 5
     assert done["bytes"] > 0
-    assert chain.digests() == before
-    assert set(chain.build().values()) == {"fresh"}
-    chain.write("words.txt", "some words")
-    assert len(chain.built()) == 5
+    assert built.digests() == before
+    assert set(built.build().values()) == {"fresh"}
+    built.write("words.txt", "some words")
+    assert len(built.built()) == 5
 
 
-def test_accept_carries_results_over_to_new_code(chain: Toy) -> None:
-    chain.build()
-    chain.settings("gate:b", at_least=6)
-    chain.build()
-    assert chain.run("accept", "gate:b", "--why", "x").returncode == 2
-    chain.edit("toy/words.py", '"\\n".join', '"\\n" .__add__("").join')
-    assert set(chain.plan().values()) <= {"stale", "maybe"}
-    done = chain.run("accept", "*", "--why", "the same, written oddly")
+def test_accept_carries_results_over_to_new_code(built: Toy) -> None:
+    built.settings("gate:b", at_least=6)
+    built.build()
+    assert built.run("accept", "gate:b", "--why", "x").returncode == 2
+    built.edit("toy/words.py", '"\\n".join', '"\\n" .__add__("").join')
+    assert set(built.plan().values()) <= {"stale", "maybe"}
+    done = built.run("accept", "*", "--why", "the same, written oddly")
     assert done.returncode == 0, done.stderr
-    assert set(chain.plan().values()) == {"fresh"}
-    record = chain.json("why", "gate:b")["targets"][0]["record"]
+    assert set(built.plan().values()) == {"fresh"}
+    record = built.json("why", "gate:b")["targets"][0]["record"]
     assert record["provenance"]["accepted"][0]["why"] == "the same, written oddly"
-    chain.settings("gate:b", at_least=5)
-    assert chain.plan()["gate:b"] == "cached"
+    built.settings("gate:b", at_least=5)
+    assert built.plan()["gate:b"] == "cached"
 
 
-def test_results_travel(chain: Toy, tmp_path_factory: pytest.TempPathFactory) -> None:
-    chain.build()
+def test_results_travel(built: Toy, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("carried") / "results.tar"
-    assert chain.run("store", "export", "+step:b", str(file)).returncode == 0
+    assert built.run("store", "export", "+step:b", str(file)).returncode == 0
     home = Toy(tmp_path_factory.mktemp("home"))
-    home.spec = chain.spec
+    home.spec = built.spec
     home.save()
     home.write("words.txt", "some words")
     assert home.run("store", "import", str(file)).returncode == 0

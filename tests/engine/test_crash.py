@@ -182,11 +182,10 @@ def test_full_disk(toy: Toy) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_read_only_store(chain: Toy) -> None:
-    chain.build()
-    (chain.folder / ".nexus").chmod(0o500)
-    assert set(chain.plan().values()) == {"fresh"}
-    assert "cannot be written" in chain.run().stderr
+def test_read_only_store(built: Toy) -> None:
+    (built.folder / ".nexus").chmod(0o500)
+    assert set(built.plan().values()) == {"fresh"}
+    assert "cannot be written" in built.run().stderr
 
 
 def test_unreproducible_work_is_recorded_as_it_came_out(toy: Toy) -> None:
@@ -203,10 +202,9 @@ def test_unreproducible_work_is_recorded_as_it_came_out(toy: Toy) -> None:
     assert set(toy.plan().values()) == {"fresh"}
 
 
-def test_a_newer_store_is_refused(chain: Toy) -> None:
-    chain.build()
-    (chain.folder / ".nexus/format").write_text("99\n")
-    done = chain.run("-n")
+def test_a_newer_store_is_refused(built: Toy) -> None:
+    (built.folder / ".nexus/format").write_text("99\n")
+    done = built.run("-n")
     assert done.returncode == 2
     assert "format 99" in done.stderr
 

@@ -29,8 +29,17 @@ class Toy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shutil.copytree(Path(__file__).parent / "toy", folder / "toy")
+        if not (folder / "toy").exists():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(Path(__file__).parent / "toy", folder / "toy", ignore=ignored)
         self.spec: dict[str, Any] = {"targets": {}}
+
+    def copied(self, folder: Path) -> Toy:
+        """The same project elsewhere, with its store."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        copy = Toy(folder)
+        copy.spec = json.loads(json.dumps(self.spec))
+        return copy
 
     def target(self, name: str, **body: Any) -> None:
         self.spec["targets"][name] = body

@@ -88,12 +88,12 @@ def _metadata(settings: Settings, parts: Parts) -> dict[str, Any]:
 def _result(name: str, settings: Settings, parts: Parts) -> dict[str, Any]:
     verdict = parts.verdicts[name]
     dataset = settings.capabilities[name].dataset
+    measured = {verdict["metric"]: verdict["student_score"], "retained": verdict["retained"]}
     return {
         "task": {"type": "text-generation", "name": name},
         "dataset": {"name": dataset, "type": dataset, "split": "eval"},
         "metrics": [
-            {"type": verdict["metric"], "value": verdict["student_score"], "name": "score"},
-            {"type": "retained", "value": verdict["retained"], "name": "share of the teacher's"},
+            {"type": kind, "value": value} for kind, value in measured.items() if value is not None
         ],
     }
 
@@ -108,12 +108,17 @@ def _scores(settings: Settings, parts: Parts) -> str:
         shown = f"{name} (isolated)" if name in settings.isolated else name
         rows.append(
             f"| {shown} | {verdict['metric']} | {verdict['items']} | "
-            f"{verdict['teacher_score']:.4f} | {verdict['student_score']:.4f} | "
-            f"{verdict['retained']:.4f} | {verdict['verdict']} |"
+            f"{_number(verdict['teacher_score'])} | {_number(verdict['student_score'])} | "
+            f"{_number(verdict['retained'])} | {verdict['verdict']} |"
         )
     router = parts.verdicts["router"]
-    rows.append(f"\nRouter: {router['summary']}.".replace("..", "."))
+    rows += ["", f"{router['summary'][0].upper()}{router['summary'][1:].rstrip('.')}."]
     return "\n".join(rows)
+
+
+def _number(value: float | None) -> str:
+    """A score; a share of nothing is no number."""
+    return "" if value is None else f"{value:.4f}"
 
 
 def _with_nexus(settings: Settings) -> str:
@@ -151,12 +156,12 @@ def _shown_capability(settings: Settings) -> str:
 def _origins(settings: Settings, parts: Parts) -> str:
     rows = ["| teacher | architecture | parameters | licence |", "|---|---|---|---|"]
     rows += [
-        f"| {name} | {about['architecture']} | {about['parameters']} | {about['licence']} |"
+        f"| {name} | {about['architecture']} | {about['parameters']} | {about['licence'] or 'not stated'} |"
         for name, about in sorted(parts.teachers.items())
     ]
     rows += ["", "| data set | licence | rows of training |", "|---|---|---|"]
     rows += [
-        f"| {name} | {about['licence']} | {about['rows'].get('train', '')} |"
+        f"| {name} | {about['licence'] or 'not stated'} | {about['rows'].get('train', '')} |"
         for name, about in sorted(parts.descriptions.items())
     ]
     return "\n".join(rows) + "\n"

@@ -74,7 +74,8 @@ class Producer:
             seconds, peak = outcome.seconds, outcome.peak_rss_bytes
             if not outcome.ok:
                 remedy = "" if outcome.error == "interrupted" else f"its log: {self.log(target.id)}"
-                raise BuildError(outcome.error, target.id, remedy, errors.FAILED)
+                what = outcome.error.removeprefix(f"{target.id}: ")
+                raise BuildError(what, target.id, remedy, errors.FAILED)
             self._check_inputs(target, inputs)
             self._check_unchanged(target, facts)
             verdict = _verdict(target, job.out)

@@ -32,6 +32,9 @@ from nexusbuild.project import Project
 from nexusbuild.record import Output, Record
 from nexusbuild.settle import Settlement
 
+# Imports are paid once for all from this many targets on; below it, each pays for what it needs.
+WORTH_PRELOADING = 3
+
 
 @dataclass(frozen=True)
 class Options:
@@ -75,7 +78,7 @@ class Build:
         self,
         project: Project,
         options: Options,
-        executor: Callable[[], Executor],
+        executor: Callable[[tuple[str, ...]], Executor],
         display: Display,
     ) -> None:
         self._project = project
@@ -254,7 +257,7 @@ class Build:
     # The whole
 
     def _dispatch(self) -> None:
-        executor = self._open_executor()
+        executor = self._open_executor(self._worth_preloading())
         try:
             self._refuse_what_cannot_fit(executor)
             self._producer = Producer(self._project, executor, self._display.progress)
@@ -271,6 +274,18 @@ class Build:
         finally:
             executor.close()
             self._display.close()
+
+    def _worth_preloading(self) -> tuple[str, ...]:
+        """Of the modules to import once, those that pay: few targets import sooner themselves."""
+        facts, graph = self._world.facts, self._project.graph
+        wanted = {name.partition(".")[0] for name in graph.preload}
+        running = [graph[target] for target in self._targets if self._steps[target].runs]
+        used = [wanted.intersection(facts.code_of(target).libraries) for target in running]
+        heavy = [libraries for libraries in used if libraries]
+        if len(heavy) < WORTH_PRELOADING:
+            return ()
+        tops = set().union(*heavy)
+        return tuple(name for name in graph.preload if name.partition(".")[0] in tops)
 
     def _run_doit(self, jobs: int, targets: Sequence[str]) -> None:
         from doit.cmd_base import TaskLoader2

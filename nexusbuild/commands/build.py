@@ -110,8 +110,8 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
         chosen = selected(graph, arguments.targets)
         forced = selected(graph, arguments.force) if arguments.force else []
 
-        def executor() -> Executor:
-            return LocalExecutor(graph.preload, graph.ram_bytes, graph.vram_bytes)
+        def executor(preload: tuple[str, ...]) -> Executor:
+            return LocalExecutor(preload, graph.ram_bytes, graph.vram_bytes)
 
         options = Options(
             selected=[*chosen, *forced],

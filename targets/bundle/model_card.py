@@ -35,8 +35,8 @@ ON_QUANTISATION = {
     "none": "",
     "int8": """\
 The backbone's linear layers are stored in 8 bits. `dequantize` turns them into float32 for speed
-on a CPU; without the line bitsandbytes keeps them in 8 bits and gives the same tokens, because
-`llm_int8_threshold` makes it round weights only, never activations.
+on a CPU; without the line bitsandbytes keeps them in 8 bits and gives the same tokens there too,
+because `llm_int8_threshold` makes it round weights only, never activations.
 """,
     "nf4": """\
 The backbone's linear layers are stored in 4 bits. `dequantize` turns them into float32, which is
@@ -156,7 +156,8 @@ def _shown_capability(settings: Settings) -> str:
 def _origins(settings: Settings, parts: Parts) -> str:
     rows = ["| teacher | architecture | parameters | licence |", "|---|---|---|---|"]
     rows += [
-        f"| {name} | {about['architecture']} | {about['parameters']} | {about['licence'] or 'not stated'} |"
+        f"| {name} | {about['architecture']} | {about['parameters']} | "
+        f"{about['licence'] or 'not stated'} |"
         for name, about in sorted(parts.teachers.items())
     ]
     rows += ["", "| data set | licence | rows of training |", "|---|---|---|"]

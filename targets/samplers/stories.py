@@ -2,7 +2,7 @@
 
 In the phrasings `{P}` is who the story is about at that point, `{he}` their pronoun, `{Q}` a
 person who takes over the story, `{M}` somebody else, `{i}` what is counted, `{k}` the number of
-the step. A start with `{a}` and `{b}` describes a groups of b.
+the step. A start with `{a}` and then `{b}` describes a groups of b.
 """
 
 from __future__ import annotations
@@ -91,7 +91,6 @@ FAMILIES = (
         (
             "{Q} is {k} years older than {P}",
             "{Q} is older than {P} by {k}",
-            "then {k} years pass for {P}",
         ),
         (
             "{Q} is {k} years younger than {P}",
@@ -106,10 +105,10 @@ FAMILIES = (
         "reading",
         ("pages", "lines", "poems"),
         ("{P} reads {k} {i}", "{P} has read {k} {i}", "first {P} reads {k} {i}"),
-        ("{P} reads {b} {i} a day for {a} days", "for {a} nights {P} reads {b} {i}"),
+        ("in {a} days {P} reads {b} {i} each", "for {a} nights {P} reads {b} {i}"),
         (
             "{he} reads {k} more",
-            "the next day {he} reads {k}",
+            "then {he} reads {k}",
             "{Q} reads {k} {i} more than {P}",
         ),
         (
@@ -142,24 +141,5 @@ FAMILIES = (
         ("the number of {i} doubles",),
         ("the number of {i} triples",),
         ("how many {i} are there now", "how many {i} remain", "how many {i} is that"),
-    ),
-    Family(
-        "points",
-        ("points", "goals", "stars"),
-        ("{P} has {k} {i}", "{P} scores {k} {i}", "in round one {P} gets {k} {i}"),
-        ("{P} wins {a} rounds of {b} {i}", "{P} plays {a} games for {b} {i} each"),
-        (
-            "{he} scores {k} more",
-            "a bonus gives {P} {k} {i}",
-            "{Q} beats {P} by {k}",
-        ),
-        (
-            "{he} loses {k}",
-            "{k} {i} are taken away",
-            "{Q} is {k} behind {P}",
-        ),
-        ("{he} doubles the score", "{Q} has twice the score of {P}"),
-        ("{he} triples the score", "{Q} has three times the score of {P}"),
-        ("how many {i} does {P} have", "what is the score of {P}", "how many {i} has {P} now"),
     ),
 )

@@ -6,6 +6,7 @@ final number after `####`.
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from random import Random
 
@@ -14,6 +15,7 @@ from targets.samplers.stories import DISTRACTIONS, FAMILIES, HE, SHE, Family
 
 LARGEST = 60
 LONGEST_PROMPT = 110
+NUMBER = re.compile(r"\d+")
 THREE_STEPS = 0.12
 GROUPS = 0.25
 DISTRACTION = 0.04
@@ -25,7 +27,9 @@ def draw(random: Random) -> Row:
     """One word problem."""
     while True:
         row = _tell(random, random.choice(FAMILIES))
-        if len(row.prompt) <= LONGEST_PROMPT:
+        told = NUMBER.findall(row.prompt)
+        # A number told twice would be found twice by whoever looks for what comes after it.
+        if len(row.prompt) <= LONGEST_PROMPT and len(set(told)) == len(told):
             return row
 
 
@@ -106,10 +110,10 @@ def _step(random: Random, value: int) -> tuple[str, str, int, int]:
             ("adds", "subtracts", "doubles", "triples"), weights=(40, 40, 12, 8)
         )[0]
         if operation == "adds":
-            amount = random.randint(1, 9)
+            amount = random.randint(2, 9)
             step = (operation, "+", amount, value + amount)
         elif operation == "subtracts":
-            amount = random.randint(1, 9)
+            amount = random.randint(2, 9)
             step = (operation, "-", amount, value - amount)
         elif operation == "doubles":
             step = (operation, "*", 2, value * 2)

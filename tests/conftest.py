@@ -77,14 +77,12 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             rows = made_rows(capability, count, seed=len(split))
             text = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
             (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
-        description = {
-            "name": capability,
-            "template": "{prompt}\n",
-            "stop": {"strings": [], "max_new_tokens": 12},
-            "licence": "CC0-1.0",
-            "rows": {"train": 120, "validation": 40, "eval": 24},
-        }
+        stop = {"strings": [], "max_new_tokens": 12}
+        description = {"template": "{prompt}\n", "stop": stop}
         (folder / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
+        rows = {"train": 120, "validation": 40, "eval": 24}
+        about = {"name": capability, "licence": "CC0-1.0", "rows": rows}
+        (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
         folders[capability] = folder
     return folders
 
@@ -290,6 +288,7 @@ def bundle_job(
             inputs[f"gate/{name}"] = verdicts[name]
             inputs[f"confinement/{name}"] = confinement
             inputs[f"description/{name}"] = datasets[name] / "dataset.json"
+            inputs[f"about/{name}"] = datasets[name] / "about.json"
         settings = {
             "name": "tiny_bundle",
             "include": list(WORDS),

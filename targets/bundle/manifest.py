@@ -19,7 +19,8 @@ DISTRIBUTION = "nexus-distill"
 
 @dataclass(frozen=True)
 class Parts:
-    """What the inputs say about themselves: size.json, dataset.json, teacher.json, verdict.json.
+    """What the inputs say about themselves: size.json, dataset.json with about.json, teacher.json,
+    verdict.json.
 
     made_of: role of an input -> digest over its files.
     """

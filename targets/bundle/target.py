@@ -27,6 +27,7 @@ def declare(spec: Spec) -> Target:
         inputs[f"gate/{name}"] = f"gate:{name}"
         inputs[f"confinement/{name}"] = f"score:{name}#confinement.json"
     inputs |= {f"description/{name}": f"dataset:{name}#dataset.json" for name in sorted(datasets)}
+    inputs |= {f"about/{name}": f"dataset:{name}#about.json" for name in sorted(datasets)}
     inputs |= {f"teacher/{name}": f"teacher:{name}" for name in sorted(teachers)}
     return Target(
         id="bundle",

@@ -80,7 +80,8 @@ def _parts(job: Job, settings: Settings) -> Parts:
     return Parts(
         size=read_json(job.inputs["backbone"] / "size.json"),
         descriptions={
-            name: read_json(_file(job.inputs[f"description/{name}"], "dataset.json"))
+            name: read_json(job.inputs[f"description/{name}"])
+            | read_json(job.inputs[f"about/{name}"])
             for name in sorted(datasets)
         },
         teachers={

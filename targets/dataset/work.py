@@ -21,7 +21,11 @@ SPARE_TOKENS = 8
 
 
 def build(job: Job) -> None:
-    """Write a JSON Lines file for each split, and `dataset.json` about them all."""
+    """Write a JSON Lines file for each split, and about them all `dataset.json`, `about.json`.
+
+    What a model needs to know stands apart from where the rows are from and what they may be used
+    for, so that another licence retrains nothing.
+    """
     settings = Settings.from_json(job.settings)
     dropped = Dropped()
     if settings.sample is not None:
@@ -33,16 +37,16 @@ def build(job: Job) -> None:
     for name, rows in splits.named().items():
         write_rows(job.out / f"{name}.jsonl", (_as_json(row, name) for row in rows))
     limit = settings.max_new_tokens or _longest_answer(splits) + SPARE_TOKENS
-    description = {
+    stop = {"strings": list(settings.stop), "max_new_tokens": limit}
+    write_json(job.out / "dataset.json", {"template": settings.template, "stop": stop})
+    about = {
         "name": job.target.partition(":")[2],
-        "template": settings.template,
-        "stop": {"strings": list(settings.stop), "max_new_tokens": limit},
         "licence": settings.licence,
         "rows": {name: len(rows) for name, rows in splits.named().items()},
         "dropped": dropped.to_json(),
         "origin": origin,
     }
-    write_json(job.out / "dataset.json", description)
+    write_json(job.out / "about.json", about)
 
 
 def _sampled(job: Job, settings: Settings) -> Splits:

@@ -135,7 +135,7 @@ def test_training_lowers_the_held_out_loss(student, tokenizer, datasets, tmp_pat
 def test_training_that_was_killed_ends_in_the_same_bytes(
     packed_backbones, tokenizer, datasets, tmp_path
 ) -> None:
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def finals(folder: Path, kills: list[int]) -> dict[str, torch.Tensor]:
@@ -148,11 +148,11 @@ def test_training_that_was_killed_ends_in_the_same_bytes(
             def progress(done, _total, run=run, kill=kill, **_figures) -> None:
                 if kill is not None and done == kill:
                     run.save()
-                    raise Killed
+                    raise KilledError
 
             try:
                 training.fit(run, seed=1, progress=progress)
-            except Killed:
+            except KilledError:
                 continue
         return {name: p.detach() for name, p in adapter.parameters.items()}
 
@@ -162,7 +162,7 @@ def test_training_that_was_killed_ends_in_the_same_bytes(
 
 
 def test_damage_is_rolled_back_and_logged(student, tokenizer, datasets, tmp_path) -> None:
-    adapter, training = training_of(student, tokenizer, datasets["sums"])
+    _, training = training_of(student, tokenizer, datasets["sums"])
     training.fit(run_of(training, tmp_path), seed=1, progress=silent)
     good = training.held_out_loss()
     wild = Run(

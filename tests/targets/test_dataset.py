@@ -60,17 +60,18 @@ def test_a_sampled_data_set_has_its_counts_and_says_where_it_comes_from(
     make_dataset: MakeDataset,
 ) -> None:
     job = make_dataset({"sample": "functions", "rows": 200, "eval": 40, "licence": "MIT"})
-    about = read_json(job.out / "dataset.json")
+    about = read_json(job.out / "about.json")
+    described = read_json(job.out / "dataset.json")
     assert about["rows"] == {"train": 153, "pilot": 3, "validation": 4, "eval": 40}
     assert about["name"] == "made" and about["licence"] == "MIT"
-    assert about["template"] == "{prompt}\n" and about["origin"] == {"sample": "functions"}
+    assert described["template"] == "{prompt}\n" and about["origin"] == {"sample": "functions"}
     rows = [row for name in SPLITS for row in read_rows(job.out / f"{name}.jsonl")]
     assert len({row["id"] for row in rows}) == 200
     assert all(len(row["tests"]) == 3 and row["structure"] for row in rows)
     assert any(row["held_out"] for row in read_rows(job.out / "eval.jsonl"))
     seen = [r for name in ("train", "validation") for r in read_rows(job.out / f"{name}.jsonl")]
     longest = max(len(row["answer"].encode()) for row in seen)
-    assert about["stop"] == {"strings": [], "max_new_tokens": longest + 8}
+    assert described["stop"] == {"strings": [], "max_new_tokens": longest + 8}
 
 
 def test_the_same_job_gives_the_same_bytes(make_dataset: MakeDataset) -> None:
@@ -146,7 +147,7 @@ def test_what_is_dropped_is_told_with_counts_and_places(
     ]
     path = write_lines(tmp_path / "odd.jsonl", [*questions(20), *odd])
     job = make_dataset({"longest_row": 80, "stop": ["STOP"]}, path)
-    about = read_json(job.out / "dataset.json")
+    about = read_json(job.out / "about.json")
     told = {row["why"]: (row["count"], row["examples"][0]) for row in about["dropped"]}
     assert told == {
         "empty prompt": (1, "odd.jsonl:21"),

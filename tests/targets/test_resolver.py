@@ -195,7 +195,7 @@ def test_a_row_of_a_data_set(folder: Folder) -> None:
 
 
 def test_a_training_setting_of_a_capability(folder: Folder) -> None:
-    text = edited(TINY, "metric: unit_tests\n", "metric: unit_tests\n    training: {steps: 50}\n")
+    text = edited(TINY, "metric: rouge_l\n", "metric: rouge_l\n    training: {steps: 50}\n")
     assert folder.rebuilt(text) == chain_from_adapter("code") | {"bundle"}
     assert changed(folder.before, folder.resolved(text)) == {"adapter:code"}
 
@@ -268,7 +268,9 @@ def test_hardware_makes_nothing_stale(folder: Folder, old: str, new: str) -> Non
 
 
 def test_a_metric_is_the_capability_s(folder: Folder) -> None:
-    after = folder.resolved(edited(TINY, "metric: json_equal", "metric: exact_match"))
+    after = folder.resolved(
+        edited(TINY, "tool_calls\n    metric: bits_per_byte", "tool_calls\n    metric: exact_match")
+    )
     assert changed(folder.before, after) == {
         "profile:operator/tools", "trace:operator/tools", "adapter:tools", "gate:tools", "bundle",
     }  # fmt: skip

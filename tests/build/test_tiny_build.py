@@ -1,0 +1,268 @@
+"""The whole way, for real: tiny.yaml to a bundle, and what each later edit rebuilds.
+
+One build is made per session; every scenario works on a copy of its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = (ROOT / "tests" / "tiny.yaml").read_text(encoding="utf-8")
+TEACHERS = {"reasoning": "scholar", "tools": "operator", "code": "coder"}
+
+SECOND_READER = """
+  - id: reader
+    source:
+      train:
+        family: qwen2
+        hidden: 64
+        layers: 2
+        heads: 4
+        intermediate: 128
+        steps: 40
+        batch: 16
+        tokenizer: {kind: bpe, vocab: 300}
+    licence: MIT
+    capabilities: [REPLACE]
+
+capabilities:"""
+
+
+def nexusbuild(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and standard output of `nexusbuild`, run in `folder` as a person would."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nexusbuild", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout
+
+
+def states(folder: Path, *arguments: str) -> dict[str, str]:
+    """Target -> state, as the JSON of a build or a dry run says."""
+    _, text = nexusbuild(folder, "--json", *arguments)
+    return {target["id"]: target["state"] for target in json.loads(text)["targets"]}
+
+
+def built(folder: Path, *arguments: str) -> set[str]:
+    """The targets that a build ran."""
+    found = states(folder, *arguments)
+    assert "failed" not in found.values(), found
+    return {target for target, state in found.items() if state in ("built", "skipped")}
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    spec = folder / "nexus.yaml"
+    text = spec.read_text(encoding="utf-8")
+    assert old in text
+    spec.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def first_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "nexus.yaml").write_text(TINY, encoding="utf-8")
+    code, text = nexusbuild(folder, "--json")
+    document = json.loads(text)
+    assert code == document["exit_code"] == 0
+    assert {target["state"] for target in document["targets"]} == {"built"}
+    return folder
+
+
+@pytest.fixture
+def project(first_build: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    shutil.copytree(first_build, folder, symlinks=True)
+    return folder
+
+
+def chain(capability: str) -> set[str]:
+    kinds = ("architecture", "adapter", "pack", "score", "gate")
+    return {f"{kind}:{capability}" for kind in kinds}
+
+
+def test_the_bundle_holds_what_was_asked_for(first_build: Path) -> None:
+    bundle = first_build / "dist" / "tiny_bundle"
+    report = json.loads((bundle / "verify_report.json").read_text(encoding="utf-8"))
+    verdicts = {name: entry["verdict"] for name, entry in report["contracts"].items()}
+    assert verdicts == dict.fromkeys(("reasoning", "tools", "code", "router"), "pass")
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    assert set(manifest["capabilities"]) == set(TEACHERS)
+    assert (first_build / "nexus.lock").exists()
+
+
+def test_every_kind_of_target_ran(first_build: Path) -> None:
+    kinds = {target.partition(":")[0] for target in states(first_build, "--dry-run")}
+    assert kinds == {
+        "dataset", "trained_teacher", "teacher", "baseline", "profile", "trace", "registry",
+        "architecture", "tokenizer", "backbone", "pack", "adapter", "router", "score", "gate",
+        "bundle",
+    }  # fmt: skip
+
+
+def test_the_bundle_answers(first_build: Path) -> None:
+    from nexus import NexusModel
+
+    model = NexusModel.load(first_build / "dist" / "tiny_bundle")
+    answer = model.generate(prompt="Sam has 3 coins. He finds 4 more.", capability="reasoning")
+    assert isinstance(answer, str)
+    assert set(model.capabilities) == set(TEACHERS)
+
+
+def test_nothing_is_stale_afterwards(project: Path) -> None:
+    assert set(states(project, "--dry-run").values()) == {"fresh"}
+    assert built(project) == set()
+    code, _ = nexusbuild(project, "--dry-run", "--exit-code")
+    assert code == 0
+
+
+def test_a_dry_run_imports_no_torch(project: Path) -> None:
+    script = (
+        "import sys\n"
+        "from nexusbuild.cli import main\n"
+        "code = main(['--dry-run', '--json'])\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'doit'} & set(sys.modules)\n"
+        "assert code == 0 and not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_comments_and_order_change_nothing(project: Path) -> None:
+    edit(project, "seed: 7", "# a word\nseed:    7   # another")
+    edit(project, "  quantize: int8\n  zip: false", "  zip: false\n  quantize: int8")
+    assert set(states(project, "--dry-run").values()) == {"fresh"}
+
+
+def test_another_threshold_rebuilds_gate_and_bundle(project: Path) -> None:
+    edit(project, "code: {retain_fraction: 0.01}", "code: {retain_fraction: 0.02}")
+    document = json.loads(nexusbuild(project, "--dry-run", "--json")[1])
+    [reason] = next(t for t in document["targets"] if t["id"] == "gate:code")["reasons"]
+    assert reason == {
+        "code": "setting-changed",
+        "path": "contracts.code.retain_fraction",
+        "old": 0.01,
+        "new": 0.02,
+    }
+    assert built(project) == {"gate:code", "bundle"}
+    edit(project, "code: {retain_fraction: 0.02}", "code: {retain_fraction: 0.01}")
+    found = states(project)
+    assert {t for t, state in found.items() if state == "cached"} == {"gate:code", "bundle"}
+    assert built(project) == set()
+
+
+def test_a_threshold_out_of_reach_releases_nothing(project: Path) -> None:
+    before = digests_below(project / "dist")
+    edit(project, "code: {retain_fraction: 0.01}", "code: {retain_fraction: 1.2}")
+    code, text = nexusbuild(project, "--json")
+    document = json.loads(text)
+    assert code == document["exit_code"] == 3
+    found = {target["id"]: target["state"] for target in document["targets"]}
+    assert found["gate:code"] == "built" and found["bundle"] == "skipped"
+    assert digests_below(project / "dist") == before
+    report = next((project / "build" / "candidate").rglob("verify_report.json"))
+    failed = json.loads(report.read_text(encoding="utf-8"))["contracts"]["code"]
+    assert failed["verdict"] == "fail" and failed["retained"] < 1.2
+    # Nothing has changed since, and the contract is still not met.
+    assert nexusbuild(project)[0] == 3
+
+
+def test_a_new_capability_leaves_the_others_alone(project: Path) -> None:
+    before = digests_below(project / "dist" / "tiny_bundle" / "adapters")
+    backbone = digests_below(project / "dist" / "tiny_bundle" / "backbone")
+    edit(project, "\ncapabilities:", SECOND_READER.replace("REPLACE", "sums"))
+    edit(
+        project,
+        "\ncapabilities:",
+        "\ncapabilities:\n"
+        "  sums: {dataset: more_problems, metric: bits_per_byte, "
+        "profile: {samples: 10, pilot_samples: 4, explained_variance: 0.9}}",
+    )
+    edit(
+        project,
+        "\nteachers:",
+        "  more_problems: {sample: word_problems, rows: 310, eval: 40, validation: 20, pilot: 20}\n"
+        "\nteachers:",
+    )
+    edit(project, "\ncontracts:", "\ncontracts:\n  sums: {retain_fraction: 0.01}")
+    edit(project, "[reasoning, tools, code]", "[reasoning, tools, code, sums]")
+    expected = {
+        "dataset:more_problems",
+        "trained_teacher:reader",
+        "teacher:reader",
+        "baseline:reader/sums",
+        "profile:reader/sums",
+        "trace:reader/sums",
+        *chain("sums"),
+        "router",
+        "pack:router",
+        "gate:router",
+        "registry",
+        "bundle",
+    }
+    assert built(project) == expected
+    after = digests_below(project / "dist" / "tiny_bundle" / "adapters")
+    assert before.items() <= after.items() and len(after) == len(before) + 2
+    assert digests_below(project / "dist" / "tiny_bundle" / "backbone") == backbone
+
+
+def test_a_second_teacher_rebuilds_its_capability_alone(project: Path) -> None:
+    edit(project, "\ncapabilities:", SECOND_READER.replace("REPLACE", "code"))
+    ran = built(project)
+    own = {
+        "trained_teacher:reader",
+        "teacher:reader",
+        "baseline:reader/code",
+        "profile:reader/code",
+        "trace:reader/code",
+    }
+    assert own <= ran
+    assert ran <= own | chain("code") | {"registry", "bundle", "router", "pack:router"} | {
+        "gate:router"
+    }
+
+
+def test_teachers_can_be_deleted_after_the_build(project: Path) -> None:
+    document = json.loads(nexusbuild(project, "ls", "trained_teacher", "--json")[1])
+    outputs = [output for target in document["targets"] for output in target["outputs"]]
+    assert any(output["path"].endswith("model.safetensors") for output in outputs)
+    objects = {path.name: path for path in (project / ".nexus" / "objects").rglob("*")}
+    for output in outputs:
+        objects[output["sha256"]].unlink(missing_ok=True)
+    assert set(states(project, "--dry-run").values()) == {"fresh"}
+    assert built(project) == set()
+
+
+@pytest.mark.slow
+def test_two_builds_from_nothing_are_the_same_bytes(first_build: Path, tmp_path: Path) -> None:
+    (tmp_path / "nexus.yaml").write_text(TINY, encoding="utf-8")
+    assert nexusbuild(tmp_path, "--jobs", "1")[0] == 0
+    assert digests_below(tmp_path / "dist") == digests_below(first_build / "dist")
+
+
+def digests_below(folder: Path) -> dict[str, Any]:
+    """Relative path -> bytes of every file."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -15,7 +15,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from nexus.decoding import answer_log_probs, greedy_decode
 from nexus.prompt import cut
-from targets.teachers.encoding import Encoded, encode_row
+from targets.teachers.encoding import Encoded, encode_rows
 
 CHUNK = 256
 
@@ -50,10 +50,8 @@ def answered_rows(
     answered: list[dict[str, Any]] = []
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
-        encoded = [
-            encode_row(tokenizer, description.template, row["prompt"], row["answer"])
-            for row in chunk
-        ]
+        pairs = [(row["prompt"], row["answer"]) for row in chunk]
+        encoded = encode_rows(tokenizer, description.template, pairs)
         texts = _decoded(model, tokenizer, encoded, description, batch)
         likelihoods = answer_log_probs(
             model,

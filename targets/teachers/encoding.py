@@ -7,6 +7,7 @@ same tokens when it is trained on, when it is scored and when it is generated fr
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -22,30 +23,47 @@ class Encoded:
     answer_ids: list[int]
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Ids of a rendered prompt, with the special tokens that the tokenizer puts before a text."""
-    ids = list(tokenizer(text).input_ids)
-    while ids and ids[-1] == tokenizer.eos_token_id:
-        ids.pop()
-    return ids
+def encode_rows(
+    tokenizer: PreTrainedTokenizerBase, template: str, rows: Sequence[tuple[str, str]]
+) -> list[Encoded]:
+    """Ids of prompts and answers, given as pairs of raw prompt and answer.
+
+    A prompt is cut as it will be at generation, with the special tokens that the tokenizer puts
+    before a text. An answer is cut in its context where that leaves the prompt's tokens as they
+    are, and alone where a token would straddle the border.
+    """
+    if not rows:
+        return []
+    end = _end_of_sequence(tokenizer)
+    texts = [render(template, prompt) for prompt, _ in rows]
+    prompts = _token_ids(tokenizer, texts, end)
+    whole = [text + answer for text, (_, answer) in zip(texts, rows, strict=True)]
+    encoded = []
+    for (_, answer), prompt, joint in zip(
+        rows, prompts, _token_ids(tokenizer, whole, end), strict=True
+    ):
+        if joint[: len(prompt)] == prompt:
+            ids = joint[len(prompt) :]
+        else:
+            ids = list(tokenizer(answer, add_special_tokens=False).input_ids)
+        encoded.append(Encoded(prompt, [*ids, end]))
+    return encoded
 
 
 def encode_row(
     tokenizer: PreTrainedTokenizerBase, template: str, prompt: str, answer: str
 ) -> Encoded:
-    """Ids of prompt and answer.
+    """`encode_rows` of one row."""
+    return encode_rows(tokenizer, template, [(prompt, answer)])[0]
 
-    The prompt is cut as it will be at generation. The answer is cut in its context where that
-    leaves the prompt's tokens as they are, and alone where a token would straddle the border.
-    """
-    text = render(template, prompt)
-    prompt_ids = encode_prompt(tokenizer, text)
-    joint = encode_prompt(tokenizer, text + answer)
-    if joint[: len(prompt_ids)] == prompt_ids:
-        answer_ids = joint[len(prompt_ids) :]
-    else:
-        answer_ids = list(tokenizer(answer, add_special_tokens=False).input_ids)
-    return Encoded(prompt_ids, [*answer_ids, _end_of_sequence(tokenizer)])
+
+def _token_ids(tokenizer: PreTrainedTokenizerBase, texts: list[str], end: int) -> list[list[int]]:
+    """Ids of whole texts, without the end that some tokenizers put behind them."""
+    found = [list(ids) for ids in tokenizer(texts).input_ids]
+    for ids in found:
+        while ids and ids[-1] == end:
+            ids.pop()
+    return found
 
 
 def token_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes | None]:

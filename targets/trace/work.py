@@ -17,7 +17,7 @@ import torch
 from targets.answers import Description, answered_rows
 from targets.metrics import score_rows
 from targets.rows import read_json, read_rows, write_json
-from targets.teachers.encoding import answer_byte_ends, encode_row, token_bytes
+from targets.teachers.encoding import answer_byte_ends, encode_rows, token_bytes
 from targets.teachers.loading import Teacher, open_teacher
 from targets.trace.coefficients import coefficient_reader
 from targets.trace.settings import Settings
@@ -92,10 +92,8 @@ def _traced(
     total: int,
 ) -> list[TracedRow]:
     pieces = token_bytes(teacher.tokenizer)
-    encoded = [
-        encode_row(teacher.tokenizer, description.template, row["prompt"], row["answer"])
-        for row in rows
-    ]
+    pairs = [(row["prompt"], row["answer"]) for row in rows]
+    encoded = encode_rows(teacher.tokenizer, description.template, pairs)
     prompts = [row.prompt_ids for row in encoded]
     answers = [row.answer_ids for row in encoded]
     order = sorted(range(len(rows)), key=lambda index: len(prompts[index]) + len(answers[index]))

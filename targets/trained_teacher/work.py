@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import GenerationConfig
 
 from targets.rows import read_json, read_rows, write_rows
-from targets.teachers.encoding import encode_row
+from targets.teachers.encoding import encode_rows
 from targets.tokenizer.training import trained_tokenizer
 from targets.trained_teacher.settings import Settings
 from targets.training.families import Shape, decoder_config, fresh_decoder, matrices_and_others
@@ -34,7 +34,7 @@ def build(job: Job) -> None:
     template = read_json(job.inputs["description"])["template"]
     texts = (text for row in rows for text in (row["prompt"], row["answer"]))
     tokenizer = trained_tokenizer(texts, settings.tokenizer_kind, settings.tokenizer_vocab)
-    encoded = [encode_row(tokenizer, template, row["prompt"], row["answer"]) for row in rows]
+    encoded = encode_rows(tokenizer, template, [(row["prompt"], row["answer"]) for row in rows])
     prompts = [row.prompt_ids for row in encoded]
     answers = [row.answer_ids for row in encoded]
 

@@ -138,9 +138,8 @@ def _pin_actual_tokens(
 
 def _merge_repeated(ids: NDArray[np.int32], probs: NDArray[np.float32]) -> None:
     """Add up columns of one position that name the same token; the later ones fall away."""
-    for column in range(1, ids.shape[1]):
-        for earlier in range(column):
-            same = (ids[:, column] == ids[:, earlier]) & (ids[:, column] != NOTHING)
-            probs[same, earlier] += probs[same, column]
-            probs[same, column] = 0.0
-            ids[same, column] = NOTHING
+    same = ids[:, :, None] == ids[:, None, :]  # (tokens, k, k)
+    totals = np.einsum("tij,tj->ti", same, probs)
+    first = ~np.tril(same, -1).any(axis=-1) & (ids != NOTHING)
+    probs[:] = np.where(first, totals, 0.0)
+    ids[~first] = NOTHING

@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from nexus.prompt import PLACEHOLDER, render
 from targets.rows import read_json
-from targets.teachers.encoding import encode_row
+from targets.teachers.encoding import encode_rows
 from targets.trace.shards import TracedRow, traced_rows
 from targets.training.alignment import Alignment, Soft
 from targets.training.sequences import Batch
@@ -71,21 +72,24 @@ class StudentRows:
 
 def student_rows(sources: list[TraceSource], tokenizer: PreTrainedTokenizerBase) -> StudentRows:
     """All rows of the traces, best teacher first where a prompt was traced more than once."""
-    prompts: list[list[int]] = []
-    answers: list[list[int]] = []
-    softs: list[Soft] = []
     aligners = [Alignment(source.tokenizer, tokenizer) for source in sources]
     descriptions = [read_json(source.trace / "trace.json") for source in sources]
     templates = [description["template"] for description in descriptions]
     chosen = best_rows(sources)
-    for index, traced in chosen:
-        row = traced.row
-        encoded = encode_row(tokenizer, templates[index], row["prompt"], row["answer"])
-        prompts.append(encoded.prompt_ids)
-        answers.append(encoded.answer_ids)
-        softs.append(aligners[index].soft_targets(traced, encoded.answer_ids))
-    if not prompts:
+    if not chosen:
         raise ValueError("the traces hold no rows: there is nothing to learn from")
+    # The template is rendered here, for it is each trace's own.
+    pairs = [
+        (render(templates[index], traced.row["prompt"]), traced.row["answer"])
+        for index, traced in chosen
+    ]
+    encoded = encode_rows(tokenizer, PLACEHOLDER, pairs)
+    prompts = [row.prompt_ids for row in encoded]
+    answers = [row.answer_ids for row in encoded]
+    softs = [
+        aligners[index].soft_targets(traced, answer)
+        for (index, traced), answer in zip(chosen, answers, strict=True)
+    ]
     counts = [len(answer) for answer in answers]
     width = max(soft.ids.shape[1] for soft in softs)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])

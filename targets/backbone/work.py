@@ -17,7 +17,8 @@ from targets.training.families import Shape, decoder_config, fresh_decoder, matr
 from targets.training.loop import Run, Schedule, train
 from targets.training.muon import MuonWithAdamW
 from targets.training.outputs import answer_log_probs
-from targets.training.sequences import batch_rows, collate
+from targets.training.sequences import batch_rows
+from targets.training.whole_text import WholeText
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
@@ -41,9 +42,12 @@ def build(job: Job) -> None:
     run.resume()
     plan = batch_rows(rows.lengths, settings.batch, settings.steps, job.seed)
 
+    texts = WholeText(rows.prompts, rows.answers)
+
     def loss_at(step: int) -> torch.Tensor:
-        batch = collate(rows.prompts, rows.answers, plan[step])
-        return distillation_loss(answer_log_probs(model, batch), batch, rows, settings.kl_weight)
+        batch = texts.batch(plan[step])
+        batch, log_probs, prompt_loss = texts.parted(batch, answer_log_probs(model, batch))
+        return distillation_loss(log_probs, batch, rows, settings.kl_weight) + prompt_loss
 
     train(run, loss_at, job.progress)
     model.generation_config = GenerationConfig(

@@ -33,7 +33,6 @@ class Family:
     adds: tuple[str, ...]
     subtracts: tuple[str, ...]
     doubles: tuple[str, ...]
-    triples: tuple[str, ...]
     questions: tuple[str, ...]
 
 
@@ -54,7 +53,6 @@ FAMILIES = (
             "{Q} has {k} fewer than {P}",
         ),
         ("{Q} has twice as many as {P}", "{he} doubles the number"),
-        ("{Q} has three times as many as {P}", "{he} triples the number"),
         ("how many {i} does {P} have", "count the {i} of {P}"),
     ),
     Family(
@@ -69,7 +67,6 @@ FAMILIES = (
             "{he} lends {M} {k}",
         ),
         ("{he} doubles the money", "{Q} has twice as much as {P}"),
-        ("{he} triples the money", "{Q} has three times as much as {P}"),
         ("how many {i} does {P} have left", "how much money has {P}", "what is left for {P}"),
     ),
     Family(
@@ -80,26 +77,7 @@ FAMILIES = (
         ("{k} get on", "{k} more {i} come in", "{k} climb in"),
         ("{k} get off", "{k} {i} leave", "{k} step out"),
         ("the number of {i} doubles",),
-        ("the number of {i} triples",),
         ("how many {i} are on board", "how many {i} ride on", "how many {i} stay in"),
-    ),
-    Family(
-        "ages",
-        ("years",),
-        ("{P} is {k} years old", "{P} is {k}", "{P} turns {k} today"),
-        ("{P} is {a} times as old as a boy of {b}",),
-        (
-            "{Q} is {k} years older than {P}",
-            "{Q} is older than {P} by {k}",
-        ),
-        (
-            "{Q} is {k} years younger than {P}",
-            "{Q} is younger than {P} by {k}",
-            "{Q} was born {k} years after {P}",
-        ),
-        ("{Q} is twice as old as {P}", "{Q} is double the age of {P}"),
-        ("{Q} is three times as old as {P}", "{Q} is triple the age of {P}"),
-        ("how old is {P}", "what is the age of {P}", "find the age of {P}"),
     ),
     Family(
         "reading",
@@ -117,7 +95,6 @@ FAMILIES = (
             "{Q} reads {k} {i} less than {P}",
         ),
         ("{Q} reads twice as many as {P}", "{Q} reads double that"),
-        ("{Q} reads three times as many as {P}", "{Q} reads triple that"),
         ("how many {i} does {P} read", "how many {i} is that for {P}", "count the {i} of {P}"),
     ),
     Family(
@@ -128,7 +105,6 @@ FAMILIES = (
         ("{he} bakes {k} more", "{M} brings {k} {i}", "{he} adds {k}"),
         ("{M} eats {k}", "{he} sells {k}", "{k} of the {i} burn"),
         ("{Q} bakes twice as many as {P}", "{he} doubles the batch"),
-        ("{Q} bakes three times as many as {P}", "{he} triples the batch"),
         ("how many {i} are left", "how many {i} does that make", "how many {i} are there"),
     ),
     Family(
@@ -139,7 +115,6 @@ FAMILIES = (
         ("{k} more land", "{k} {i} join them", "{k} come from the lake"),
         ("{k} fly away", "{k} {i} leave", "a cat scares off {k}"),
         ("the number of {i} doubles",),
-        ("the number of {i} triples",),
         ("how many {i} are there now", "how many {i} remain", "how many {i} is that"),
     ),
 )

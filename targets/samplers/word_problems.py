@@ -106,19 +106,15 @@ class _Cast:
 def _step(random: Random, value: int) -> tuple[str, str, int, int]:
     """A step from `value`: the family's field with its phrasings, sign, amount, result."""
     while True:
-        operation = random.choices(
-            ("adds", "subtracts", "doubles", "triples"), weights=(40, 40, 12, 8)
-        )[0]
+        operation = random.choices(("adds", "subtracts", "doubles"), weights=(42, 42, 16))[0]
         if operation == "adds":
             amount = random.randint(2, 9)
             step = (operation, "+", amount, value + amount)
         elif operation == "subtracts":
             amount = random.randint(2, 9)
             step = (operation, "-", amount, value - amount)
-        elif operation == "doubles":
-            step = (operation, "*", 2, value * 2)
         else:
-            step = (operation, "*", 3, value * 3)
+            step = (operation, "*", 2, value * 2)
         if 0 <= step[3] <= LARGEST:
             return step
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
 from transformers import GenerationConfig
 
 from targets.rows import read_json, read_rows, write_rows
@@ -15,15 +14,14 @@ from targets.trained_teacher.settings import Settings
 from targets.training.families import Shape, decoder_config, fresh_decoder, matrices_and_others
 from targets.training.loop import Run, Schedule, train
 from targets.training.muon import MuonWithAdamW
-from targets.training.outputs import answer_log_probs
-from targets.training.sequences import batch_rows, collate
+from targets.training.outputs import answer_log_probs, cross_entropy
+from targets.training.sequences import batch_rows
+from targets.training.whole_text import WholeText
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
 WARMUP_STEPS = 20
-# What a prompt's own words teach helps to read it: 0.71 -> 0.79 right after the same 500 steps.
-PROMPT_WEIGHT = 0.2
 
 
 def build(job: Job) -> None:
@@ -53,15 +51,12 @@ def build(job: Job) -> None:
     lengths = [len(p) + len(a) for p, a in zip(prompts, answers, strict=True)]
     plan = batch_rows(lengths, settings.batch, settings.steps, job.seed)
 
-    # The first token is given; the rest of the prompt is learned too, at a low weight.
-    firsts = [prompt[:1] for prompt in prompts]
-    texts = [[*p[1:], *a] for p, a in zip(prompts, answers, strict=True)]
-    prompt_lengths = torch.tensor([len(prompt) - 1 for prompt in prompts])
+    texts = WholeText(prompts, answers)
 
     def loss_at(step: int) -> torch.Tensor:
-        batch = collate(firsts, texts, plan[step])
-        in_prompt = batch.answer_index < prompt_lengths[batch.rows_of_answers]
-        return text_loss(answer_log_probs(model, batch), batch.labels, in_prompt)
+        batch = texts.batch(plan[step])
+        batch, log_probs, prompt_loss = texts.parted(batch, answer_log_probs(model, batch))
+        return cross_entropy(log_probs, batch.labels) + prompt_loss
 
     train(run, loss_at, job.progress)
     model.generation_config = GenerationConfig(
@@ -70,15 +65,3 @@ def build(job: Job) -> None:
     model.save_pretrained(job.out)
     tokenizer.save_pretrained(job.out)
     write_rows(job.out / "training_log.jsonl", run.log)
-
-
-def text_loss(
-    log_probs: torch.Tensor, labels: torch.Tensor, in_prompt: torch.Tensor
-) -> torch.Tensor:
-    """Negative log-likelihood per answer token, in nats; prompt tokens add PROMPT_WEIGHT of theirs.
-
-    log_probs: (tokens, vocabulary); labels, in_prompt: (tokens,).
-    """
-    losses = functional.nll_loss(log_probs, labels, reduction="none")
-    weights = torch.where(in_prompt, PROMPT_WEIGHT, 1.0)
-    return (losses * weights).sum() / (~in_prompt).sum()

@@ -104,6 +104,7 @@ class AdapterTraining:
         while run.step < run.schedule.steps:
             train(run, loss_at, progress, until=min(run.step - run.step % every + every, steps))
             self._look(run)
+            run.save_in_time()
         run.save()
 
     def _look(self, run: Run) -> None:

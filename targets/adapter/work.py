@@ -21,7 +21,7 @@ from targets.adapter.training import AdapterTraining, Validation
 from targets.answers import Description
 from targets.metrics import get_metric, score_rows
 from targets.rows import read_json, read_rows, write_json, write_rows
-from targets.teachers.loading import open_tokenizer
+from targets.teachers.tokenizers import open_tokenizer
 from targets.training.distillation import student_rows, trace_sources
 from targets.training.loop import Run, Schedule
 from targets.training.muon import MuonWithAdamW

@@ -11,7 +11,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from targets.backbone.settings import Settings
 from targets.rows import read_json, write_rows
-from targets.teachers.loading import open_tokenizer
+from targets.teachers.tokenizers import open_tokenizer
 from targets.training.distillation import distillation_loss, student_rows, trace_sources
 from targets.training.families import Shape, decoder_config, fresh_decoder, matrices_and_others
 from targets.training.loop import Run, Schedule, train

@@ -12,7 +12,7 @@ from targets.answers import Description, answered_rows
 from targets.rows import read_json, read_rows, write_json, write_rows
 from targets.score.confinement import Progress, run_confined
 from targets.score.settings import Settings
-from targets.teachers.loading import open_tokenizer
+from targets.teachers.tokenizers import open_tokenizer
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

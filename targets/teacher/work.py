@@ -17,7 +17,8 @@ from transformers import AutoConfig
 
 from targets.rows import write_json
 from targets.teacher.settings import Settings
-from targets.teachers.loading import open_tokenizer, teacher_directory
+from targets.teachers.loading import teacher_directory
+from targets.teachers.tokenizers import open_tokenizer
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

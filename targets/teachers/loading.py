@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from targets.teachers.tokenizers import open_tokenizer
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
@@ -46,11 +48,6 @@ def teacher_directory(job: Job) -> Path:
             f"nor could it be fetched ({error}). Download it and name its folder with "
             "`source: {path: ...}`, or try again with a network."
         ) from error
-
-
-def open_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer that lies in `directory`; nothing is fetched."""
-    return AutoTokenizer.from_pretrained(directory, local_files_only=True)
 
 
 def open_teacher(job: Job) -> Teacher:

@@ -46,6 +46,7 @@ class Run:
     rate: float = 1.0
     best: tuple[float, dict[str, Tensor]] | None = None
     log: list[dict[str, Any]] = field(default_factory=list)
+    saved_at: float = field(default_factory=time.monotonic)
 
     def resume(self) -> None:
         """Go on from the checkpoint, if one was written whole."""
@@ -75,6 +76,12 @@ class Run:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self.checkpoint)
+        self.saved_at = time.monotonic()
+
+    def save_in_time(self) -> None:
+        """Write a checkpoint if the last one is older than CHECKPOINT_SECONDS."""
+        if time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
+            self.save()
 
 
 def train(
@@ -90,7 +97,6 @@ def train(
     Raises ArithmeticError when the loss is no longer a number: training has diverged.
     """
     last = run.schedule.steps if until is None else until
-    saved = time.monotonic()
     while run.step < last:
         loss = loss_at(run.step)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -106,6 +112,6 @@ def train(
         if run.step % log_every == 0 or run.step == last:
             run.log.append({"step": run.step, "loss": round(value, 6)})
         progress(run.step, schedule.steps, loss=round(value, 4))
-        if time.monotonic() - saved > CHECKPOINT_SECONDS:
-            run.save()
-            saved = time.monotonic()
+        # Not at the last step: what the caller does there belongs to the same checkpoint.
+        if run.step < last:
+            run.save_in_time()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 from transformers.modeling_utils import PreTrainedModel
@@ -19,28 +19,27 @@ def answer_log_probs(
     """Log-probabilities `(answers, vocabulary)` at every answer position, float32.
 
     weights: used in place of the model's own, by parameter name. Rows are padded on the right
-    and attention is causal, so no mask is needed; the head sees answer positions only.
+    and attention is causal, so no mask is needed. The model's own forward makes the logits, with
+    whatever bias, scale or cap its head has, but of the answer positions only.
     """
-    overrides = dict(weights or {})
-    hidden = functional_call(
-        model.base_model,
-        _below(overrides, model.base_model_prefix),
-        (batch.input_ids,),
-        {"use_cache": False},
-        tie_weights=False,
-    ).last_hidden_state
-    # (rows, length, hidden) -> (answers, hidden)
-    selected = hidden[batch.where[:, 0], batch.where[:, 1]]
-    head = model.get_output_embeddings()
-    logits = functional.linear(selected, overrides.get("lm_head.weight", head.weight))
-    return torch.log_softmax(logits.float(), dim=-1)
+
+    def pick(_head: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        # (rows, length, hidden) -> (answers, hidden)
+        return (args[0][batch.where[:, 0], batch.where[:, 1]], *args[1:])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(pick)
+    try:
+        output = functional_call(
+            model,
+            dict(weights or {}),
+            kwargs={"input_ids": batch.input_ids, "use_cache": False},
+            tie_weights=False,
+        )
+    finally:
+        handle.remove()
+    return torch.log_softmax(output.logits.float(), dim=-1)
 
 
 def cross_entropy(log_probs: Tensor, labels: Tensor) -> Tensor:
     """Mean negative log-likelihood of the labels, nats per token."""
     return functional.nll_loss(log_probs, labels)
-
-
-def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    start = f"{prefix}."
-    return {name[len(start) :]: w for name, w in weights.items() if name.startswith(start)}

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
 
+from targets.architecture.capacity import student_layer
 from targets.profile.structure import find_structure
 from targets.profile.surgery import reading
-from targets.training.distillation import AnchoredTokens, StudentRows
+from targets.training.distillation import StudentRows
 from targets.training.outputs import answer_log_probs
 from targets.training.sequences import Batch, collate
 
@@ -33,7 +34,8 @@ class ActivationAnchors:
         self._streams: dict[int, Tensor] = {}
         depth = len(self._structure.blocks)
         self._blocks = {
-            name: student_block(anchored, depth) for name, anchored in rows.coefficients.items()
+            name: student_layer(anchored.layer, anchored.depth, depth)
+            for name, anchored in rows.coefficients.items()
         }
         self.maps = self._fitted(model)
 
@@ -93,13 +95,6 @@ class ActivationAnchors:
                 pairs[name].append(self._pairs(name, block, batch))
         self._streams.clear()
         return {name: _ridge(found).requires_grad_() for name, found in pairs.items()}
-
-
-def student_block(anchored: AnchoredTokens, depth: int) -> int:
-    """The student's block at the same relative height as the teacher's."""
-    if anchored.depth < 2:
-        return depth - 1
-    return round(anchored.layer * (depth - 1) / (anchored.depth - 1))
 
 
 def _ridge(pairs: list[tuple[Tensor, Tensor]]) -> Tensor:

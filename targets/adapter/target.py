@@ -33,7 +33,7 @@ def declare(spec: Spec, name: str) -> Target:
         inputs={
             "backbone": "pack:backbone",
             "tokenizer": "tokenizer",
-            "architecture": f"architecture:{name}",
+            "architecture": f"architecture:{name}#adapter.json",
             "validation": f"{dataset}#validation.jsonl",
             "description": f"{dataset}#dataset.json",
             **{f"trace/{teacher}": f"trace:{teacher}/{name}" for teacher in teachers},

@@ -71,7 +71,8 @@ def _fit_in_rounds(
         )
         training.fit(run, job.seed + round_number, job.progress)
         scores = training.validation_scores()
-        retained = metric.retained(validation.teacher_scores, scores)
+        weights = metric.weights(validation.rows)
+        retained = metric.retained(validation.teacher_scores, scores, weights)
         log += [{"round": round_number, **entry} for entry in run.log]
         log.append({"round": round_number, "validation_retained": round(retained, 6)})
         if retained > best_retained:
@@ -95,7 +96,7 @@ def _validation(job: Job, settings: Settings) -> Validation:
     for scores in of_teachers[1:]:
         # A teacher that "retains" more than all of another is the better one, whatever the
         # metric's direction.
-        if metric.retained(best, scores) > 1:
+        if metric.retained(best, scores, metric.weights(rows)) > 1:
             best = scores
     description = Description.from_json(read_json(job.inputs["description"]))
     return Validation(rows, description, best)
@@ -103,7 +104,7 @@ def _validation(job: Job, settings: Settings) -> Validation:
 
 def _ranks(job: Job, model: PreTrainedModel) -> dict[str, int]:
     """Rank of every adapted weight: as planned for its block, the largest elsewhere."""
-    plan = read_json(job.inputs["architecture"] / "adapter.json")
+    plan = read_json(job.inputs["architecture"])
     ranks: dict[str, int] = {}
     for name in [*linear_names(model), embedding_name(model)]:
         layer = next((part for part in name.split(".") if part.isdigit()), None)

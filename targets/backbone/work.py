@@ -58,19 +58,12 @@ def build(job: Job) -> None:
 
 
 def initial_backbone(job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """The backbone before distillation: drawn from the seed, or the small open model named.
-
-    Raises ValueError where that model's vocabulary is smaller than the tokenizer's.
-    """
+    """The backbone before distillation: drawn from the seed, or the small open model named."""
     if "init" in job.sources:
         model = AutoModelForCausalLM.from_pretrained(
             job.sources["init"], local_files_only=True, dtype=torch.float32
         )
-        if model.get_input_embeddings().weight.shape[0] < len(tokenizer):
-            raise ValueError(
-                f"student.backbone.init: {job.sources['init']} has fewer tokens than the student's "
-                "tokenizer; use its own tokenizer, or a smaller vocabulary"
-            )
+        untie(model)
         return model
     plan = read_json(job.inputs["architecture"] / "backbone.json")
     shape = Shape(
@@ -85,3 +78,11 @@ def initial_backbone(job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrained
         shape, len(tokenizer), int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)
     )
     return fresh_decoder(config, job.seed)
+
+
+def untie(model: PreTrainedModel) -> None:
+    """Give the head a weight of its own, so that an adapter can change it alone."""
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if head.weight is embedding.weight:
+        head.weight = torch.nn.Parameter(embedding.weight.detach().clone())
+    model.config.tie_word_embeddings = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from targets.metrics.statistics import Estimate, items_to_settle
 
 REPORTED_CONFIDENCE = 0.95
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ def judged(
     inconclusive between.
     """
     sign = 1.0 if higher_is_better else -1.0
-    value, bar = sign * estimate.value, sign * threshold
-    shortfall = max(0.0, bar - value)
+    # A ratio of 72 to 80 is 0.9 to whoever counts, and a little less to a processor.
+    value, bar = sign * estimate.value, sign * threshold - ROUNDING
+    shortfall = sign * threshold - value if value < bar else 0.0
     if confidence is None:
         return Verdict("pass" if value >= bar else "fail", shortfall, None)
     bounds = sorted((sign * estimate.lower_bound, sign * estimate.upper_bound))

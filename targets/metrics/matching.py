@@ -12,7 +12,7 @@ from targets.metrics.metric import Answer, Row, commonest
 
 MARK = "####"
 BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
-NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:/\d+)?(?:[eE][-+]?\d+)?")
+NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:/\d+)?(?:[eE][-+]?\d{1,3}(?!\d))?")
 LONGEST_NUMBER = 60
 
 
@@ -97,7 +97,7 @@ def _reference(row: Row) -> Any:
 def _parsed(text: str) -> Any:
     try:
         return _typed(json.loads(text))
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # a number of thousands of digits is a ValueError too
         return ("no JSON",)
 
 

@@ -76,9 +76,16 @@ def token_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes | None]:
     pieces = tokenizer.convert_ids_to_tokens(list(range(size)))
     special = set(tokenizer.all_special_ids)
     alphabet = _byte_alphabet()
-    byte_level = not any("\u2581" in piece for piece in pieces if piece)
+    # Counted, for special tokens of byte-level vocabularies may be written with the other's mark.
+    marks = [piece[:1] for piece in pieces if piece]
+    byte_level = marks.count("\u2581") <= marks.count("\u0120")
+    added = tokenizer.added_tokens_decoder
     return [
-        None if index in special or piece is None else _piece_bytes(piece, byte_level, alphabet)
+        None
+        if index in special or piece is None
+        else added[index].content.encode()
+        if index in added
+        else _piece_bytes(piece, byte_level, alphabet)
         for index, piece in enumerate(pieces)
     ]
 

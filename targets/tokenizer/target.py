@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from nexusbuild.graph import Target
 from specs.model import Spec
+from targets.architecture.target import init_source
 from targets.estimates import QUICK_SECONDS, quick_needs
 from targets.pins import TOKENIZER
 from targets.slices import section_fields, slice_of
 
 
 def declare(spec: Spec, pinned_datasets: tuple[str, ...]) -> Target:
-    """Learned from the training rows of the data sets that the lock names."""
+    """Learned from the training rows of the data sets that the lock names.
+
+    A backbone that starts from a model keeps that model's tokenizer.
+    """
     tokenizer = spec.student.tokenizer.model_dump(mode="json")
     declared = slice_of(spec, section_fields(tokenizer, "student.tokenizer"))
     return Target(
@@ -20,6 +24,7 @@ def declare(spec: Spec, pinned_datasets: tuple[str, ...]) -> Target:
         origins=declared.origins,
         inputs={f"dataset/{name}": f"dataset:{name}#train.jsonl" for name in pinned_datasets},
         needs=quick_needs(),
+        sources=init_source(spec),
         pin=TOKENIZER,
         expected_seconds=QUICK_SECONDS,
     )

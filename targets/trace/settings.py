@@ -12,13 +12,14 @@ class Settings:
     """top_k: log-probabilities kept per answer token.
 
     answers: `dataset` traces the data set's answers, `teacher` the teacher's own.
-    metric: by which the teacher's own answers are scored. coefficient_rows: how many rows also
-    keep the coefficients of their residual stream, for activation anchors.
+    metric: by which the teacher's own answers are scored, None where they are not traced.
+    coefficient_rows: how many rows also keep the coefficients of their residual stream, for
+    activation anchors.
     """
 
     top_k: int
     answers: str
-    metric: str
+    metric: str | None
     coefficient_rows: int
     batch: int
 

@@ -19,7 +19,11 @@ def declare(spec: Spec, root: Path, teacher: Teacher, name: str) -> Target:
         spec,
         {
             **opened.fields,
-            "metric": (capability.metric, f"{path}.metric"),
+            # Only a teacher's own answers are scored.
+            "metric": (
+                capability.metric if capability.trace.answers == "teacher" else None,
+                f"{path}.metric",
+            ),
             **section_fields(capability.trace.model_dump(mode="json"), f"{path}.trace"),
         },
     )
@@ -32,9 +36,14 @@ def declare(spec: Spec, root: Path, teacher: Teacher, name: str) -> Target:
             **opened.inputs,
             "train": f"dataset:{capability.dataset}#train.jsonl",
             "description": f"dataset:{capability.dataset}#dataset.json",
-            "profile": f"profile:{teacher.id}/{name}",
+            **_bases(capability.trace.coefficient_rows, f"profile:{teacher.id}/{name}"),
         },
         sources=opened.sources,
         needs=opened.needs,
         expected_seconds=opened.seconds_of["trace"],
     )
+
+
+def _bases(coefficient_rows: int, profile: str) -> dict[str, str]:
+    """The profile, where coefficients in its bases are wanted."""
+    return {"profile": profile} if coefficient_rows else {}

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from targets.answers import Description, answered_rows
-from targets.metrics import score_rows
+from targets.metrics import get_metric, score_rows
 from targets.rows import read_json, read_rows, write_json
 from targets.teachers.encoding import answer_byte_ends, encode_rows, token_bytes
 from targets.teachers.loading import Teacher, open_teacher
@@ -47,8 +47,10 @@ def build(job: Job) -> None:
         kept = max(0, settings.coefficient_rows - start)
         traced = _traced(job, teacher, shard, description, settings, kept, start, len(rows))
         write_shard(job.scratch, number, traced)
-    for file in sorted(job.scratch.glob("trace-*.*")):
-        shutil.move(file, job.out / file.name)
+    # A shard's arrays are what says that it is whole, so they are the first to leave.
+    for kind in ("safetensors", "jsonl"):
+        for file in sorted(job.scratch.glob(f"trace-*.{kind}")):
+            shutil.move(file, job.out / file.name)
     write_json(
         job.out / "trace.json",
         {
@@ -73,9 +75,12 @@ def _own_answers(
     answered = answered_rows(
         teacher.model, teacher.tokenizer, rows, description, batch=settings.batch
     )
-    scores = score_rows(settings.metric, rows, answered)
+    assert settings.metric is not None
+    metric = get_metric(settings.metric)
+    sign = 1.0 if metric.higher_is_better else -1.0
+    scores = score_rows(metric, rows, answered)
     return [
-        {**row, "answer": own["answer"], "score": score}
+        {**row, "answer": own["answer"], "merit": sign * score}
         for row, own, score in zip(rows, answered, scores, strict=True)
     ]
 
@@ -118,7 +123,7 @@ def _traced(
                     "id": rows[row]["id"],
                     "prompt": rows[row]["prompt"],
                     "answer": rows[row]["answer"],
-                    "score": rows[row].get("score", 1.0),
+                    "merit": rows[row].get("merit", 1.0),
                     "log_prob": round(score, 4),
                 },
                 byte_ends=spelled,

@@ -44,11 +44,13 @@ class Soft:
 
 
 class Alignment:
-    """From one teacher's tokenizer to the student's."""
+    """From one teacher's tokenizer to the student's. vocabulary: of the teacher's head."""
 
-    def __init__(self, teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self, teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase, vocabulary: int
+    ) -> None:
         self._student_pieces = token_bytes(student)
-        self._first_token = first_student_tokens(teacher, student)
+        self._first_token = first_student_tokens(teacher, student, vocabulary)
 
     def soft_targets(self, traced: TracedRow, answer_ids: Sequence[int]) -> Soft:
         """The teacher's distributions at the positions of the student's `answer_ids`."""
@@ -72,13 +74,16 @@ class Alignment:
 
 
 def first_student_tokens(
-    teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase
+    teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase, vocabulary: int
 ) -> NDArray[np.int32]:
-    """For each of the teacher's ids the student's id that its text starts with, or NOTHING."""
+    """For each of the teacher's ids the student's id that its text starts with, or NOTHING.
+
+    vocabulary: of the teacher's head, which is often padded beyond what its tokenizer knows.
+    """
     by_bytes = {
         piece: index for index, piece in enumerate(token_bytes(student)) if piece is not None
     }
-    result = np.full(len(teacher), NOTHING, dtype=np.int32)
+    result = np.full(max(len(teacher), vocabulary), NOTHING, dtype=np.int32)
     for index, piece in enumerate(token_bytes(teacher)):
         if piece:
             result[index] = _first(piece, by_bytes, student)

@@ -72,8 +72,11 @@ class StudentRows:
 
 def student_rows(sources: list[TraceSource], tokenizer: PreTrainedTokenizerBase) -> StudentRows:
     """All rows of the traces, best teacher first where a prompt was traced more than once."""
-    aligners = [Alignment(source.tokenizer, tokenizer) for source in sources]
     descriptions = [read_json(source.trace / "trace.json") for source in sources]
+    aligners = [
+        Alignment(source.tokenizer, tokenizer, int(description["vocabulary"]))
+        for source, description in zip(sources, descriptions, strict=True)
+    ]
     templates = [description["template"] for description in descriptions]
     chosen = best_rows(sources)
     if not chosen:
@@ -128,7 +131,9 @@ def _anchored(
 
 
 def best_rows(sources: list[TraceSource]) -> list[tuple[int, TracedRow]]:
-    """Per capability and prompt the better answer: by score, ties by likelihood per byte.
+    """Per capability and prompt the better answer: by merit, ties by likelihood per byte.
+
+    Merit is the metric, turned so that more is better.
 
     Returns (index of its source, row), in the order of the rows' hashes.
     """
@@ -143,7 +148,7 @@ def best_rows(sources: list[TraceSource]) -> list[tuple[int, TracedRow]]:
 
 def _merit(traced: TracedRow) -> tuple[float, float]:
     size = len(traced.row["answer"].encode()) + 1
-    return float(traced.row["score"]), float(traced.row["log_prob"]) / size
+    return float(traced.row["merit"]), float(traced.row["log_prob"]) / size
 
 
 def _widened(array: np.ndarray[Any, Any], width: int, value: int) -> np.ndarray[Any, Any]:

@@ -36,7 +36,7 @@ def traced(tokenizer, answer: str, seed: int = 0, k: int = 8) -> TracedRow:
     top = log_probs.topk(k)
     rest = log_probs.scatter(1, top.indices, float("-inf"))
     return TracedRow(
-        {"id": "0", "prompt": "p", "answer": answer, "score": 1.0, "log_prob": -1.0},
+        {"id": "0", "prompt": "p", "answer": answer, "merit": 1.0, "log_prob": -1.0},
         np.array(ids, dtype=np.uint16),
         np.array(answer_byte_ends(token_bytes(tokenizer), ids, answer), dtype=np.int32),
         log_probs.gather(1, torch.tensor(ids)[:, None])[:, 0].numpy().astype(np.float16),
@@ -60,7 +60,7 @@ def test_tokens_spell_the_answer_in_bytes(tokenizer, answer: str) -> None:
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_the_same_tokenizer_carries_distributions_over_as_they_are(answer: str) -> None:
     row = traced(BPE, answer)
-    soft = Alignment(BPE, BPE).soft_targets(row, row.answer_ids.tolist())
+    soft = Alignment(BPE, BPE, len(BPE)).soft_targets(row, row.answer_ids.tolist())
     special = np.isin(row.top_ids, [BPE.pad_token_id])
     assert soft.known.all()
     np.testing.assert_array_equal(soft.ids[~special], row.top_ids[~special].astype(np.int32))
@@ -74,7 +74,7 @@ def test_the_same_tokenizer_carries_distributions_over_as_they_are(answer: str) 
 def test_no_mass_appears_and_no_token_stands_twice(teacher, student, answer: str) -> None:
     row = traced(teacher, answer)
     ids = encode_row(student, "{prompt}\n", "p", answer).answer_ids
-    soft = Alignment(teacher, student).soft_targets(row, ids)
+    soft = Alignment(teacher, student, len(teacher)).soft_targets(row, ids)
     assert (soft.probs >= 0).all() and (soft.probs.sum(-1) <= 1.001).all()
     for line in soft.ids:
         used = line[line >= 0]
@@ -87,7 +87,7 @@ def test_bytes_of_one_token_multiply_by_the_chain_rule() -> None:
     answer = "euros"
     row = traced(BYTES, answer)
     ids = encode_row(BPE, "{prompt}\n", "p", answer).answer_ids
-    soft = Alignment(BYTES, BPE).soft_targets(row, ids)
+    soft = Alignment(BYTES, BPE, len(BYTES)).soft_targets(row, ids)
     size = len(token_bytes(BPE)[ids[0]])
     assert size > 1
     expected = np.exp(row.token_log_probs[:size].astype(np.float32).sum())
@@ -99,7 +99,7 @@ def test_a_long_teacher_token_gives_its_mass_to_the_bytes_it_starts_with() -> No
     answer = "euros"
     row = traced(BPE, answer)
     ids = encode_row(BYTES, "{prompt}\n", "p", answer).answer_ids
-    soft = Alignment(BPE, BYTES).soft_targets(row, ids)
+    soft = Alignment(BPE, BYTES, len(BPE)).soft_targets(row, ids)
     pieces = token_bytes(BPE)
     mass = sum(
         float(np.exp(np.float32(log_prob)))

@@ -272,7 +272,7 @@ def test_a_metric_is_the_capability_s(folder: Folder) -> None:
         edited(TINY, "tool_calls\n    metric: bits_per_byte", "tool_calls\n    metric: exact_match")
     )
     assert changed(folder.before, after) == {
-        "profile:operator/tools", "trace:operator/tools", "adapter:tools", "gate:tools", "bundle",
+        "profile:operator/tools", "adapter:tools", "gate:tools", "bundle",
     }  # fmt: skip
 
 

@@ -19,6 +19,8 @@ from transformers.cache_utils import DynamicLayer
 
 # Cached states are copied when their buffer is full: every GROWTH tokens, not at each of them.
 GROWTH = 64
+# Logits are several copies of float32; this many are about 1 GB, whatever the vocabulary.
+LOGITS_AT_ONCE = 1 << 26
 
 Finished = Callable[[list[int]], bool]
 Done = Callable[[int, int], None]
@@ -215,8 +217,11 @@ def answer_log_probs(
     order = sorted(range(len(prompts)), key=lambda index: (lengths[index], index))
     sums = [0.0] * len(prompts)
     takes_positions = _accepts(model, "position_ids")
-    for start in range(0, len(order), batch_size):
-        indices = order[start : start + batch_size]
+    vocabulary = int(model.config.get_text_config(decoder=True).vocab_size)
+    most = max([len(answer) + 1 for answer in answers], default=1)
+    rows = max(1, min(batch_size, LOGITS_AT_ONCE // (most * vocabulary)))
+    for start in range(0, len(order), rows):
+        indices = order[start : start + rows]
         texts = [[*prompts[index], *answers[index]] for index in indices]
         ids, mask = left_padded(texts, model.device)
         longest = max(len(answers[index]) for index in indices)

@@ -6,7 +6,7 @@ between the models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,29 @@ def _decoded(
         max_new_tokens=description.max_new_tokens,
         eos_token_id=int(tokenizer.eos_token_id),
         batch_size=batch,
+        finished=_finished(model, tokenizer, description.stop_strings),
     )
     texts = tokenizer.batch_decode(new_tokens, skip_special_tokens=True)
     return [cut(text, list(description.stop_strings)) for text in texts]
+
+
+def _finished(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, stop_strings: Collection[str]
+) -> Callable[[list[int]], bool] | None:
+    """Where an answer ends besides the tokenizer's own end: other ends of the model, stop strings.
+
+    None where there is nothing besides.
+    """
+    configured = model.generation_config.eos_token_id
+    ends = set(configured if isinstance(configured, list) else [configured])
+    ends -= {None, tokenizer.eos_token_id}
+    if not ends and not stop_strings:
+        return None
+
+    def finished(tokens: list[int]) -> bool:
+        if tokens and tokens[-1] in ends:
+            return True
+        text = tokenizer.decode(tokens, skip_special_tokens=True) if stop_strings else ""
+        return any(stop in text for stop in stop_strings)
+
+    return finished

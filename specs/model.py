@@ -90,13 +90,13 @@ class Hardware(Section):
     ram: Size | None = None
     """Main memory a build may use; what there is, unless said."""
     disk: Size | None = None
-    """Disk space that the store may take."""
+    """Disk space that the store may take. Accepted; not watched yet."""
     threads: Positive = 1
     """CPU threads of one target; small models train best on one each, side by side."""
     max_temperature_c: Annotated[int, Field(ge=40, le=110)] | None = None
-    """Training pauses while the GPU is hotter than this (degrees Celsius)."""
+    """Degrees Celsius above which training is to pause. Accepted; not watched yet."""
     cooldown: Cooldown | None = None
-    """Regular pauses in long training."""
+    """Regular pauses in long training. Accepted; not made yet."""
 
 
 class Tokenizer(Section):

@@ -102,6 +102,9 @@ def _say(text: str) -> None:
 
 
 def _perform(request: Mapping[str, Any], report: int, patience: float | None) -> int:
+    if not request["gpu"]:
+        # Who did not ask for the GPU must not find it: what is on it was not counted for two.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
         if patience is None:
             work = imported_work(request["work"])

@@ -139,7 +139,7 @@ class LocalExecutor:
             with self._lock:
                 self._runs += 1
             try:
-                return self._run(_request(job, work, log), on_progress)
+                return self._run(_request(job, work, log, needs), on_progress)
             finally:
                 with self._lock:
                     self._runs -= 1
@@ -263,7 +263,7 @@ def _timeout(deadline: float | None) -> int:
     return min(LONGEST_WAIT, max(0, math.ceil((deadline - time.monotonic()) * 1000)))
 
 
-def _request(job: Job, work: str, log: Path) -> dict[str, Any]:
+def _request(job: Job, work: str, log: Path, needs: Needs) -> dict[str, Any]:
     return {
         "target": job.target,
         "work": work,
@@ -275,6 +275,7 @@ def _request(job: Job, work: str, log: Path) -> dict[str, Any]:
         "scratch": job.scratch,
         "seed": job.seed,
         "threads": job.threads,
+        "gpu": needs.gpu,
     }
 
 

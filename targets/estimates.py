@@ -28,8 +28,14 @@ def quick_needs() -> Needs:
 
 
 def student_needs(spec: Spec) -> Needs:
-    """Of a target that runs or trains the student."""
-    return Needs(ram_bytes=GIGABYTE, threads=spec.hardware.threads)
+    """Of a target that runs or trains the student: on a GPU where the spec says `cuda`."""
+    on_gpu = spec.hardware.device == "cuda"
+    return Needs(
+        ram_bytes=GIGABYTE,
+        vram_bytes=2 * GIGABYTE if on_gpu else 0,
+        gpu=on_gpu,
+        threads=spec.hardware.threads,
+    )
 
 
 def trained_parameters(train: TrainedSource) -> int:

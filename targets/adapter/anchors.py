@@ -59,7 +59,7 @@ class ActivationAnchors:
 
         In units of the coefficients' own variance, so that 1 is a map that knows nothing.
         """
-        total = torch.zeros(())
+        total = torch.zeros((), device=self._rows.starts.device)
         for name, block in self._blocks.items():
             states, targets = self._pairs(name, block, batch)
             if len(targets):
@@ -84,11 +84,11 @@ class ActivationAnchors:
             for name, a in self._rows.coefficients.items()
         }
         last = max(int(tokens[-1]) for tokens in first.values())
-        count = int(torch.searchsorted(self._rows.starts, torch.tensor(last), right=True))
+        count = int(torch.searchsorted(self._rows.starts, last, right=True))
         pairs: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in self._blocks}
         for start in range(0, count, FIT_BATCH):
             picked = list(range(start, min(start + FIT_BATCH, count)))
-            batch = collate(self._rows.prompts, self._rows.answers, picked)
+            batch = collate(self._rows.prompts, self._rows.answers, picked).to(model.device)
             with self.watching():
                 answer_log_probs(model, batch)
             for name, block in self._blocks.items():
@@ -101,7 +101,7 @@ def _ridge(pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
     states = _with_one(torch.cat([states for states, _ in pairs])).double()
     targets = torch.cat([targets for _, targets in pairs]).double()
     gram = states.T @ states
-    penalty = RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+    penalty = RIDGE * gram.diagonal().mean() * torch.eye(len(gram)).to(gram)
     return torch.linalg.solve(gram + penalty, states.T @ targets).float()
 
 

@@ -55,9 +55,10 @@ def fresh_low_rank(model: PreTrainedModel, ranks: Mapping[str, int], seed: int) 
         if name == embedding:
             out, width = width, out
         rank = min(ranks[name], out, width)
+        # Drawn on the CPU, so that a seed gives the same numbers on every machine.
         drawn = torch.randn(rank, width, generator=generator) / width**0.5
-        a[name] = drawn.requires_grad_()
-        b[name] = torch.zeros(out, rank).requires_grad_()
+        a[name] = drawn.to(model.device).requires_grad_()
+        b[name] = torch.zeros(out, rank, device=model.device).requires_grad_()
     return LowRank(a, b, embedding)
 
 
@@ -83,8 +84,8 @@ def peft_tensors(adapter: LowRank) -> dict[str, Tensor]:
             names = (f"{module}.lora_embedding_A", f"{module}.lora_embedding_B")
         else:
             names = (f"{module}.lora_A.weight", f"{module}.lora_B.weight")
-        tensors[names[0]] = adapter.a[name].detach().contiguous()
-        tensors[names[1]] = adapter.b[name].detach().contiguous()
+        tensors[names[0]] = adapter.a[name].detach().cpu().contiguous()
+        tensors[names[1]] = adapter.b[name].detach().cpu().contiguous()
     return tensors
 
 

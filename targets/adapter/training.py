@@ -71,7 +71,7 @@ class AdapterTraining:
         answers = [row.answer_ids for row in encoded]
         order = sorted(range(len(encoded)), key=lambda i: len(prompts[i]) + len(answers[i]))
         self._probe = [
-            collate(prompts, answers, order[start : start + VALIDATION_BATCH])
+            collate(prompts, answers, order[start : start + VALIDATION_BATCH]).to(model.device)
             for start in range(0, len(order), VALIDATION_BATCH)
         ]
 
@@ -86,6 +86,7 @@ class AdapterTraining:
 
         def loss_at(step: int) -> Tensor:
             batch = collate(self._rows.prompts, self._rows.answers, plan[step])
+            batch = batch.to(self._model.device)
             weights = self._adapter.weights(self._base)
             if self.anchors is None:
                 log_probs = answer_log_probs(self._model, batch, weights)

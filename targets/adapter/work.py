@@ -22,6 +22,7 @@ from targets.answers import Description
 from targets.metrics import get_metric, score_rows
 from targets.rows import read_json, read_rows, write_json, write_rows
 from targets.teachers.tokenizers import open_tokenizer
+from targets.training.device import device_of_job
 from targets.training.distillation import student_rows, trace_sources
 from targets.training.loop import Run, Schedule
 from targets.training.muon import MuonWithAdamW
@@ -36,10 +37,12 @@ def build(job: Job) -> None:
     settings = Settings.from_json(job.settings)
     tokenizer = open_tokenizer(job.inputs["tokenizer"])
     # Weights of the packed backbone, dequantised: what the runtime computes with.
-    model = load_backbone(job.inputs["backbone"])
+    device = device_of_job()
+    model = load_backbone(job.inputs["backbone"], str(device))
     adapter = fresh_low_rank(model, _ranks(job, model), job.seed)
     validation = _validation(job, settings)
-    rows = student_rows(trace_sources(job.inputs, open_tokenizer, capability=""), tokenizer)
+    sources = trace_sources(job.inputs, open_tokenizer, capability="")
+    rows = student_rows(sources, tokenizer).to(device)
     training = AdapterTraining(model, tokenizer, adapter, rows, validation, settings)
 
     log = _fit_in_rounds(job, settings, training, validation)

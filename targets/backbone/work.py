@@ -12,6 +12,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from targets.backbone.settings import Settings
 from targets.rows import read_json, write_rows
 from targets.teachers.tokenizers import open_tokenizer
+from targets.training.device import device_of_job
 from targets.training.distillation import distillation_loss, student_rows, trace_sources
 from targets.training.families import Shape, decoder_config, fresh_decoder, matrices_and_others
 from targets.training.loop import Run, Schedule, train
@@ -31,8 +32,9 @@ def build(job: Job) -> None:
     torch.set_num_threads(job.threads)
     settings = Settings.from_json(job.settings)
     tokenizer = open_tokenizer(job.inputs["tokenizer"])
-    rows = student_rows(trace_sources(job.inputs, open_tokenizer), tokenizer)
-    model = initial_backbone(job, tokenizer)
+    device = device_of_job()
+    rows = student_rows(trace_sources(job.inputs, open_tokenizer), tokenizer).to(device)
+    model = initial_backbone(job, tokenizer).to(device)
     run = Run(
         dict(model.named_parameters()),
         MuonWithAdamW(*matrices_and_others(model)),
@@ -42,7 +44,7 @@ def build(job: Job) -> None:
     run.resume()
     plan = batch_rows(rows.lengths, settings.batch, settings.steps, job.seed)
 
-    texts = WholeText(rows.prompts, rows.answers)
+    texts = WholeText(rows.prompts, rows.answers, device)
 
     def loss_at(step: int) -> torch.Tensor:
         batch = texts.batch(plan[step])

@@ -11,6 +11,7 @@ from targets.rows import read_json, read_rows, write_rows
 from targets.teachers.encoding import encode_rows
 from targets.tokenizer.training import trained_tokenizer
 from targets.trained_teacher.settings import Settings
+from targets.training.device import device_of_job
 from targets.training.families import Shape, decoder_config, fresh_decoder, matrices_and_others
 from targets.training.loop import Run, Schedule, train
 from targets.training.muon import MuonWithAdamW
@@ -40,7 +41,8 @@ def build(job: Job) -> None:
         settings.family, settings.hidden, settings.layers, settings.heads, settings.intermediate
     )
     config = decoder_config(shape, len(tokenizer), tokenizer.eos_token_id, tokenizer.pad_token_id)
-    model = fresh_decoder(config, job.seed)
+    device = device_of_job()
+    model = fresh_decoder(config, job.seed).to(device)
     run = Run(
         dict(model.named_parameters()),
         MuonWithAdamW(*matrices_and_others(model)),
@@ -51,7 +53,7 @@ def build(job: Job) -> None:
     lengths = [len(p) + len(a) for p, a in zip(prompts, answers, strict=True)]
     plan = batch_rows(lengths, settings.batch, settings.steps, job.seed)
 
-    texts = WholeText(prompts, answers)
+    texts = WholeText(prompts, answers, device)
 
     def loss_at(step: int) -> torch.Tensor:
         batch = texts.batch(plan[step])

@@ -7,7 +7,7 @@ average of the two.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,16 @@ class StudentRows:
     probs: Tensor
     known: Tensor
     coefficients: dict[str, AnchoredTokens]
+
+    def to(self, device: torch.device) -> StudentRows:
+        """The same rows with their arrays on another device."""
+        arrays = (self.starts, self.ids, self.probs, self.known)
+        coefficients = {
+            name: replace(one, tokens=one.tokens.to(device), values=one.values.to(device))
+            for name, one in self.coefficients.items()
+        }
+        moved = (array.to(device) for array in arrays)
+        return StudentRows(self.prompts, self.answers, *moved, coefficients)
 
     @property
     def lengths(self) -> list[int]:

@@ -52,7 +52,8 @@ class Run:
         """Go on from the checkpoint, if one was written whole."""
         if not self.checkpoint.exists():
             return
-        saved = torch.load(self.checkpoint, weights_only=True)
+        device = next(iter(self.parameters.values())).device
+        saved = torch.load(self.checkpoint, weights_only=True, map_location=device)
         with torch.no_grad():
             for name, value in saved["parameters"].items():
                 self.parameters[name].copy_(value)

@@ -54,7 +54,8 @@ class MuonWithAdamW:
         self._adam_ratio = adam_ratio
         self._clip = clip
         self._velocity = {
-            shape: torch.zeros(len(names), *shape) for shape, names in self._groups.items()
+            shape: torch.zeros(len(names), *shape, device=matrices[names[0]].device)
+            for shape, names in self._groups.items()
         }
         values = list(self._others.values())
         # torch refuses an optimiser without parameters, and an adapter is all matrices.

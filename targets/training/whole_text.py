@@ -21,14 +21,20 @@ PROMPT_WEIGHT = 0.2
 class WholeText:
     """Rows of prompt and answer, of which everything after the first token is predicted."""
 
-    def __init__(self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self,
+        prompts: Sequence[Sequence[int]],
+        answers: Sequence[Sequence[int]],
+        device: torch.device,
+    ) -> None:
+        self._device = device
         self._firsts = [list(prompt[:1]) for prompt in prompts]
         self._rests = [[*p[1:], *a] for p, a in zip(prompts, answers, strict=True)]
-        self._lengths = torch.tensor([len(prompt) - 1 for prompt in prompts])
+        self._lengths = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device)
 
     def batch(self, rows: list[int]) -> Batch:
         """The named rows; labels run over the rest of the prompt and the answer."""
-        return collate(self._firsts, self._rests, rows)
+        return collate(self._firsts, self._rests, rows).to(self._device)
 
     def parted(self, batch: Batch, log_probs: Tensor) -> tuple[Batch, Tensor, Tensor]:
         """Answers as a batch of their own, their log-probabilities, and the prompts' loss.

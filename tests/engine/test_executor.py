@@ -135,6 +135,7 @@ def test_a_work_gets_its_job_and_its_surroundings(runs: Runs) -> None:
     assert facts["cwd"] == str(Path.cwd())
     assert facts["path"] == sys.path
     assert facts["omp"] == "1"
+    assert facts["visible_gpus"] == ""  # it asked for none
     assert facts["server"] != os.getpid()
     assert facts["own_group"]
 

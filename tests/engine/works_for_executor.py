@@ -33,6 +33,7 @@ def count_to_ten(job: Job) -> None:
         "cwd": str(Path.cwd()),
         "path": sys.path,
         "omp": os.environ.get("OMP_NUM_THREADS"),
+        "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "server": os.getppid(),
         "own_group": os.getpgid(0) == os.getpid(),
         "data": job.inputs["data"].read_text(),

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ def data_files(path: Path) -> list[Path]:
     Raises ValueError where there is none, or a file's format is not known.
     """
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file() and _format(file))
+        files = sorted(file for file in _files_below(path) if _format(file))
         if not files:
             raise ValueError(f"{path}: no data file in this folder ({', '.join(FORMATS)}, or .gz)")
         return files
@@ -42,6 +43,25 @@ def data_files(path: Path) -> list[Path]:
             f"{path}: the format is not known; give one of {', '.join(FORMATS)}, or these as .gz"
         )
     return [path]
+
+
+def _files_below(directory: Path) -> Iterator[Path]:
+    """Every file whose digest is part of the folder's: links followed, each folder entered once.
+
+    Names below the folder that begin with a dot are no part of its content.
+    """
+    entered: set[Path] = set()
+    for name, folders, files in os.walk(directory, followlinks=True):
+        folder = Path(name)
+        real = folder.resolve()
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = sorted(below for below in folders if not below.startswith("."))
+        for file in sorted(files):
+            if not file.startswith(".") and (folder / file).is_file():
+                yield folder / file
 
 
 def records(path: Path) -> Iterator[Record]:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nexusbuild.digests import _files_below
 from nexusbuild.graph import Job
 from targets.dataset.fields import MissingFieldError, text_at, texts_at
 from targets.dataset.reading import data_files, records
@@ -255,3 +256,19 @@ def test_a_row_more_in_the_file_leaves_the_others_where_they_were(
     moved = sum(len(set(prompts(before, n)) - set(prompts(after, n))) for n in SPLITS)
     assert moved <= 1
     assert "added" in [p for name in SPLITS for p in prompts(after, name)]
+
+
+def test_a_folder_is_read_as_its_digest_sees_it(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / ".work" / "data", tmp_path / "elsewhere"
+    for place in (folder / "sub", folder / ".cache", elsewhere):
+        place.mkdir(parents=True)
+    for place in (folder, folder / "sub", folder / ".cache", elsewhere):
+        write_lines(place / "rows.jsonl", questions(1))
+    write_lines(folder / ".rows.jsonl", questions(1))
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "sub" / "loop").symlink_to(folder)
+    (folder / "twice").symlink_to(elsewhere)
+    (folder / "gone.jsonl").symlink_to(tmp_path / "nowhere.jsonl")
+    read = [file.relative_to(folder).as_posix() for file in data_files(folder)]
+    assert read == ["linked/rows.jsonl", "rows.jsonl", "sub/rows.jsonl"]
+    assert sorted(name for name, _ in _files_below(str(folder))) == read

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from nexusbuild import errors
@@ -72,6 +72,12 @@ class FileDigests:
             known[path] = digest
             self._cache.put(path, stat, digest, began)
         return known
+
+    def remember(self, known: Mapping[str, str]) -> None:
+        """Take it that these files, written just now by this process, have these digests."""
+        for path, digest in known.items():
+            stat = os.stat(path)
+            self._cache.put(path, stat, digest)
 
     def of_sources(self, paths: Iterable[str]) -> dict[str, str | None]:
         """path -> digest of that file or directory, None where it is missing."""

@@ -20,7 +20,10 @@ def plan_notes(project: Project, world: World, steps: Steps, targets: Sequence[s
     notes.extend(_other_libraries(steps, targets))
     for target in sorted(project.to_publish(targets)):
         if steps[target].record is not None:
-            notes.append(f"{shown(project.place.dist)} lacks {target}; a build puts it there again")
+            notes.append(
+                f"{shown(project.place.dist)} does not hold {target} as it was released; "
+                "a build puts it there again"
+            )
     return notes
 
 

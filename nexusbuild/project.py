@@ -57,7 +57,7 @@ class Project:
         self.store.check_format()
         self.lock = read_lock(place.lock) if lock is None else lock
         self.graph = resolve(place, self.lock)
-        self._digests = FileDigests(StatCache(place.store / "cache" / "files.json"))
+        self.digests = FileDigests(StatCache(place.store / "cache" / "files.json"))
         self._fingerprints = CodeFingerprints(StatCache(place.store / "cache" / "code.json"))
         self.memory = SourceMemory(place.store / "sources.json")
 
@@ -72,7 +72,7 @@ class Project:
 
     def is_published(self, target: str, record: Record) -> bool:
         """Whether dist/ holds this result of a release."""
-        return is_published(self.place.dist, record, self.store.published(target))
+        return is_published(self.place.dist, record, self.store.published(target), self.digests)
 
     def to_publish(self, targets: Iterable[str]) -> set[str]:
         """Releases that are not in dist/ as the current build left them: their files are needed."""
@@ -95,7 +95,7 @@ class Project:
         return World(self.graph, self.facts(), self.store, self.lock, frozenset(forced))
 
     def save_caches(self) -> None:
-        self._digests.save()
+        self.digests.save()
         self._fingerprints.save()
 
     def _gather(self, graph: Graph, targets: list[Target]) -> Facts:
@@ -103,7 +103,7 @@ class Project:
             graph,
             targets,
             self.place.folder,
-            self._digests,
+            self.digests,
             self._fingerprints,
             self.memory,
             self.result,

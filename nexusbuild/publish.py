@@ -3,7 +3,7 @@
 Views are links into the store; a release is a real copy that is swapped in whole.
 """
 
-# ruff: noqa: PTH104, PTH105, PTH116, PTH211
+# ruff: noqa: PTH104, PTH105, PTH114, PTH118, PTH211
 # Links and swaps by name; pathlib has no word for most of it.
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ import contextlib
 import ctypes
 import os
 import shutil
+import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from nexusbuild.digests import FileDigests
+from nexusbuild.errors import BuildError
 from nexusbuild.record import Record
 from nexusbuild.store import Store
 
@@ -62,23 +66,32 @@ def drop_candidate(build: Path) -> None:
     shutil.rmtree(build / "candidate", ignore_errors=True)
 
 
-def is_published(dist: Path, record: Record, published: str | None) -> bool:
-    """Whether dist/ holds this result: it was put there last, and every file is there, by size."""
+def is_published(dist: Path, record: Record, published: str | None, digests: FileDigests) -> bool:
+    """Whether dist/ holds this result: it was put there last, and its folders and files there hold
+    exactly these files with these bytes. What lies beside them is no concern of it.
+    """
     if published != record.key:
         return False
-    for output in record.outputs:
-        try:
-            if os.stat(dist / output.path).st_size != output.bytes:
-                return False
-        except OSError:
+    wanted = {str(dist / output.path): output.sha256 for output in record.outputs}
+    try:
+        if set(_files_at(dist / top for top in _top_names(record))) != wanted.keys():
             return False
-    return True
+        for output in record.outputs:
+            found = os.lstat(dist / output.path)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != output.bytes:
+                return False
+        return digests.of_files(wanted) == wanted
+    except (OSError, BuildError):
+        return False
 
 
-def publish(dist: Path, store: Store, record: Record, before: Record | None) -> list[Path]:
+def publish(
+    dist: Path, store: Store, record: Record, before: Record | None, digests: FileDigests
+) -> list[Path]:
     """Copy the result to dist/, each folder and file swapped in whole; the paths now there.
 
     before: what was published last; its files beside the same folder are taken away with it.
+    digests: is told what the files hold, so that looking at them later costs nothing.
     """
     dist.mkdir(parents=True, exist_ok=True)
     tops = _top_names(record)
@@ -99,7 +112,19 @@ def publish(dist: Path, store: Store, record: Record, before: Record | None) -> 
         for gone in set(_top_names(before)) - set(tops):
             if (dist / gone).is_file():
                 (dist / gone).unlink()
+    digests.remember({str(dist / output.path): output.sha256 for output in record.outputs})
     return places
+
+
+def _files_at(places: Iterable[Path]) -> Iterator[str]:
+    """Every file there or below, hidden ones and links included."""
+    for place in places:
+        if place.is_symlink() or not place.is_dir():
+            yield str(place)
+            continue
+        for folder, folders, files in os.walk(place):
+            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+            yield from (os.path.join(folder, name) for name in (*files, *links))
 
 
 def _top_names(record: Record) -> list[str]:

@@ -105,6 +105,8 @@ class Settlement:
         if done or store.missing(record.outputs):
             return
         before = store.published(target)
-        publish(dist, store, record, store.record(before) if before else None)
+        publish(
+            dist, store, record, store.record(before) if before else None, self._project.digests
+        )
         store.set_published(target, record.key)
         drop_candidate(self._project.place.build)

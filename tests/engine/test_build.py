@@ -183,6 +183,34 @@ def test_dist_is_put_back_and_follows_the_history(built: Toy) -> None:
     assert (built.folder / "dist/product/deep/all.txt").read_text() == text
 
 
+@pytest.mark.parametrize("harm", ["byte", "added", "removed", "link"])
+def test_dist_is_put_back_whatever_was_done_to_it(built: Toy, harm: str) -> None:
+    folder = built.folder / "dist/product"
+    file = folder / "deep/all.txt"
+    text = file.read_text()
+    (built.folder / "dist/mine.txt").write_text("not the builder's")
+    built.build()
+    if harm == "byte":
+        file.write_text("X" + text[1:])
+    elif harm == "added":
+        (folder / "deep/.more").write_text("")
+    elif harm == "removed":
+        file.unlink()
+    else:
+        file.rename(built.folder / "elsewhere.txt")
+        file.symlink_to(built.folder / "elsewhere.txt")
+    assert any("dist does not hold release" in note for note in built.json("-n")["notes"])
+    assert set(built.build().values()) == {"fresh"}
+    assert file.read_text() == text
+    assert not file.is_symlink()
+    assert not (folder / "deep/.more").exists()
+    assert (built.folder / "dist/mine.txt").exists()
+    inode = file.stat().st_ino
+    built.build()
+    assert built.json("-n")["notes"] == []
+    assert file.stat().st_ino == inode
+
+
 def test_dist_missing_and_its_files_gone_from_the_store(built: Toy) -> None:
     shutil.rmtree(built.folder / "dist")
     beside = (built.folder / "build/release/product.txt").resolve()

@@ -33,7 +33,7 @@ def main() -> int:
         return 2
     files = sorted(Path(sys.argv[1]).glob("*/train_*_full.json"))
     if not files:
-        sys.stderr.write(f"{sys.argv[1]}: no */train_*_full.json found; is this the right folder?\n")
+        sys.stderr.write(f"{sys.argv[1]}: no train_*_full.json below it; wrong folder?\n")
         return 2
     rows = [row for file in files for row in rows_of_intent(file)]
     random.Random(0).shuffle(rows)

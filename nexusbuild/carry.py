@@ -6,14 +6,17 @@ is written only after all its objects are in the store.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import re
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nexusbuild import errors
 from nexusbuild.digests import hash_file
+from nexusbuild.errors import BuildError
 from nexusbuild.record import Output, Record, record_from_text, record_text
 from nexusbuild.store import Store
 
@@ -23,21 +26,43 @@ _NAME = re.compile(r"(objects|actions)/([0-9a-f]{64})(\.json)?")
 def export_results(store: Store, records: Iterable[Record], file: Path) -> int:
     """Write the records and all their objects; how many objects."""
     chosen = list(records)
-    objects = {output.sha256: output for record in chosen for output in record.outputs}
-    for output in objects.values():
-        if not (store.sound(output) and store.verified(output)):
-            raise errors.damaged(output.path, "a file of these results")
-    temporary = file.with_name(f".{file.name}.new")
-    with tarfile.open(temporary, "w") as archive:
-        for sha256 in sorted(objects):
-            archive.add(store.object(sha256), f"objects/{sha256}", filter=_without_owner)
-        for record in chosen:
-            content = record_text(record).encode()
-            entry = tarfile.TarInfo(f"actions/{record.key}.json")
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    temporary.replace(file)
+    objects = {output.sha256 for record in chosen for output in record.outputs}
+    unusable = list(_unusable(store, chosen))
+    if unusable:
+        raise errors.several(unusable)
+    if file.is_dir():
+        raise errors.is_a_folder(str(file))
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.new")
+    try:
+        with tarfile.open(temporary, "w") as archive:
+            for sha256 in sorted(objects):
+                archive.add(store.object(sha256), f"objects/{sha256}", filter=_without_owner)
+            for record in chosen:
+                content = record_text(record).encode()
+                entry = tarfile.TarInfo(f"actions/{record.key}.json")
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+        temporary.replace(file)
+    except OSError as error:
+        raise errors.unwritable(str(file), error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return len(objects)
+
+
+def _unusable(store: Store, records: Iterable[Record]) -> Iterator[BuildError]:
+    """One problem for each target that has a file gone or damaged."""
+    seen: dict[str, bool] = {}
+    for record in records:
+        for output in record.outputs:
+            if output.sha256 not in seen:
+                seen[output.sha256] = store.verified(output)
+            if not seen[output.sha256]:
+                gone = not store.object(output.sha256).exists()
+                wording = errors.output_gone if gone else errors.output_damaged
+                yield wording(record.target, output.path)
+                break
 
 
 def import_results(store: Store, file: Path) -> list[Record]:

@@ -112,6 +112,16 @@ def unreadable(path: str, error: OSError) -> BuildError:
     return BuildError(f"cannot be read: {error.strerror}", path, "check its permissions")
 
 
+def unwritable(path: str, error: OSError) -> BuildError:
+    return BuildError(
+        f"cannot be written: {error.strerror or error}", path, "name another file, or make room"
+    )
+
+
+def is_a_folder(path: str) -> BuildError:
+    return BuildError("is a folder", path, "name a file in it")
+
+
 def source_missing(target: str, role: str, path: str, remedy: str) -> BuildError:
     return BuildError(
         f"its source {role!r} is missing: {path}", target, remedy or "put it in place, then go on"
@@ -255,6 +265,23 @@ def no_result(target: str) -> BuildError:
 
 def damaged(path: str, what: str) -> BuildError:
     return BuildError(f"{what} is damaged", path, "carry it over again; nothing was taken from it")
+
+
+def output_gone(target: str, path: str) -> BuildError:
+    return BuildError(
+        f"its file {path} is gone from the store",
+        target,
+        f"make it again: `nexusbuild --force {target}`",
+    )
+
+
+def output_damaged(target: str, path: str) -> BuildError:
+    return BuildError(
+        f"its file {path} is damaged in the store",
+        target,
+        "drop it and make it again: `nexusbuild doctor --verify-store`, "
+        f"then `nexusbuild --force {target}`",
+    )
 
 
 def cannot_fit(text: str) -> BuildError:

@@ -65,6 +65,11 @@ def counts(states: Iterable[str], known: Sequence[str]) -> dict[str, int]:
     return {state: found.count(state) for state in known}
 
 
+def counted(number: int, one: str) -> str:
+    """`1 result`, `2 results`."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
 def words(reason: Reason) -> str:
     """One reason, as a person reads it."""
     if reason.code == "setting-changed":

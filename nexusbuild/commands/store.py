@@ -9,7 +9,7 @@ from nexusbuild import errors
 from nexusbuild.carry import export_results, import_results
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.project import Project, find_place
-from nexusbuild.report import print_json, readable_size, say, warn
+from nexusbuild.report import counted, print_json, readable_size, say, warn
 from nexusbuild.selectors import selected
 from nexusbuild.store import Store
 from nexusbuild.store_lock import builder_lock
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"file": str(arguments.archive), "targets": targets, "bytes": size})
     else:
-        say(f"{arguments.action}ed {len(targets)} results, {readable_size(size)}")
+        say(f"{arguments.action}ed {counted(len(targets), 'result')}, {readable_size(size)}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -193,6 +194,37 @@ def test_results_travel(built: Toy, tmp_path_factory: pytest.TempPathFactory) ->
     assert "is damaged" in done.stderr
     file.write_bytes(content[: len(content) // 2])
     assert home.run("store", "import", str(file)).returncode == 2
+
+
+def test_an_export_that_cannot_be_written_leaves_nothing(built: Toy) -> None:
+    for place, said in (("build", "is a folder"), ("nowhere/x.tar", "cannot be written")):
+        done = built.run("store", "export", "step:b", place)
+        assert done.returncode == 2
+        assert f"{place}: {said}" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not list(built.folder.glob(".*.new"))
+    done = built.run("store", "export", "step:b", "one.tar")
+    assert done.stdout.startswith("exported 1 result, ")
+
+
+@pytest.mark.parametrize("harm", ["gone", "damaged"])
+def test_an_export_of_a_harmed_store_says_what_mends_it(built: Toy, harm: str) -> None:
+    file = (built.folder / "build/step/b/out.txt").resolve()
+    if harm == "gone":
+        file.unlink()
+    else:
+        content, stat = file.read_bytes(), file.stat()
+        file.chmod(0o644)
+        file.write_bytes(b"X" + content[1:])
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    done = built.run("store", "export", "+step:b", "all.tar")
+    assert done.returncode == 2
+    assert f"step:b: its file out.txt is {harm}" in done.stderr
+    assert "nexusbuild --force step:b" in done.stderr
+    if harm == "damaged":
+        assert built.run("doctor", "--verify-store").returncode == 1
+    assert "step:b" in built.built("--force", "step:b")
+    assert built.run("store", "export", "+step:b", "all.tar").returncode == 0
 
 
 def test_doctor(chain: Toy) -> None:

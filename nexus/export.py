@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from nexus.manifest import Manifest
@@ -14,16 +16,40 @@ def export_peft(
     """Write `directory/<capability>/adapter_config.json` and `adapter_model.safetensors`.
 
     Isolated capabilities are left out unless asked for. Returns the folders written. Raises
-    FileExistsError rather than write over anything.
+    ValueError where the directory is in the bundle, which would no longer verify, and
+    FileExistsError rather than write over anything; nothing is written then.
     """
-    written = []
-    for name, capability in sorted(manifest.capabilities.items()):
-        weights = bundle / capability.adapter
-        if (capability.isolated and not enable_uncensored) or not weights.is_file():
-            continue
-        folder = directory / name
+    _refuse_inside(bundle, directory)
+    chosen = {
+        directory / name: capability
+        for name, capability in sorted(manifest.capabilities.items())
+        if (enable_uncensored or not capability.isolated)
+        and (bundle / capability.adapter).is_file()
+    }
+    _refuse_occupied(directory, chosen)
+    for folder, capability in chosen.items():
         folder.mkdir(parents=True)
-        shutil.copyfile(weights, folder / "adapter_model.safetensors")
+        shutil.copyfile(bundle / capability.adapter, folder / "adapter_model.safetensors")
         shutil.copyfile(bundle / capability.configuration, folder / "adapter_config.json")
-        written.append(folder)
-    return written
+    return list(chosen)
+
+
+def _refuse_inside(bundle: Path, directory: Path) -> None:
+    if directory.resolve().is_relative_to(bundle.resolve()):
+        raise ValueError(
+            f"{directory} is in the bundle {bundle}, which holds only what its manifest lists: "
+            "export to a folder outside it"
+        )
+
+
+def _refuse_occupied(directory: Path, folders: Iterable[Path]) -> None:
+    """A file where a folder is needed, or a capability's folder that is there already."""
+    for place in (directory, *directory.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            raise FileExistsError(f"{place} is no folder: name another one to export to")
+    for folder in folders:
+        if os.path.lexists(folder):
+            raise FileExistsError(
+                f"{folder} is there already and nothing is written over: export to another "
+                "folder, or remove this one first"
+            )

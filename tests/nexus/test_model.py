@@ -167,6 +167,30 @@ def test_the_command_answers_shows_checks_and_exports(
     ]
 
 
+def test_an_export_never_breaks_its_bundle(
+    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(copied)
+    for place in (copied, copied / "adapters" / "new", link / "peft"):
+        assert main(["export", str(copied), "--peft", str(place)]) == 1
+        assert "is in the bundle" in capsys.readouterr().err
+    assert main(["verify", str(copied)]) == 0
+
+
+def test_an_export_writes_over_nothing_and_says_so(
+    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert main(["export", str(copied), "--peft", str(place)]) == 1
+        assert "is no folder: name another one" in capsys.readouterr().err
+    (tmp_path / "peft" / "sums").mkdir(parents=True)
+    assert main(["export", str(copied), "--peft", str(tmp_path / "peft")]) == 1
+    assert "is there already" in capsys.readouterr().err
+    assert not (tmp_path / "peft" / "calls").exists()
+
+
 def test_the_command_chats(
     bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

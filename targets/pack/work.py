@@ -6,15 +6,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.modeling_utils import PreTrainedModel
 
 from nexus.adapters import load_adapter
 from nexus.packing import INDEX, WEIGHTS
 from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS
+from targets.pack.layout import empty_model
 from targets.pack.one_rank import one_rank, peft_config, peft_tensors
 from targets.pack.quantisation import quantisation_config, quantised
 from targets.pack.settings import Settings
@@ -82,23 +81,6 @@ def build_router(job: Job) -> None:
     tensors = {name: tensor.float() for name, tensor in load_file(source / ROUTER_WEIGHTS).items()}
     save_file(dict(sorted(tensors.items())), job.out / ROUTER_WEIGHTS, metadata={"format": "pt"})
     write_json(job.out / ROUTER_JSON, read_json(source / ROUTER_JSON))
-
-
-def empty_model(config: Path) -> PreTrainedModel:
-    """The model that a config.json describes, without weights."""
-    read = AutoConfig.from_pretrained(config, local_files_only=True)
-    if hasattr(read, "quantization_config"):
-        del read.quantization_config
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(read)
-
-
-def embedding_name(config: Path) -> str:
-    """Name of the input embedding's weight in the model that a config.json describes."""
-    model = empty_model(config)
-    embedding = model.get_input_embeddings()
-    module = next(name for name, module in model.named_modules() if module is embedding)
-    return f"{module}.weight"
 
 
 def all_weights(directory: Path) -> dict[str, Tensor]:

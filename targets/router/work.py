@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS, input_embedding, pooled
 from nexus.tokens import Tokens
-from targets.pack.work import embedding_name
+from targets.pack.layout import embedding_name
 from targets.router.settings import Settings
 from targets.router.training import Labels, Matrix, fitted_router
 from targets.rows import read_rows, write_json

@@ -12,7 +12,9 @@ import torch
 
 from nexus.packing import load_backbone
 from nexus.router import Router, input_embedding
+from nexusbuild.fingerprint import CodeFingerprints
 from nexusbuild.graph import Job
+from nexusbuild.statcache import StatCache
 from targets.router.settings import Settings
 from targets.router.training import fitted_router, nearest_distances
 from targets.router.work import build
@@ -114,3 +116,9 @@ def test_nothing_to_route_to_is_said(
     job = make_job("router", backbone=packed_backbones["none"], tokenizer=student_tokenizer)
     with pytest.raises(ValueError, match="no capability to route to"):
         build(job)
+
+
+def test_an_edit_of_packing_leaves_the_router_be() -> None:
+    modules = CodeFingerprints(StatCache(None)).of("targets.router.work:build").modules
+    assert "targets.pack.layout" in modules
+    assert "targets.pack.work" not in modules

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from nexusbuild import errors
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     command.configure(parser)
+    if name not in COMMANDS:
+        parser.set_defaults(blocked_targets=_blocked_targets)
     parsed = parser.parse_args(rest)
     as_json = bool(getattr(parsed, "json", False))
     try:
@@ -107,6 +110,13 @@ def _domain_command(name: str) -> Any:
         except (ImportError, AttributeError) as error:
             raise errors.resolver_unusable(name, error) from error
     return None
+
+
+def _blocked_targets(spec: Path) -> set[str]:
+    """What a domain command may ask of the engine; imported when it does."""
+    from nexusbuild.blocked import blocked_targets
+
+    return blocked_targets(spec)
 
 
 def _overview() -> str:

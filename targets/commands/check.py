@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
         return _report(error.problems)
     except ResolveError as error:
         return _report(error.problems)
-    problems = [*missing_sources(graph, path), *beyond_hardware(graph, path)]
+    blocked = getattr(arguments, "blocked_targets", None)  # the engine's; absent without it
+    missing, not_needed = missing_sources(graph, path, blocked)
+    problems = [*missing, *beyond_hardware(graph, path)]
     if problems:
         return _report(problems)
-    for note in graph.notes:
+    for note in (*graph.notes, *not_needed):
         say(f"note: {note}")
     say(
         f"{shown_path(path)} is in order: {_counted(len(spec.teachers), 'teacher')}, "
@@ -56,19 +58,29 @@ def run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def missing_sources(graph: Graph, spec: Path) -> Iterator[Problem]:
-    """Files and folders that are not where the spec says, each once."""
-    seen: set[str] = set()
+def missing_sources(
+    graph: Graph, spec: Path, blocked: Callable[[Path], Collection[str]] | None
+) -> tuple[list[Problem], list[str]]:
+    """Files and folders that are not where the spec says, each once: those that a target must read,
+    and in notes those of which every reader has its result. Without `blocked` all are needed.
+    """
+    readers: dict[str, list[str]] = {}
+    remedies: dict[str, str] = {}
     for target in graph:
         for source in target.sources.values():
-            if source.path in seen or (spec.parent / source.path).exists():
-                continue
-            seen.add(source.path)
-            yield Problem(
-                message=f"{source.path} is missing; {target.id} reads it",
-                file=shown_path(spec),
-                remedy=source.remedy,
-            )
+            if not (spec.parent / source.path).exists():
+                readers.setdefault(source.path, []).append(target.id)
+                remedies.setdefault(source.path, source.remedy)
+    waiting = blocked(spec) if readers and blocked is not None else None
+    problems, notes = [], []
+    for path, names in readers.items():
+        needed = [name for name in names if waiting is None or name in waiting]
+        if needed:
+            message = f"{path} is missing; {needed[0]} reads it"
+            problems.append(Problem(message, shown_path(spec), remedy=remedies[path]))
+        else:
+            notes.append(f"{path} is missing; what reads it has its result and needs it no more")
+    return problems, notes
 
 
 def beyond_hardware(graph: Graph, spec: Path) -> Iterator[Problem]:

@@ -227,6 +227,29 @@ def test_an_export_of_a_harmed_store_says_what_mends_it(built: Toy, harm: str) -
     assert built.run("store", "export", "+step:b", "all.tar").returncode == 0
 
 
+def test_domain_commands_learn_what_is_blocked(built: Toy) -> None:
+    program = (
+        "from pathlib import Path\n"
+        "from nexusbuild.blocked import blocked_targets\n"
+        "print(sorted(blocked_targets(Path('nexus.yaml'))))\n"
+    )
+
+    def blocked() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=built.folder,
+            env=built.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    (built.folder / "words.txt").unlink()
+    assert blocked() == "[]\n"
+    built.settings("data:words", fixed="y")
+    assert "data:words" in blocked()
+
+
 def test_doctor(chain: Toy) -> None:
     done = chain.run("doctor")
     assert done.returncode == 0

@@ -72,6 +72,23 @@ def test_check_finds_what_is_missing_and_what_does_not_fit(
     assert "hardware.ram: trace:giant/code needs about 313.9GB, hardware.ram grants 4.0GB" in said
 
 
+@pytest.mark.parametrize(("blocked", "code"), [({"dataset:functions"}, 2), (set(), 0)])
+def test_check_minds_a_missing_source_only_where_it_is_needed(
+    spec: Path, capsys: pytest.CaptureFixture[str], blocked: set[str], code: int
+) -> None:
+    text = TINY.replace("{sample: functions,", "{path: data/code.jsonl, licence: MIT,")
+    spec.write_text(text, encoding="utf-8")
+    parser = argparse.ArgumentParser()
+    check.command.configure(parser)
+    parser.set_defaults(blocked_targets=lambda asked: blocked if asked == spec else None)
+    assert check.command.run(parser.parse_args([])) == code
+    said = capsys.readouterr()
+    if code:
+        assert "data/code.jsonl is missing; dataset:functions reads it" in said.err
+    else:
+        assert "note: data/code.jsonl is missing; what reads it has its result" in said.out
+
+
 def test_check_reads_the_lock(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock = "values: {tokenizer: {datasets: [functions]}}\n"
     spec.with_suffix(".lock").write_text(lock, encoding="utf-8")

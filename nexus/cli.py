@@ -1,23 +1,28 @@
 """`nexus`: ask a bundle, talk with it, look at it, check it, take its adapters out.
 
-Exit codes: 0 done; 1 the bundle cannot be trusted or the answer failed; 2 a wrong command line.
+Exit codes: 0 done; 1 the bundle cannot be trusted or the answer failed; 2 a wrong command line or
+a prompt that is no text; 130 interrupted; 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nexus.errors import BundleError
+from nexus.errors import BundleError, InvalidInputError, IsolatedCapabilityError
 
 if TYPE_CHECKING:
     from nexus.model import NexusModel
 
 QUIT = ("/quit", "/exit")
+COMMANDS = "/use NAME picks an adapter, /use alone leaves it to the router, /quit ends"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,9 +33,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except KeyboardInterrupt:
         return 130
-    except (BundleError, OSError, ValueError, RuntimeError) as error:
+    except BrokenPipeError:
+        _forget_output()
+        return 141
+    except InvalidInputError as error:
         _say(f"nexus: {error}", sys.stderr)
+        return 2
+    except (BundleError, OSError, ValueError, RuntimeError) as error:
+        _say(f"nexus: {_explained(error)}", sys.stderr)
         return 1
+
+
+def _explained(error: Exception) -> str:
+    """The error in the words of the shell, where a Python call's remedy is another one."""
+    if isinstance(error, IsolatedCapabilityError):
+        return (
+            f"{error.capability} is an isolated capability: say --enable-uncensored on the "
+            "command line to use it"
+        )
+    return str(error)
+
+
+def _forget_output() -> None:
+    """Let what is still to be flushed at exit go nowhere, rather than fail again."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +102,7 @@ def _asking(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     model = _opened(options)
+    _keep_undecodable_input()
     prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
     _answer(model, prompt, options, options.max_new_tokens)
     return 0
@@ -80,8 +110,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _chat(options: argparse.Namespace) -> int:
     model = _opened(options)
+    _keep_undecodable_input()
     _say(f"{model.manifest.name}: {', '.join(model.capabilities)}", sys.stderr)
-    _say("/use NAME picks an adapter, /use alone leaves it to the router, /quit ends", sys.stderr)
+    _say(COMMANDS, sys.stderr)
     while True:
         try:
             line = input("> ").strip()
@@ -89,13 +120,30 @@ def _chat(options: argparse.Namespace) -> int:
             return 0
         if line in QUIT:
             return 0
-        if line == "/use" or line.startswith("/use "):
-            options.capability = line[4:].strip() or None
-        elif line:
-            try:
-                _answer(model, line, options, None)
-            except (ValueError, PermissionError) as error:
-                _say(str(error), sys.stderr)
+        try:
+            _respond(model, line, options)
+        except (ValueError, PermissionError) as error:
+            _say(_explained(error), sys.stderr)
+
+
+def _respond(model: NexusModel, line: str, options: argparse.Namespace) -> None:
+    """Answer one line of a chat: `/use`, a prompt, or nothing."""
+    command, _, rest = line.partition(" ")
+    if command == "/use":
+        name = rest.strip() or None
+        if name is not None:
+            model.permitted(name, enable_uncensored=options.enable_uncensored)
+        options.capability = name
+    elif command.startswith("/") and "/" not in command[1:]:
+        raise ValueError(f"there is no command {command!r}: {COMMANDS}")
+    elif line:
+        _answer(model, line, options, None)
+
+
+def _keep_undecodable_input() -> None:
+    """Bytes that are no text reach the prompt's own check, which says so, as surrogates."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
 
 
 def _answer(model: NexusModel, prompt: str, options: argparse.Namespace, most: int | None) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from textwrap import shorten
+
+REBUILD = "Fetch the bundle again, or build it again"
+
 
 class BundleError(Exception):
     """A bundle cannot be trusted or read. `path` is the file at fault, inside the bundle."""
@@ -14,3 +20,33 @@ class BundleError(Exception):
 
 class UnknownCapabilityError(ValueError):
     """A capability that the bundle does not have, or no longer."""
+
+
+class InvalidInputError(ValueError):
+    """What was given is wrong in itself, whatever the bundle: no text, no such device."""
+
+
+class IsolatedCapabilityError(PermissionError):
+    """An isolated capability that was not asked for explicitly."""
+
+    def __init__(self, capability: str) -> None:
+        super().__init__(
+            f"{capability} is an isolated capability: pass enable_uncensored=True to use it"
+        )
+        self.capability = capability
+
+
+@contextmanager
+def blamed(path: str) -> Iterator[None]:
+    """Whatever fails in the `with` block is the fault of the bundle's file `path`.
+
+    For reading data with libraries that raise anything, down to a plain Exception.
+    """
+    try:
+        yield
+    except BundleError:
+        raise
+    except Exception as error:
+        # Some libraries list all that they know; the beginning says what was wrong.
+        reason = shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
+        raise BundleError(path, f"is not what it should be ({reason})", REBUILD) from error

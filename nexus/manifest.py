@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nexus.errors import BundleError
+from nexus.errors import REBUILD, BundleError
 
 MANIFEST = "manifest.json"
 FORMAT = "nexus-bundle"
 FORMAT_VERSION = 1
 SUFFIXES = (".safetensors", ".json", ".md", ".txt")
-REBUILD = "Fetch the bundle again, or build it again"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -11,15 +11,23 @@ import torch
 
 from nexus.adapters import Adapter, AdapterSwitch, load_adapter
 from nexus.decoding import greedy_decode, greedy_stream
-from nexus.errors import BundleError, UnknownCapabilityError
+from nexus.errors import (
+    REBUILD,
+    BundleError,
+    InvalidInputError,
+    IsolatedCapabilityError,
+    UnknownCapabilityError,
+    blamed,
+)
 from nexus.manifest import Capability, Manifest, read_manifest, verify
 from nexus.packing import end_of_sequence, load_backbone
 from nexus.prompt import cut, render
 from nexus.router import ROUTER_JSON, Route, Router
-from nexus.tokens import Tokens
+from nexus.tokens import Tokens, refuse_no_text
 
 BACKBONE = "backbone"
 BATCH = 64
+DEVICE = re.compile(r"cpu|cuda(:[0-9]+)?")
 
 
 class NexusModel:
@@ -29,7 +37,8 @@ class NexusModel:
         self._bundle = bundle
         self.manifest = manifest
         self._model = load_backbone(bundle / "backbone", device, dtype)
-        self._end = end_of_sequence(self._model)
+        with blamed("backbone/generation_config.json"):
+            self._end = end_of_sequence(self._model)
         self._tokens = Tokens(bundle / "tokenizer", self._end)
         self._switch = AdapterSwitch(self._model)
         self._adapters: dict[str, Adapter] = {}
@@ -46,13 +55,21 @@ class NexusModel:
     ) -> NexusModel:
         """Open a bundle folder. Every file is compared with its digest first, unless told not to.
 
-        Raises BundleError naming the file at fault, and RuntimeError where CUDA is asked for and
-        absent. Nothing is fetched from anywhere.
+        Raises BundleError naming the file at fault, ValueError where there is no such device, and
+        RuntimeError where CUDA is asked for and absent. Nothing is fetched from anywhere.
         """
+        if not isinstance(device, str) or not DEVICE.fullmatch(device):
+            raise InvalidInputError(
+                f"there is no device {device!r}; give cpu, cuda, or one of several as cuda:0"
+            )
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise RuntimeError(
                 "CUDA was asked for and there is none here; load with device='cpu', or install a "
                 "build of torch with CUDA and its driver"
+            )
+        if device.startswith("cuda:") and int(device[5:]) >= torch.cuda.device_count():
+            raise InvalidInputError(
+                f"there is no device {device!r}; there are {torch.cuda.device_count()}, from cuda:0"
             )
         folder = Path(bundle)
         manifest = read_manifest(folder)
@@ -82,8 +99,9 @@ class NexusModel:
     def route(self, prompt: list[str] | tuple[str, ...]) -> list[Route]: ...
     def route(self, prompt: str | list[str] | tuple[str, ...]) -> Route | list[Route]:
         """What the router makes of a prompt, or of several: its choice and its probabilities."""
-        routes = self._opened_router().route([prompt] if isinstance(prompt, str) else prompt)
-        return routes[0] if isinstance(prompt, str) else routes
+        if isinstance(prompt, (list, tuple)):
+            return self._opened_router().route(prompt)
+        return self._opened_router().route([prompt])[0]
 
     @overload
     def generate(
@@ -120,6 +138,10 @@ class NexusModel:
         """
         if (prompt is None) == (prompts is None):
             raise TypeError("generate takes either prompt= or prompts=")
+        if isinstance(prompts, str):
+            raise InvalidInputError(
+                "prompts= takes a list of prompts; for a single one say prompt="
+            )
         texts = [prompt] if prompt is not None else list(prompts or [])
         asked = self._asked(texts, capability, enable_uncensored)
         answers = self._answers(texts, asked, max_new_tokens)
@@ -137,6 +159,25 @@ class NexusModel:
         # Checked at the call, not when the first piece is taken.
         asked = self._asked([prompt], capability, enable_uncensored)[0]
         return self._stream(prompt, asked, max_new_tokens)
+
+    def permitted(self, name: str, *, enable_uncensored: bool = False) -> Capability:
+        """The capability of this name; raises what `generate` would raise when asked for it."""
+        if name == BACKBONE:
+            return self.manifest.fallback
+        known = self.manifest.capabilities.get(name)
+        if known is None:
+            raise UnknownCapabilityError(
+                f"{self.manifest.name} has no capability {name!r}; it has "
+                f"{', '.join(self.capabilities) or 'none'}, and {BACKBONE} for no adapter at all"
+            )
+        if known.isolated and enable_uncensored is not True:
+            raise IsolatedCapabilityError(name)
+        if not self._is_present(name):
+            raise UnknownCapabilityError(
+                f"{known.adapter} was taken out of this bundle, and with it {name}; "
+                f"it has {', '.join(self.capabilities) or 'no other'}"
+            )
+        return known
 
     def _stream(self, prompt: str, asked: Capability, most: int | None) -> Iterator[str]:
         ids = self._tokens.encode(render(asked.template, prompt))
@@ -190,6 +231,8 @@ class NexusModel:
         enable_uncensored: bool,
     ) -> list[Capability]:
         """The capability that answers each prompt, after every check."""
+        for prompt in prompts:
+            refuse_no_text(prompt)
         if capability is None or isinstance(capability, str):
             names: list[str | None] = [capability] * len(prompts)
         else:
@@ -201,32 +244,14 @@ class NexusModel:
             routes = self._opened_router().route([prompts[index] for index in unnamed])
             for index, route in zip(unnamed, routes, strict=True):
                 names[index] = self._routed(route)
-        return [self._permitted(name or BACKBONE, enable_uncensored) for name in names]
+        return [
+            self.permitted(name or BACKBONE, enable_uncensored=enable_uncensored) for name in names
+        ]
 
     def _routed(self, route: Route) -> str:
         """The router's choice. One that it must not make is treated as none."""
         known = self.manifest.capabilities.get(route.capability or "")
         return BACKBONE if known is None or known.isolated else known.name
-
-    def _permitted(self, name: str, enable_uncensored: bool) -> Capability:
-        if name == BACKBONE:
-            return self.manifest.fallback
-        known = self.manifest.capabilities.get(name)
-        if known is None:
-            raise UnknownCapabilityError(
-                f"{self.manifest.name} has no capability {name!r}; it has "
-                f"{', '.join(self.capabilities) or 'none'}, and {BACKBONE} for no adapter at all"
-            )
-        if known.isolated and enable_uncensored is not True:
-            raise PermissionError(
-                f"{name} is an isolated capability: pass enable_uncensored=True to use it"
-            )
-        if not self._is_present(name):
-            raise UnknownCapabilityError(
-                f"{known.adapter} was taken out of this bundle, and with it {name}; "
-                f"it has {', '.join(self.capabilities) or 'no other'}"
-            )
-        return known
 
     def _is_present(self, name: str) -> bool:
         known = self.manifest.capabilities[name]
@@ -254,15 +279,20 @@ class NexusModel:
                     "this bundle has no router: name the capability, one of "
                     f"{', '.join(self.capabilities)}"
                 )
-            content = json.loads(about.read_text(encoding="utf-8"))
-            self._router = Router.load(
+            router = Router.load(
                 self._bundle / "router", self._bundle / "backbone", self._bundle / "tokenizer"
             )
-            isolated = {
-                name for name, known in self.manifest.capabilities.items() if known.isolated
-            }
-            if isolated & set(content["capabilities"]):
-                raise BundleError("router/router.json", "can choose an isolated capability")
+            for name in router.capabilities:
+                known = self.manifest.capabilities.get(name)
+                if known is None:
+                    raise BundleError(
+                        f"router/{ROUTER_JSON}",
+                        f"can choose {name!r}, which the manifest lacks",
+                        REBUILD,
+                    )
+                if known.isolated:
+                    raise BundleError(f"router/{ROUTER_JSON}", "can choose an isolated capability")
+            self._router = router
         return self._router
 
 

@@ -18,7 +18,11 @@ from torch import Tensor
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
+from nexus.errors import blamed
+
 WEIGHTS = "backbone.safetensors"
+CONFIG = "config.json"
+GENERATION_CONFIG = "generation_config.json"
 INDEX = "model.safetensors.index.json"
 
 # bitsandbytes multiplies by the float32 nearest to 1/127 and by nothing nearer.
@@ -34,20 +38,29 @@ def load_backbone(
     """The packed backbone in evaluation mode, every weight dequantised to `dtype`.
 
     Dequantisation happens in float32, exactly as bitsandbytes does it. Reads local files only.
+    Raises BundleError naming the file that is not what it should be.
     """
-    config = AutoConfig.from_pretrained(directory, local_files_only=True)
+    with blamed(f"backbone/{CONFIG}"):
+        config = AutoConfig.from_pretrained(directory, local_files_only=True)
+        architecture = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     if hasattr(config, "quantization_config"):
         # The weights below are no longer quantised, so the model must not say they are.
         del config.quantization_config
-    weights = {name: tensor.to(dtype) for name, tensor in float_weights(directory).items()}
-    architecture = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    with _without_progress_bar():
-        model: PreTrainedModel = architecture.from_pretrained(
-            None, config=config, state_dict=weights, dtype=dtype
+    with blamed(f"backbone/{WEIGHTS}"):
+        weights = {name: tensor.to(dtype) for name, tensor in float_weights(directory).items()}
+    with blamed(f"backbone/{CONFIG}"), _without_progress_bar():
+        model, differences = architecture.from_pretrained(
+            None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
         )
-    model.generation_config = GenerationConfig.from_pretrained(directory, local_files_only=True)
+        # transformers would fill what is missing with noise, and drop what is left over.
+        for kind in ("missing_keys", "unexpected_keys"):
+            if names := sorted(differences[kind]):
+                raise ValueError(f"it describes a model other than {WEIGHTS}: {kind} {names[:3]}")
+    with blamed(f"backbone/{GENERATION_CONFIG}"):
+        model.generation_config = GenerationConfig.from_pretrained(directory, local_files_only=True)
     model.requires_grad_(False)
-    return model.eval().to(device)
+    opened: PreTrainedModel = model.eval().to(device)
+    return opened
 
 
 def float_weights(directory: Path) -> dict[str, Tensor]:

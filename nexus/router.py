@@ -8,6 +8,7 @@ temperature, and the Mahalanobis distance to the nearest class centroid under on
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from nexus.errors import blamed
 from nexus.packing import WEIGHTS
 from nexus.tokens import Tokens
 
@@ -54,14 +56,38 @@ class Router:
         self._tensors = {name: tensor.float() for name, tensor in tensors.items()}
         self._embedding = embedding.float()
         self._tokens = tokens
+        self._refuse_what_does_not_fit()
+
+    def _refuse_what_does_not_fit(self) -> None:
+        """Raise ValueError where tensors, names and numbers are not of one router."""
+        for name in self.capabilities:
+            if not isinstance(name, str):
+                raise ValueError(f"{name!r} is no name of a capability")
+        for number in (self._temperature, self._threshold):
+            if not (math.isfinite(number) and number > 0):
+                raise ValueError(f"{number} is no temperature and no distance")
+        count, width = len(self.capabilities), self._embedding.shape[1]
+        shapes = {
+            "weight": (count, width),
+            "bias": (count,),
+            "centroids": (count, width),
+            "whitening": (width, width),
+        }
+        for name, shape in shapes.items():
+            found = tuple(self._tensors[name].shape)
+            if found != shape:
+                raise ValueError(f"{name} has shape {found} where {shape} is needed")
 
     @classmethod
     def load(cls, router_dir: Path, backbone_dir: Path, tokenizer_dir: Path) -> Router:
         """Open the router's own files and, of the backbone, its input embedding alone."""
-        about = json.loads((router_dir / ROUTER_JSON).read_text(encoding="utf-8"))
-        tensors = load_file(router_dir / ROUTER_WEIGHTS)
-        embedding = input_embedding(backbone_dir, about["embedding"])
-        return cls(about, tensors, embedding, Tokens(tokenizer_dir))
+        with blamed(f"router/{ROUTER_WEIGHTS}"):
+            tensors = load_file(router_dir / ROUTER_WEIGHTS)
+        tokens = Tokens(tokenizer_dir)
+        with blamed(f"router/{ROUTER_JSON}"):
+            about = json.loads((router_dir / ROUTER_JSON).read_text(encoding="utf-8"))
+            embedding = input_embedding(backbone_dir, about["embedding"])
+            return cls(about, tensors, embedding, tokens)
 
     def route(self, prompts: Sequence[str]) -> list[Route]:
         """One decision per prompt. The prompts are as the user wrote them, in no template."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from nexus.errors import InvalidInputError, blamed
+
 REPLACEMENT = "\ufffd"
 
 
@@ -14,13 +16,18 @@ class Tokens:
     """The tokenizer of a directory. Gives the ids that `AutoTokenizer` gives, without its cost."""
 
     def __init__(self, directory: Path, end: int | None = None) -> None:
-        self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        with blamed("tokenizer/tokenizer.json"):
+            self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._end = end
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a prompt; an end of sequence that the tokenizer would append is left off."""
+        """Ids of a prompt; an end of sequence that the tokenizer would append is left off.
+
+        Raises InvalidInputError where it is no text.
+        """
+        refuse_no_text(text)
         ids: list[int] = self._tokenizer.encode(text).ids
         while ids and ids[-1] == self._end:
             ids.pop()
@@ -57,3 +64,18 @@ class Tokens:
                 shown = ready
         if len(text) > shown:
             yield text[shown:]
+
+
+def refuse_no_text(prompt: object) -> None:
+    """Raise InvalidInputError unless the prompt is a str that UTF-8 can say."""
+    if not isinstance(prompt, str):
+        raise InvalidInputError(
+            f"a prompt must be a str; this is of type {type(prompt).__name__}: {prompt!r:.60}"
+        )
+    try:
+        prompt.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"the prompt is not UTF-8 text: character {error.start} is "
+            f"U+{ord(prompt[error.start]):04X}, half of a pair or a byte that could not be decoded"
+        ) from error

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -153,7 +157,9 @@ def test_the_command_answers_shows_checks_and_exports(
     assert main(["run", folder, PROMPTS[0], "--capability", "sums"]) == 0
     assert capsys.readouterr().out == model.generate(PROMPTS[0], capability="sums") + "\n"
     assert main(["run", folder, PROMPTS[0], "--capability", "private"]) == 1
-    assert "enable_uncensored" in capsys.readouterr().err
+    hint = capsys.readouterr().err
+    assert "--enable-uncensored" in hint
+    assert "enable_uncensored" not in hint
     assert main(["info", folder]) == 0
     assert "tiny_bundle" in capsys.readouterr().out
     assert main(["verify", folder]) == 0
@@ -203,6 +209,128 @@ def test_the_command_chats(
     assert model.generate(PROMPTS[1], capability="calls") in shown.out
     assert "no capability 'nothing'" in shown.err
     assert "[calls]" in shown.err
+
+
+def test_a_chat_answers_commands_at_once(
+    bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = iter(["/use nothing", "/use private", "/foo", "a\udcff", PROMPTS[0], "/quit"])
+    monkeypatch.setattr("builtins.input", lambda _prompt: next(lines))
+    assert main(["chat", str(bundles["int8"])]) == 0
+    shown = capsys.readouterr()
+    unknown, isolated, command, garbled, routed = shown.err.splitlines()[2:]
+    assert "no capability 'nothing'" in unknown
+    assert "--enable-uncensored" in isolated
+    assert "'/foo'" in command
+    assert "/use NAME" in command
+    assert "/quit" in command
+    assert "not UTF-8 text: character 1 is U+DCFF" in garbled
+    assert routed == "[sums]"
+
+
+@pytest.mark.parametrize("prompt", [5, None, b"abc", "half \ud800 a pair", "byte \udcff"])
+def test_what_is_no_text_is_refused(model: NexusModel, prompt: Any) -> None:
+    calls = [
+        lambda: model.generate(prompts=[PROMPTS[0], prompt], capability="sums"),
+        lambda: model.stream(prompt, capability="sums"),
+        lambda: model.stream(prompt),
+        lambda: model.route(prompt),
+    ]
+    if prompt is not None:
+        calls.append(lambda: model.generate(prompt, capability="sums"))
+    for call in calls:
+        with pytest.raises(ValueError, match=r"must be a str|not UTF-8 text"):
+            call()
+
+
+def test_a_str_is_no_list_of_prompts(model: NexusModel) -> None:
+    with pytest.raises(ValueError, match="takes a list of prompts"):
+        model.generate(prompts="abc")
+
+
+@pytest.mark.parametrize("device", ["foo", "", "cuda:x", "cpu:0x", None, 0])
+def test_a_device_that_is_none_is_answered_with_those_there_are(
+    bundles: dict[str, Path], device: Any
+) -> None:
+    with pytest.raises(ValueError, match=r"no device .* give cpu, cuda"):
+        NexusModel.load(bundles["int8"], device=device)
+
+
+def nexus_command(*arguments: str | bytes, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", "import sys; from nexus.cli import main; sys.exit(main())"]
+    return subprocess.run([*command, *arguments], stderr=subprocess.PIPE, check=False, **options)
+
+
+def test_the_command_says_in_a_line_what_is_no_text(bundles: dict[str, Path]) -> None:
+    folder = str(bundles["int8"])
+    for done in (
+        nexus_command("run", folder, b"byte \xff", stdout=subprocess.PIPE),
+        nexus_command("run", folder, "-", input=b"byte \xff", stdout=subprocess.PIPE),
+    ):
+        assert done.returncode == 2
+        assert done.stdout == b""
+        assert done.stderr.decode().splitlines() == [
+            "nexus: the prompt is not UTF-8 text: character 5 is U+DCFF, half of a pair or a byte "
+            "that could not be decoded"
+        ]
+
+
+def test_a_reader_who_leaves_is_no_error(bundles: dict[str, Path]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = nexus_command("info", str(bundles["int8"]), stdout=writing)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def _not_json(text: str) -> str:
+    return text[: len(text) // 2]
+
+
+def _replaced(**fields: Any) -> Callable[[str], str]:
+    return lambda text: json.dumps({**json.loads(text), **fields})
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("router/router.json", _not_json),
+        ("router/router.json", lambda _: "{}"),
+        ("router/router.json", lambda _: "[]"),
+        ("router/router.json", _replaced(capabilities=["calls"])),
+        ("router/router.json", _replaced(capabilities=["calls", "cooking"])),
+        ("router/router.json", _replaced(embedding="nowhere")),
+        ("router/router.json", _replaced(temperature=0)),
+        ("backbone/config.json", _not_json),
+        ("backbone/config.json", lambda _: "{}"),
+        ("backbone/config.json", _replaced(model_type="unheard-of")),
+        ("backbone/config.json", _replaced(model_type="t5")),
+        ("backbone/config.json", _replaced(hidden_size=32)),
+        ("backbone/config.json", _replaced(num_hidden_layers=3)),
+        ("backbone/config.json", _replaced(num_hidden_layers=1)),
+        ("backbone/generation_config.json", _not_json),
+        ("tokenizer/tokenizer.json", _not_json),
+        ("tokenizer/tokenizer.json", lambda _: "{}"),
+    ],
+)
+def test_a_file_that_is_listed_and_wrong_is_named(
+    copied: Path, path: str, change: Callable[[str], str]
+) -> None:
+    file = copied / path
+    content = change(file.read_text(encoding="utf-8"))
+    file.write_text(content, encoding="utf-8")
+    manifest = json.loads((copied / "manifest.json").read_text(encoding="utf-8"))
+    manifest["files"][path] = {
+        "sha256": hashlib.sha256(content.encode()).hexdigest(),
+        "bytes": len(content.encode()),
+    }
+    (copied / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(BundleError, match="build it again") as caught:
+        NexusModel.load(copied).route("add seven")
+    assert caught.value.path == path
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_exported_folders_open_with_peft(bundles: dict[str, Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 from collections.abc import Iterable
@@ -48,6 +49,15 @@ def version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def landlock_version() -> int | None:
+    """Which Landlock the kernel has, by which a process can be confined; None: it has none."""
+    if platform.system() != "Linux":
+        return None
+    # landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION): one number everywhere
+    found = ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)
+    return int(found) if found >= 1 else None
 
 
 def builder_version() -> str:

@@ -8,13 +8,23 @@ from typing import Any
 
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.errors import FAILED, BuildError
-from nexusbuild.host import host_kind, version
+from nexusbuild.host import host_kind, landlock_version, version
 from nexusbuild.project import Place, find_place, shown
 from nexusbuild.report import print_json, readable_size, say
 from nexusbuild.resources import machine_ram_bytes, machine_threads, machine_vram_bytes
 from nexusbuild.store import Store
 
-LIBRARIES = ("doit", "rich", "PyYAML", "pydantic", "torch", "transformers", "peft", "safetensors")
+LIBRARIES = (
+    "doit",
+    "rich",
+    "PyYAML",
+    "pydantic",
+    "torch",
+    "transformers",
+    "peft",
+    "safetensors",
+    "bitsandbytes",
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         "ram_bytes": machine_ram_bytes(),
         "threads": machine_threads(),
         "vram_bytes": machine_vram_bytes(),
+        "landlock": landlock_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
         "problems": [],
     }
@@ -106,6 +117,10 @@ def _show(document: dict[str, Any], no_project: str) -> None:
     say(f"memory     {readable_size(document['ram_bytes'])}")
     vram = document["vram_bytes"]
     say(f"GPU        {readable_size(vram) if vram else 'none found; everything runs on the CPU'}")
+    landlock = document["landlock"]
+    say(
+        f"kernel     {f'Landlock {landlock}' if landlock else 'no Landlock to confine programs by'}"
+    )
     say(f"Python     {host['python']}")
     for name, found in document["libraries"].items():
         say(f"           {name} {found or 'is not installed'}")

@@ -10,23 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from nexusbuild import errors
+from nexusbuild.command import COMMANDS, DOMAIN_COMMANDS
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import ResolveError
 
-COMMANDS = {
-    "build": "build what is stale (the default command)",
-    "why": "why is it stale, or what was it built from",
-    "ls": "targets with state, size, duration, age",
-    "graph": "the targets and what they need",
-    "log": "earlier builds",
-    "diff": "what differs between two builds",
-    "lock": "write nexus.lock; upgrade what is pinned",
-    "accept": "a change of code is harmless to a target's results: keep them",
-    "store": "carry results between machines: store export, store import",
-    "gc": "drop what no kept build refers to",
-    "doctor": "hardware, libraries, the state of the store",
-}
-DOMAIN_COMMANDS = "nexusbuild.commands"
 _WITH_VALUE = ("-f", "--file", "-j", "--jobs", "--store", "--force", "--resolver", "--plan")
 
 

@@ -6,6 +6,21 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
+COMMANDS = {
+    "build": "build what is stale (the default command)",
+    "why": "why is it stale, or what was it built from",
+    "ls": "targets with state, size, duration, age",
+    "graph": "the targets and what they need",
+    "log": "earlier builds",
+    "diff": "what differs between two builds",
+    "lock": "write nexus.lock; upgrade what is pinned",
+    "accept": "a change of code is harmless to a target's results: keep them",
+    "store": "carry results between machines: store export, store import",
+    "gc": "drop what no kept build refers to",
+    "doctor": "hardware, libraries, the state of the store",
+}
+DOMAIN_COMMANDS = "nexusbuild.commands"  # the entry-point group of those that packages bring
+
 
 @dataclass(frozen=True)
 class Command:
@@ -36,3 +51,10 @@ def add_json(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="one JSON document on standard output, nothing else there",
     )
+
+
+def command_names() -> list[str]:
+    """Every command that is there, those that packages bring included."""
+    from importlib import metadata
+
+    return [*COMMANDS, *sorted(metadata.entry_points(group=DOMAIN_COMMANDS).names)]

@@ -37,7 +37,7 @@ class BuildError(Exception):
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
-    near = get_close_matches(name, list(names), n=3, cutoff=0.5)
+    near = get_close_matches(name, list(dict.fromkeys(names)), n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 
@@ -62,9 +62,17 @@ def no_resolver(wanted: str, known: Sequence[str]) -> BuildError:
 
 def resolver_unusable(name: str, error: BaseException) -> BuildError:
     return BuildError(
-        f"cannot be imported: {type(error).__name__}: {error}",
+        f"cannot be used: {type(error).__name__}: {error}",
         f"resolver {name}",
         "install what it needs, or mend it",
+    )
+
+
+def resolver_gave_no_graph(name: str, found: object) -> BuildError:
+    return BuildError(
+        f"gave no graph but {type(found).__name__}",
+        f"resolver {name}",
+        "a resolver is called with the spec's path and the lock's values, and returns a Graph",
     )
 
 
@@ -72,6 +80,16 @@ def no_such_target(selector: str, ids: Iterable[str]) -> BuildError:
     hint = _nearest(selector.strip("+"), ids)
     return BuildError(
         f"no target matches {selector!r}", remedy=hint or "`nexusbuild ls` shows all targets"
+    )
+
+
+def neither_command_nor_target(
+    word: str, commands: Iterable[str], ids: Iterable[str]
+) -> BuildError:
+    hint = _nearest(word, [*commands, *ids])
+    known = "`nexusbuild --help` shows all commands, `nexusbuild ls` all targets"
+    return BuildError(
+        f"{word!r} is neither a command nor a target", remedy=f"{hint} {known}".strip()
     )
 
 
@@ -178,6 +196,10 @@ def newer_store(path: str, found: str, known: int) -> BuildError:
         path,
         "use the newer nexusbuild that made it, or another folder with --store",
     )
+
+
+def store_no_folder(path: str) -> BuildError:
+    return BuildError("is no folder, so no store", path, "name another with --store")
 
 
 def store_unwritable(path: str, error: OSError) -> BuildError:

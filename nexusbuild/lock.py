@@ -165,6 +165,10 @@ def read_lock(path: Path) -> Lock:
 
     try:
         raw = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        if not isinstance(raw, dict):
+            raise ValueError("it is empty" if raw is None else "it holds no names and values")
+        if "nexus_lock" not in raw:
+            raise ValueError("it does not say `nexus_lock: 1`")
         if raw["nexus_lock"] != LOCK_FORMAT:
             raise ValueError(f"format {raw['nexus_lock']}, known {LOCK_FORMAT}")
         pins = {target: Pin(**pin) for target, pin in (raw.get("pins") or {}).items()}

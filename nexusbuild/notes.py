@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nexusbuild.host import changed_libraries
 from nexusbuild.plan import Steps, World
 from nexusbuild.project import Project, shown
+from nexusbuild.report import counted
 
 
 def plan_notes(project: Project, world: World, steps: Steps, targets: Sequence[str]) -> list[str]:
@@ -42,8 +43,12 @@ def _missing_sources(world: World, steps: Steps, targets: Sequence[str]) -> list
             for _, fact in world.facts.missing(target):
                 users.setdefault(fact.path, []).append(target)
     return [
-        f"{path} is missing; {', '.join(names[:3])}{' and others' if len(names) > 3 else ''} "
-        f"have their results and need it no more"
+        f"{path} is missing; "
+        + (
+            f"{names[0]} has its result and needs it no more"
+            if len(names) == 1
+            else f"{_some(names)} have their results and need it no more"
+        )
         for path, names in sorted(users.items())
     ]
 
@@ -58,8 +63,7 @@ def _gone_objects(project: Project, steps: Steps, targets: Sequence[str]) -> lis
             gone.append(target)
     if not gone:
         return []
-    names = f"{', '.join(gone[:3])}{' and others' if len(gone) > 3 else ''}"
-    return [f"files of {names} are gone from the store; they are made again when needed"]
+    return [f"files of {_some(gone)} are gone from the store; they are made again when needed"]
 
 
 def _other_libraries(steps: Steps, targets: Sequence[str]) -> list[str]:
@@ -70,6 +74,10 @@ def _other_libraries(steps: Steps, targets: Sequence[str]) -> list[str]:
         for name, (then, now) in changed_libraries(libraries).items():
             found[name, then, now] = found.get((name, then, now), 0) + 1
     return [
-        f"{name} is {now}; {count} results were made with {then}"
+        f"{name} is {now}; {counted(count, 'result')} made with {then}"
         for (name, then, now), count in sorted(found.items())
     ]
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''}"

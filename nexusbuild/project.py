@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -128,6 +129,10 @@ def find_place(
         if path == Path():
             raise errors.no_spec(SPEC_NAME, str(here))
     root = Path(store).resolve() if store is not None else path.parent / ".nexus"
+    # The nearest that is there: a folder, or no store can be made below it.
+    nearest = next(each for each in (root, *root.parents) if os.path.lexists(each))
+    if not nearest.is_dir():
+        raise errors.store_no_folder(str(nearest))
     return Place(path, root, resolver or os.environ.get("NEXUSBUILD_RESOLVER"))
 
 
@@ -142,7 +147,16 @@ def shown(path: Path) -> str:
 def resolve(place: Place, lock: Lock) -> Graph:
     """The graph of the spec under the values of the lock."""
     values: Mapping[str, Mapping[str, object]] = lock.values
-    return find_resolver(place.resolver)(place.spec, values)
+    resolver = find_resolver(place.resolver)
+    name = place.resolver or "default"
+    try:
+        inspect.signature(resolver).bind(place.spec, values)
+    except (TypeError, ValueError) as error:
+        raise errors.resolver_unusable(name, error) from error
+    graph = resolver(place.spec, values)
+    if not isinstance(graph, Graph):
+        raise errors.resolver_gave_no_graph(name, graph)
+    return graph
 
 
 def find_resolver(name: str | None) -> Resolver:
@@ -153,7 +167,7 @@ def find_resolver(name: str | None) -> Resolver:
         module, _, attribute = name.partition(":")
         try:
             found: Resolver = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, ValueError) as error:
             raise errors.resolver_unusable(name, error) from error
         return found
     points = {point.name: point for point in metadata.entry_points(group=RESOLVERS)}

@@ -18,6 +18,7 @@ class Reason:
     """code: as the command line's contract lists them, and `output-missing`.
 
     path: the spec's field, the source's file, the module, or the output. input: a target's id.
+    instead_of: the file that was read before, where the spec now names another.
     """
 
     code: str
@@ -26,11 +27,12 @@ class Reason:
     new: Any = None
     input: str | None = None
     remedy: str | None = None
+    instead_of: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What it says; for a setting both values always stand, since either may be null."""
         result: dict[str, Any] = {"code": self.code}
-        for name in ("path", "input", "remedy"):
+        for name in ("path", "input", "remedy", "instead_of"):
             if (value := getattr(self, name)) is not None:
                 result[name] = value
         if self.code == "setting-changed" or self.old is not None or self.new is not None:
@@ -103,10 +105,18 @@ def _changed_sources(then: Record, target: Target, facts: Facts) -> Iterator[Rea
         before = then.sources.get(role)
         if before is None or before.digest != fact.digest:
             old = before.digest if before is not None else None
-            yield Reason("source-changed", fact.path, old, fact.digest)
+            instead_of = before.path if before and _another(before.path, target, role) else None
+            yield Reason("source-changed", fact.path, old, fact.digest, instead_of=instead_of)
     for role, use in then.sources.items():
         if role not in sources:
             yield Reason("source-changed", use.path, use.digest, None)
+
+
+def _another(before: str, target: Target, role: str) -> bool:
+    """Whether the spec names another file now; not only that its folder lies elsewhere."""
+    return before != target.sources[role].path and not before.endswith(
+        f"/{target.sources[role].path}"
+    )
 
 
 def _changed_modules(then: Record, code: Code, work: str) -> Iterator[Reason]:

@@ -74,6 +74,8 @@ def words(reason: Reason) -> str:
     """One reason, as a person reads it."""
     if reason.code == "setting-changed":
         return f"{reason.path}: {_value(reason.old)} -> {_value(reason.new)}"
+    if reason.code == "source-changed" and reason.instead_of is not None:
+        return f"{_near(reason.path)} is read instead of {_near(reason.instead_of)}"
     if reason.code == "source-changed":
         return f"{_near(reason.path)} changed" if reason.old else f"{_near(reason.path)} is new"
     if reason.code == "code-changed":

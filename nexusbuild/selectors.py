@@ -6,23 +6,28 @@ needs it. Several are joined.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from nexusbuild import errors
 from nexusbuild.graph import Graph, input_target
 
 
-def selected(graph: Graph, selectors: Sequence[str]) -> list[str]:
-    """Ids that the selectors mean, in the graph's order; all, where there are none."""
+def selected(graph: Graph, selectors: Sequence[str], commands: Collection[str] = ()) -> list[str]:
+    """Ids that the selectors mean, in the graph's order; all, where there are none.
+
+    commands: what a word here could have been meant as, where it could have been one.
+    """
     if not selectors:
         return list(graph.targets)
     chosen: set[str] = set()
     for selector in selectors:
         named = _named(graph, selector.strip("+"))
         if not named:
-            kinds = {target.kind for target in graph}
-            raise errors.no_such_target(selector, [*graph.targets, *kinds])
+            known = [*graph.targets, *(target.kind for target in graph)]
+            if commands and selector.isidentifier():
+                raise errors.neither_command_nor_target(selector, commands, known)
+            raise errors.no_such_target(selector, known)
         chosen |= named
         if selector.startswith("+"):
             chosen |= reachable(named, needs(graph))

@@ -13,14 +13,16 @@ from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.fingerprint import Code
 from nexusbuild.project import Project, find_place
 from nexusbuild.record import Record
-from nexusbuild.report import print_json, say, warn
+from nexusbuild.report import counted, print_json, say, warn
 from nexusbuild.selectors import selected
 from nexusbuild.store_lock import builder_lock
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="id, kind, glob, +up, down+")
-    parser.add_argument("--why", required=True, metavar="TEXT", help="why the change is harmless")
+    parser.add_argument(
+        "--why", required=True, type=_said, metavar="TEXT", help="why the change is harmless"
+    )
     add_place(parser)
     add_json(parser)
 
@@ -56,8 +58,14 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"accepted": accepted, **note})
     else:
         for target, count in accepted.items():
-            say(f"{target}: {count} result{'s' if count > 1 else ''} kept under the new code")
+            say(f"{target}: {counted(count, 'result')} kept under the new code")
     return 0
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("say why the change is harmless")
+    return text.strip()
 
 
 def _carry_over(project: Project, current: Record, code: Code, note: Mapping[str, Any]) -> int:

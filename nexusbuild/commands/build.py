@@ -7,7 +7,8 @@ import sys
 
 from nexusbuild import errors
 from nexusbuild.closure import closure
-from nexusbuild.command import Command, add_json, add_place
+from nexusbuild.command import Command, add_json, add_place, command_names
+from nexusbuild.errors import BuildError
 from nexusbuild.estimate import expected_durations
 from nexusbuild.lock import differences_from_lock
 from nexusbuild.notes import plan_notes
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _dry_run(place: Place, arguments: argparse.Namespace) -> int:
     project = Project(place)
     graph = project.graph
-    chosen = selected(graph, arguments.targets)
+    chosen = _chosen(project, arguments)
     forced = selected(graph, arguments.force) if arguments.force else []
     world = project.world(forced)
     if arguments.locked:
@@ -103,11 +104,15 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
     from nexusbuild.store_lock import builder_lock
 
     command = " ".join(["nexusbuild", *arguments.targets])
+    if (
+        not place.store.exists()
+    ):  # what is wrong with the spec or the command leaves no store behind
+        _chosen(Project(place), arguments)
     with builder_lock(place.store, command, warn):
         project = Project(place)
         project.store.prepare()
         graph = project.graph
-        chosen = selected(graph, arguments.targets)
+        chosen = _chosen(project, arguments)
         forced = selected(graph, arguments.force) if arguments.force else []
 
         def executor(preload: tuple[str, ...]) -> Executor:
@@ -170,6 +175,14 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
     show_counts(summary)
     show_notes(notes)
     return report.exit_code
+
+
+def _chosen(project: Project, arguments: argparse.Namespace) -> list[str]:
+    """What is named to be built. The first word could also have been meant as a command."""
+    try:
+        return selected(project.graph, arguments.targets)
+    except BuildError:
+        return selected(project.graph, arguments.targets, command_names())
 
 
 def _jobs(text: str) -> int:

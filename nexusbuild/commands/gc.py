@@ -8,7 +8,7 @@ from nexusbuild.collect import collect, unreferenced
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.lock import read_lock
 from nexusbuild.project import find_place
-from nexusbuild.report import print_json, readable_size, say, warn
+from nexusbuild.report import counted, print_json, readable_size, say, warn
 from nexusbuild.store import Store
 from nexusbuild.store_lock import builder_lock
 
@@ -47,8 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         verb = "would drop" if arguments.dry_run else "dropped"
         say(
-            f"{verb} {len(found.keys)} results, {len(found.objects)} files and "
-            f"{len(found.scratch)} checkpoints: {readable_size(found.bytes)}"
+            f"{verb} {counted(len(found.keys), 'result')}, "
+            f"{counted(len(found.objects), 'file')} and "
+            f"{counted(len(found.scratch), 'checkpoint')}: {readable_size(found.bytes)}"
         )
     return 0
 

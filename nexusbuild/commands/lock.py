@@ -26,6 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     place = find_place(arguments.file, arguments.store, arguments.resolver)
+    if not place.store.exists():
+        _ = Project(place)  # what is wrong with the spec leaves no store behind
     with builder_lock(place.store, "nexusbuild lock", warn):
         before = read_lock(place.lock)
         groups = before.groups()

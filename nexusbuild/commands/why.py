@@ -12,7 +12,7 @@ from nexusbuild.plan import Step, World, planned
 from nexusbuild.project import Project, find_place
 from nexusbuild.reasons import Reason, differences
 from nexusbuild.record import Record
-from nexusbuild.report import print_json, readable_size, say, show_notes, words
+from nexusbuild.report import counted, print_json, readable_size, say, show_notes, words
 from nexusbuild.selectors import selected
 
 
@@ -96,7 +96,9 @@ def _show(
     for role, source in record.sources.items():
         say(f"  source   {role} = {source.path}  {source.digest[:12]}")
     code = record.code
-    say(f"  code     {record.work}  {code.fingerprint[:12]}, {len(code.modules)} modules")
+    say(
+        f"  code     {record.work}  {code.fingerprint[:12]}, {counted(len(code.modules), 'module')}"
+    )
     if modules:
         for module, digest in code.modules.items():
             say(f"           {module}  {digest[:12]}")

@@ -163,6 +163,7 @@ def test_accept_carries_results_over_to_new_code(built: Toy) -> None:
     built.settings("gate:b", at_least=6)
     built.build()
     assert built.run("accept", "gate:b", "--why", "x").returncode == 2
+    assert "say why" in built.run("accept", "gate:b", "--why", "  ").stderr
     built.edit("toy/words.py", '"\\n".join', '"\\n" .__add__("").join')
     assert set(built.plan().values()) <= {"stale", "maybe"}
     done = built.run("accept", "*", "--why", "the same, written oddly")
@@ -254,9 +255,12 @@ def test_doctor(chain: Toy) -> None:
     done = chain.run("doctor")
     assert done.returncode == 0
     assert "memory" in done.stdout
+    assert "bitsandbytes" in done.stdout
+    assert "Landlock" in done.stdout
     chain.build()
     document = chain.json("doctor", "--verify-store")
     assert document["problems"] == []
+    assert document["landlock"] is None or document["landlock"] >= 1
     assert document["store_bytes"] > 0
 
 
@@ -287,6 +291,50 @@ def test_unknown_resolver(chain: Toy) -> None:
     assert done.returncode == 2
     assert "nobody" in done.stderr
     assert chain.run("-n", "--resolver", "nowhere:resolve").returncode == 2
+    for name, said in (
+        ("os:getcwd", "cannot be used"),
+        ("os:sep", "cannot be used"),
+        (":", "cannot be used"),
+        ("builtins:print", "gave no graph but NoneType"),
+    ):
+        done = chain.run("-n", "--resolver", name)
+        assert done.returncode == 2, name
+        assert said in done.stderr
+
+
+def test_a_word_that_is_neither_command_nor_target(chain: Toy) -> None:
+    done = chain.run("grap", "x")
+    assert done.returncode == 2
+    assert "'grap' is neither a command nor a target" in done.stderr
+    assert "did you mean graph" in done.stderr
+    assert "no target matches 'stepp:a'" in chain.run("stepp:a").stderr
+    assert "did you mean step or step:b or step:a?" in chain.run("why", "stepp").stderr
+
+
+def test_what_is_refused_leaves_no_store_behind(toy: Toy) -> None:
+    for text, arguments in (("{", ["step"]), ("{", ["lock"]), ('{"targets": {}}', ["step"])):
+        toy.write("nexus.yaml", text)
+        assert toy.run(*arguments).returncode == 2
+        assert not (toy.folder / ".nexus").exists()
+
+
+def test_a_store_that_is_a_file_is_refused(chain: Toy) -> None:
+    for store in ("words.txt", "words.txt/below"):
+        for command in (["-n"], ["ls"], []):
+            done = chain.run(*command, "--store", store)
+            assert done.returncode == 2
+            assert "words.txt: is no folder, so no store" in done.stderr
+
+
+def test_another_source_is_not_a_changed_one(built: Toy) -> None:
+    built.write("others.txt", "other words")
+    built.spec["targets"]["data:words"]["sources"] = {"words": "others.txt"}
+    built.save()
+    assert "others.txt is read instead of" in built.run("-n").stdout
+    built.spec["targets"]["data:words"]["sources"] = {"words": "words.txt"}
+    built.save()
+    built.write("words.txt", "changed words")
+    assert "words.txt changed" in built.run("-n").stdout
 
 
 def test_the_example_of_the_documentation_runs(toy: Toy) -> None:

@@ -171,6 +171,9 @@ def test_a_damaged_lock_is_named(pinned: Toy) -> None:
     assert "nexus.lock" in done.stderr
     pinned.write("nexus.lock", "nexus_lock: 2\n")
     assert "format 2" in pinned.run("-n").stderr
+    for text, said in (("", "it is empty"), ("[]", "no names"), ("pins: {}", "nexus_lock: 1")):
+        pinned.write("nexus.lock", text)
+        assert said in pinned.run("-n").stderr
 
 
 def test_lock_before_the_first_build(pinned: Toy) -> None:

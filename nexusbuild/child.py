@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, cast
 
+from nexusbuild.errors import WRONG
 from nexusbuild.fork_server import write_line
 from nexusbuild.graph import Job, Work
 
@@ -46,7 +47,7 @@ def live(request: Mapping[str, Any], report: int, patience: float | None, server
         status = _perform(request, report, patience)
     except BaseException as error:  # the log or the process itself could not be set up
         traceback.print_exc()
-        write_line(report, {"failed": message_for_a_person(error)})
+        write_line(report, failure(error))
     finally:
         try:
             atexit._run_exitfuncs()
@@ -114,7 +115,7 @@ def _perform(request: Mapping[str, Any], report: int, patience: float | None) ->
         work(job_of(request, report))
     except BaseException as error:  # SystemExit and KeyboardInterrupt are failures here, too
         traceback.print_exc()
-        write_line(report, {"failed": message_for_a_person(error)})
+        write_line(report, failure(error))
         return 1
     write_line(report, {"done": True})
     return 0
@@ -196,6 +197,12 @@ class ReportedProgress:
 def _figure(value: float | str) -> float | str:
     # float() also of a tensor or an array with one element, as training loops have at hand
     return value[:_LONGEST_TEXT] if isinstance(value, str) else float(value)
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """The report of a failure. An error with `exit_code` 2 blames what a person gave: a source."""
+    wrong = getattr(error, "exit_code", None) == WRONG
+    return {"failed": message_for_a_person(error), "wrong": wrong}
 
 
 def message_for_a_person(error: BaseException) -> str:

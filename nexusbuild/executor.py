@@ -39,12 +39,14 @@ class Outcome:
     seconds: from the start of the process to its end; waiting for resources is not counted.
     peak_rss_bytes: of the child alone, what it shares with the warm server included.
     error: a message for a person, "" when ok; the traceback is in the log.
+    wrong: the work says that a source is at fault, not the work itself.
     """
 
     ok: bool
     seconds: float
     peak_rss_bytes: int
     error: str
+    wrong: bool = False
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,8 @@ class LocalExecutor:
     def _outcome(self, ending: _Ending) -> Outcome:
         ok = ending.done and ending.status == 0
         error = "" if ok else _INTERRUPTED if self._stopping() else ending.error()
-        return Outcome(ok, ending.seconds, ending.peak_rss_bytes, error)
+        wrong = not ok and ending.wrong and error != _INTERRUPTED
+        return Outcome(ok, ending.seconds, ending.peak_rss_bytes, error, wrong)
 
 
 def _timeout(deadline: float | None) -> int:
@@ -309,6 +312,7 @@ class _Ending:
         self.done = False
         self.wants_warm = False
         self.failed: str | None = None
+        self.wrong = False
         self.refused: str | None = None
         self.server_ended: str | None = None
         self._kills_before = oom_kills()
@@ -322,6 +326,7 @@ class _Ending:
         self.done = self.done or "done" in message
         self.wants_warm = self.wants_warm or "wants_warm" in message
         self.failed = message.get("failed", self.failed)
+        self.wrong = message.get("wrong", self.wrong)
         self.refused = message.get("refused", self.refused)
         if "ended" in message:
             self.status = message["ended"]

@@ -75,7 +75,8 @@ class Producer:
             if not outcome.ok:
                 remedy = "" if outcome.error == "interrupted" else f"its log: {self.log(target.id)}"
                 what = outcome.error.removeprefix(f"{target.id}: ")
-                raise BuildError(what, target.id, remedy, errors.FAILED)
+                exit_code = errors.WRONG if outcome.wrong else errors.FAILED
+                raise BuildError(what, target.id, remedy, exit_code)
             self._check_inputs(target, inputs)
             self._check_unchanged(target, facts)
             verdict = _verdict(target, job.out)

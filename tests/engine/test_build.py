@@ -252,6 +252,16 @@ def test_a_missing_object_is_rebuilt_only_when_needed(built: Toy) -> None:
     assert built.built() == {"step:a", "step:b", "release"}
 
 
+def test_a_source_found_wrong_while_building(toy: Toy) -> None:
+    toy.target("data", work="toy.works:refuse")
+    done = toy.run()
+    assert done.returncode == 2
+    assert "data: row 7 is no row" in done.stderr
+    toy.target("bad", work="toy.works:fail")
+    assert toy.json("--keep-going")["exit_code"] == 2
+    assert toy.json("bad")["exit_code"] == 1
+
+
 def test_failures_stop_or_go_on(toy: Toy) -> None:
     toy.target("bad", work="toy.works:fail")
     toy.target("after", inputs={"bad": "bad"})

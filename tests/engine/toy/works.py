@@ -56,6 +56,16 @@ def release(job: Job) -> None:
     (job.out / f"{name}.txt").write_text("beside")
 
 
+class WrongSourceError(ValueError):
+    """The data are at fault."""
+
+    exit_code = 2
+
+
+def refuse(job: Job) -> None:
+    raise WrongSourceError(f"row 7 is no row, says {job.target}")
+
+
 def fail(job: Job) -> None:
     raise ValueError(f"no luck with {job.target}")
 

@@ -7,21 +7,27 @@ tokenizer's files are kept so that everything after `trace` does without the tea
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig
 
 from targets.rows import write_json
 from targets.teacher.settings import Settings
+from targets.teacher.tensor_digest import float32_digest, tensor_digest
 from targets.teachers.loading import teacher_directory
 from targets.teachers.tokenizers import open_tokenizer
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
+
+INDEX = "model.safetensors.index.json"
+WHOLE = "model.safetensors"
+FETCH = "The download may have been cut short: fetch the model again"
 
 
 def build(job: Job) -> None:
@@ -31,7 +37,7 @@ def build(job: Job) -> None:
     files = weight_files(directory)
     tensors: dict[str, Any] = {}
     for done, (name, tensor) in enumerate(stored_tensors(files)):
-        tensors[name] = _described(tensor)
+        tensors[name] = described(tensor)
         job.progress(done, done + 1, tensors=done + 1)
     config = AutoConfig.from_pretrained(directory, local_files_only=True)
     text = config.get_text_config()
@@ -55,10 +61,16 @@ def build(job: Job) -> None:
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The safetensors files of a model directory.
+    """The safetensors files that the model is loaded from: those of its index where it has one.
 
-    Raises ValueError where there are none: weights in pickles are not opened.
+    Some models come twice in one folder, as `consolidated.safetensors` besides. Raises ValueError
+    where there are none, or one is missing: weights in pickles are not opened.
     """
+    index = directory / INDEX
+    if index.is_file():
+        return _indexed_files(index)
+    if (whole := directory / WHOLE).is_file():
+        return [whole]
     files = sorted(directory.glob("*.safetensors"))
     if not files:
         raise ValueError(
@@ -68,22 +80,51 @@ def weight_files(directory: Path) -> list[Path]:
     return files
 
 
-def stored_tensors(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor of the files, one at a time."""
+def _indexed_files(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        files = [index.parent / name for name in names]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{index} is no index of weights ({error}). {FETCH}") from error
+    if not files:
+        raise ValueError(f"{index} names no file. {FETCH}")
+    if outside := [name for name in names if Path(name).name != name]:
+        raise ValueError(f"{index} names {outside[0]!r}, which is no file beside it. {FETCH}")
     for file in files:
-        with safe_open(file, framework="pt") as tensors:
-            for name in sorted(tensors.keys()):
-                yield name, tensors.get_tensor(name)
+        if not file.is_file():
+            raise ValueError(f"{file} is missing; {index.name} names it. {FETCH}")
+    return files
 
 
-def _described(tensor: torch.Tensor) -> dict[str, Any]:
+def stored_tensors(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor of the files, one at a time. Raises ValueError naming a file that is broken."""
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                for name in sorted(tensors.keys()):
+                    yield name, tensors.get_tensor(name)
+        except SafetensorError as error:
+            raise ValueError(
+                f"{file} ({file.stat().st_size} bytes) is no whole safetensors file: {error}. "
+                f"{FETCH}"
+            ) from error
+
+
+def described(tensor: torch.Tensor) -> dict[str, Any]:
+    """Digest, dtype and shape; of shorter and longer floats also the digest as float32.
+
+    A weight that came as bfloat16 and was stored as float32 is still that weight.
+    """
     flat = tensor.contiguous().flatten()
-    return {
-        "sha256": hashlib.sha256(flat.view(torch.uint8).numpy().tobytes()).hexdigest(),
+    described = {
+        "sha256": tensor_digest(flat),
         "dtype": str(tensor.dtype).removeprefix("torch."),
         "shape": list(tensor.shape),
         "constant": bool(flat.numel() == 0 or (flat == flat[0]).all()),
     }
+    if (as_float32 := float32_digest(flat)) is not None:
+        described["sha256_float32"] = as_float32
+    return described
 
 
 def _size(shape: list[int]) -> int:

@@ -14,11 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from nexus import NexusModel
 from nexusbuild.graph import Job
+from targets.bundle.teacher_free import prove_teacher_free
 from targets.bundle.work import build
+from targets.teacher.work import described
 
 WITHOUT_NEXUS = """
 import json, os, re, sys
@@ -142,6 +146,20 @@ def test_a_tensor_of_a_teacher_is_found_and_refused(
     job = Job(**{**vars(job), "inputs": {**job.inputs, "teacher/scholar": teacher}})
     with pytest.raises(ValueError, match=r"lm_head\.weight is head\.weight of the teacher scholar"):
         build(job)
+
+
+@pytest.mark.parametrize("shipped", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("taught", [torch.bfloat16, torch.float32])
+def test_a_weight_of_a_teacher_is_found_in_every_width_that_holds_it(
+    taught: torch.dtype, shipped: torch.dtype, tmp_path: Path
+) -> None:
+    weight = torch.randn(8, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    save_file({"x": weight.to(shipped)}, tmp_path / "backbone.safetensors")
+    record = {"scholar": {"w": described(weight.to(taught))}}
+    with pytest.raises(ValueError, match=r"backbone\.safetensors: x is w of the teacher scholar"):
+        prove_teacher_free(tmp_path, record)
+    save_file({"x": weight.to(shipped) + 1}, tmp_path / "backbone.safetensors")
+    assert prove_teacher_free(tmp_path, record)["teacher_tensors"] == 1
 
 
 def test_a_constant_tensor_is_nobodys(

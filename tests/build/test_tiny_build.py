@@ -242,8 +242,13 @@ def test_a_second_teacher_rebuilds_its_capability_alone(project: Path) -> None:
 
 
 def test_teachers_can_be_deleted_after_the_build(project: Path) -> None:
-    document = json.loads(nexusbuild(project, "ls", "trained_teacher", "--json")[1])
-    outputs = [output for target in document["targets"] for output in target["outputs"]]
+    document = json.loads(nexusbuild(project, "--json")[1])
+    outputs = [
+        output
+        for target in document["targets"]
+        if target["kind"] == "trained_teacher"
+        for output in target["outputs"]
+    ]
     assert any(output["path"].endswith("model.safetensors") for output in outputs)
     objects = {path.name: path for path in (project / ".nexus" / "objects").rglob("*")}
     for output in outputs:

@@ -119,6 +119,7 @@ class _Crosschecks:
                     )
                 first.setdefault(identity, index)
             yield from self._source(teacher.get("source"), (*path, "source"))
+            yield from self._size(teacher, (*path, "source", "hub"))
             yield from self._duplicates(teacher.get("capabilities"), (*path, "capabilities"))
             yield from self._dangling(
                 teacher.get("capabilities"), (*path, "capabilities"), self._capabilities
@@ -140,6 +141,14 @@ class _Crosschecks:
             yield self.problem(
                 (*path, "revision"), "belongs to a hub only", "leave it out", at_key=True
             )
+
+    def _size(self, teacher: dict[str, Any], path: FieldPath) -> Iterator[SpecProblem]:
+        """What no file on this disk says must be said, for it decides whether a teacher fits."""
+        source = _mapping(teacher.get("source"))
+        complete = "hub" in source and "revision" in source and "path" not in source
+        if complete and teacher.get("parameters") is None:
+            remedy = "add `parameters: 8B` (its size) to the teacher"
+            yield self.problem(path, "is of unknown size", remedy)
 
     def trained_teachers(self) -> Iterator[SpecProblem]:
         for index, teacher in self._teachers:

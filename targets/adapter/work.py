@@ -48,7 +48,7 @@ def build(job: Job) -> None:
     log = _fit_in_rounds(job, settings, training, validation)
     save_file(peft_tensors(adapter), job.out / "adapter_model.safetensors")
     write_json(job.out / "lora_config.json", peft_config(adapter))
-    write_rows(job.out / "training_log.jsonl", log)
+    write_rows(job.out / "training_log.jsonl", [{"aligned": rows.aligned}, *log])
 
 
 def _fit_in_rounds(

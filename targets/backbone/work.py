@@ -56,7 +56,7 @@ def build(job: Job) -> None:
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     model.save_pretrained(job.out)
-    write_rows(job.out / "training_log.jsonl", run.log)
+    write_rows(job.out / "training_log.jsonl", [{"aligned": rows.aligned}, *run.log])
 
 
 def initial_backbone(job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:

@@ -76,6 +76,11 @@ class StudentRows:
         return StudentRows(self.prompts, self.answers, *moved, coefficients)
 
     @property
+    def aligned(self) -> float:
+        """Share of the answer tokens of which a teacher's distribution says something."""
+        return round(float(self.known.float().mean()), 4)
+
+    @property
     def lengths(self) -> list[int]:
         return [len(p) + len(a) for p, a in zip(self.prompts, self.answers, strict=True)]
 

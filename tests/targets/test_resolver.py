@@ -394,7 +394,7 @@ def test_data_files(folder: Folder, tmp_path: Path) -> None:
 
 
 def test_a_hub_s_teacher(folder: Folder) -> None:
-    hub = "{hub: Qwen/Qwen3-8B, revision: abcdef0123}"
+    hub = "{hub: Qwen/Qwen3-8B, revision: abcdef0123}\n    parameters: 8B"
     graph = folder.resolved(edited(with_verse(TINY), "{path: models/poet}", hub))
     target = graph["trace:poet/verse"]
     assert target.settings["hub"] == {"repo": "Qwen/Qwen3-8B", "revision": "abcdef0123"}

@@ -147,7 +147,7 @@ def _file(path: str, value: Any, capabilities: Mapping[str, Capability]) -> File
     digest = _text(fields, "sha256")
     if not DIGEST.fullmatch(digest):
         raise BundleError(MANIFEST, f"the digest of {path} is no SHA-256", REBUILD)
-    capability = fields.get("capability")
+    capability = None if fields.get("capability") is None else _text(fields, "capability")
     if capability is not None and capability not in capabilities:
         raise BundleError(MANIFEST, f"{path} belongs to an unknown capability", REBUILD)
     return FileEntry(path, digest, _whole(fields, "bytes"), capability)

@@ -574,3 +574,13 @@ def test_work_reads_its_settings(target: str) -> None:
     if kind == "pack" and target != "pack:backbone":
         pytest.skip("only the backbone is quantised")
     settings.from_json(graph[target].settings)
+
+
+def test_only_four_kinds_open_a_teacher(folder: Folder) -> None:
+    opening = {
+        target.kind
+        for target in folder.resolved(with_verse(TINY))
+        if "model" in target.sources
+        or any(reference.startswith("trained_teacher:") for reference in target.inputs.values())
+    }
+    assert opening == {"teacher", "baseline", "profile", "trace"}

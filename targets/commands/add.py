@@ -26,7 +26,7 @@ from targets.commands.command import (
 EXAMPLES = """\
 examples:
   nexusbuild add teacher models/Qwen3-8B --capabilities reasoning code --licence Apache-2.0
-  nexusbuild add teacher Qwen/Qwen3-8B --revision 9c925d64 --capabilities reasoning
+  nexusbuild add teacher Qwen/Qwen3-8B --revision 9c925d64 --parameters 8B --capabilities reasoning
   nexusbuild add capability poems --path data/poems.jsonl --licence CC0-1.0 --metric rouge_l
 """
 
@@ -50,6 +50,9 @@ def _configure_teacher(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", help="SPDX name")
     parser.add_argument("--load", choices=get_args(Precision), help="precision (default: fp32)")
     parser.add_argument("--revision", metavar="COMMIT", help="of a model of the hub")
+    parser.add_argument(
+        "--parameters", metavar="SIZE", help="its size, as 8B (needed for a model of the hub)"
+    )
     add_file_argument(parser)
 
 
@@ -95,7 +98,7 @@ def _with_teacher(text: str, spec: Path, arguments: argparse.Namespace) -> tuple
     names = [name for given in arguments.capabilities for name in given.split(",") if name]
     identity = arguments.id or _name_from(arguments.source)
     teacher: dict[str, Any] = {"id": identity, "source": _source(spec, arguments)}
-    for key in ("licence", "load"):
+    for key in ("licence", "load", "parameters"):
         if getattr(arguments, key) is not None:
             teacher[key] = getattr(arguments, key)
     teacher["capabilities"] = names

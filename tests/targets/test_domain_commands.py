@@ -129,9 +129,12 @@ def test_add(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_add_from_the_hub(spec: Path) -> None:
     teacher = ("teacher", "Qwen/Qwen3-8B", "--revision", "abcdef0", "--licence", "MIT")
+    assert ran(add.command, *teacher, "--capabilities", "code,tools", "--id", "big") == 2
+    teacher = (*teacher, "--parameters", "8B")
     assert ran(add.command, *teacher, "--capabilities", "code,tools", "--id", "big") == 0
     text = spec.read_text(encoding="utf-8")
     assert "source: {hub: Qwen/Qwen3-8B, revision: abcdef0}" in text
+    assert "parameters: 8B" in text
     assert "capabilities: [code, tools]" in text
 
 

@@ -126,7 +126,8 @@ class Dataset(Section):
     prompt: Text | None = None
     """Key of the prompt in the files' rows, or text with keys in braces (`prompt`, unless said)."""
     response: Text | None = None
-    """Key of the answer in the files' rows (`response`, unless said)."""
+    """Key of the answer in the files' rows (`response`, unless said). Rows need none where every
+    capability that uses them has `trace: {answers: teacher}` and no teacher is trained on them."""
     tests: Text | None = None
     """Key of the unit tests in the files' rows, where answers are code."""
     longest_row: Positive = 8000

@@ -12,6 +12,7 @@ from targets.dataset.settings import Settings
 from targets.samplers.row import Row, normal_form
 
 EXAMPLES = 3
+UNNAMED_RESPONSE = "response"
 
 
 @dataclass
@@ -65,16 +66,24 @@ def _row(record: Record, settings: Settings) -> Row:
     tests = texts_at(record.fields, settings.tests) if settings.tests else ()
     return Row(
         text_at(record.fields, settings.prompt).strip(),
-        text_at(record.fields, settings.response),
+        _answer(record, settings),
         tuple(tests),
         "",
     )
 
 
+def _answer(record: Record, settings: Settings) -> str:
+    """Empty where none is required and none is there; a key that was named must be there."""
+    key = settings.response or UNNAMED_RESPONSE
+    if settings.response is None and not settings.answer_required and key not in record.fields:
+        return ""
+    return text_at(record.fields, key)
+
+
 def _objection(row: Row, form: str, answers: dict[str, str], settings: Settings) -> str | None:
     if not form:
         return "empty prompt"
-    if not row.answer.strip():
+    if settings.answer_required and not row.answer.strip():
         return "empty answer"
     if len(row.prompt) + len(row.answer) > settings.longest_row:
         return f"longer than {settings.longest_row} characters"

@@ -15,10 +15,12 @@ class Settings:
     rows: rows of all splits together; None takes every row that the files have.
     eval, validation, pilot: rows of these splits; `train` gets the rest.
     prompt, response, tests: key of a record, dotted path into it (`instances.0.output`), or text
-    with keys in braces (`{question} {context}`). tests may be None.
+    with keys in braces (`{question} {context}`). tests may be None; response None is the key
+    `response`, which may then be absent where no answer is required.
     template: what a model sees, with `{prompt}` in it. stop: texts that end an answer.
     max_new_tokens: longest answer; None takes it from the rows.
     longest_row: characters of prompt and answer together above which a row is dropped.
+    answer_required: False where only the teachers' own answers are learned: a row may lack one.
     """
 
     sample: str | None = None
@@ -28,13 +30,14 @@ class Settings:
     validation: int = 200
     pilot: int = 240
     prompt: str = "prompt"
-    response: str = "response"
+    response: str | None = None
     tests: str | None = None
     licence: str | None = None
     template: str = "{prompt}\n"
     stop: tuple[str, ...] = ()
     max_new_tokens: int | None = None
     longest_row: int = 8000
+    answer_required: bool = True
 
     @staticmethod
     def from_json(settings: Mapping[str, Any]) -> Settings:

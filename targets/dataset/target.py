@@ -16,9 +16,11 @@ def declare(spec: Spec, root: Path, name: str) -> Target:
     dataset = spec.datasets[name]
     fields = section_fields(dataset.model_dump(mode="json"), f"datasets.{name}")
     if dataset.path is not None:
-        for key in ("prompt", "response"):
-            value, field = fields[key]
-            fields[key] = (value or key, field)
+        fields["prompt"] = (dataset.prompt or "prompt", f"datasets.{name}.prompt")
+        if answers_needed(spec, name):
+            fields["response"] = (dataset.response or "response", f"datasets.{name}.response")
+        else:
+            fields["answer_required"] = (False, "capabilities")
     declared = slice_of(spec, fields)
     return Target(
         id=f"dataset:{name}",
@@ -29,6 +31,16 @@ def declare(spec: Spec, root: Path, name: str) -> Target:
         needs=quick_needs(),
         expected_seconds=QUICK_SECONDS,
     )
+
+
+def answers_needed(spec: Spec, name: str) -> bool:
+    """Whether anything is learned from a data set's own answers: not where every capability that
+    uses it learns the teachers' own, and no teacher is trained on it.
+    """
+    uses = [one for one, value in spec.capabilities.items() if value.dataset == name]
+    own = [spec.capabilities[one].trace.answers == "dataset" for one in uses]
+    trained = [teacher.source.train for one in uses for teacher in spec.teachers_of(one)]
+    return not uses or any(own) or any(train is not None for train in trained)
 
 
 def data_sources(root: Path, written: str, name: str) -> dict[str, Source]:

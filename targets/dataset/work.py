@@ -36,7 +36,7 @@ def build(job: Job) -> None:
 
     for name, rows in splits.named().items():
         write_rows(job.out / f"{name}.jsonl", (_as_json(row, name) for row in rows))
-    limit = settings.max_new_tokens or _longest_answer(splits) + SPARE_TOKENS
+    limit = settings.max_new_tokens or _longest_answer(job.target, splits) + SPARE_TOKENS
     stop = {"strings": list(settings.stop), "max_new_tokens": limit}
     write_json(job.out / "dataset.json", {"template": settings.template, "stop": stop})
     about = {
@@ -114,9 +114,15 @@ def _too_few(target: str, settings: Settings, rows: int, which: str, dropped: st
     )
 
 
-def _longest_answer(splits: Splits) -> int:
+def _longest_answer(target: str, splits: Splits) -> int:
     """UTF-8 bytes of the longest answer that training may see: no tokenizer needs more tokens."""
-    return max(len(row.answer.encode()) for row in [*splits.train, *splits.validation])
+    longest = max(len(row.answer.encode()) for row in [*splits.train, *splits.validation])
+    if not longest:
+        raise ValueError(
+            f"{target}: the rows have no answers, so nothing says how long a teacher's may be; "
+            "set `max_new_tokens`"
+        )
+    return longest
 
 
 def _as_json(row: Row, name: str) -> dict[str, Any]:

@@ -163,6 +163,26 @@ def test_what_is_dropped_is_told_with_counts_and_places(
     assert about["origin"] == {"files": [{"name": "odd.jsonl", "rows": 27}]}
 
 
+def test_rows_without_an_answer_pass_only_where_none_is_learned(
+    tmp_path: Path, make_dataset: MakeDataset
+) -> None:
+    told = [{"text": f"story {n}", "response": "x"} for n in range(3)]
+    path = write_lines(tmp_path / "stories.jsonl", [{"text": f"tale {n}"} for n in range(20)])
+    with pytest.raises(ValueError, match="20 no field 'response'"):
+        make_dataset({"prompt": "text"}, path)
+    free = {"prompt": "text", "answer_required": False, "max_new_tokens": 9}
+    job = make_dataset(free, path, write_lines(tmp_path / "more.jsonl", told))
+    rows = [row for name in SPLITS for row in read_rows(job.out / f"{name}.jsonl")]
+    assert {row["prompt"]: row["answer"] for row in rows} == {
+        **{f"tale {n}": "" for n in range(20)},
+        **{f"story {n}": "x" for n in range(3)},
+    }
+    with pytest.raises(ValueError, match="set `max_new_tokens`"):
+        make_dataset({**free, "max_new_tokens": None}, path)
+    with pytest.raises(ValueError, match="20 no field 'reply'"):
+        make_dataset({**free, "response": "reply"}, path)
+
+
 def test_too_few_rows_are_an_error_that_says_what_to_do(
     tmp_path: Path, make_dataset: MakeDataset
 ) -> None:

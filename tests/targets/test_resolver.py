@@ -393,6 +393,22 @@ def test_data_files(folder: Folder, tmp_path: Path) -> None:
     assert remedy == "put the data there, or correct datasets.functions.path"
 
 
+def test_answers_are_needed_unless_all_learn_the_teachers_own(folder: Folder) -> None:
+    def settings(text: str) -> Mapping[str, Any]:
+        return folder.resolved(text).targets["dataset:poems"].settings
+
+    own = edited(
+        with_verse(TINY), "metric: rouge_l}", "metric: rouge_l, trace: {answers: teacher}}"
+    )
+    assert settings(with_verse(TINY))["response"] == "response"
+    assert settings(own)["answer_required"] is False and settings(own)["response"] is None
+    also_read = edited(own, "  verse:", "  poetry: {dataset: poems, metric: rouge_l}\n  verse:")
+    assert settings(also_read)["response"] == "response"
+    source = "train: {family: llama, hidden: 32, layers: 1, heads: 2, steps: 5}"
+    trained_on = edited(own, "path: models/poet", source)
+    assert settings(trained_on)["response"] == "response"
+
+
 def test_a_hub_s_teacher(folder: Folder) -> None:
     hub = "{hub: Qwen/Qwen3-8B, revision: abcdef0123}\n    parameters: 8B"
     graph = folder.resolved(edited(with_verse(TINY), "{path: models/poet}", hub))

@@ -35,7 +35,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Threshold = Annotated[float, Field(gt=0, le=1.2)]
 
 Family = Literal["llama", "gpt2", "qwen2", "qwen3"]
-Sampler = Literal["functions", "tool_calls", "word_problems"]
+Sampler = Literal["functions", "plain_talk", "queries", "tool_calls", "word_problems"]
 Precision = Literal["fp32", "bf16", "int8", "nf4"]
 Metric = Literal[
     "accuracy",

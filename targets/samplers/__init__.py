@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Literal
 
-from targets.samplers import functions, tool_calls, word_problems
+from targets.samplers import functions, plain_talk, queries, tool_calls, word_problems
 from targets.samplers.row import Row, is_eval_prompt, is_held_out, normal_form
 
 __all__ = ["SAMPLERS", "Row", "sample"]
 
 SAMPLERS: dict[str, Callable[[Random], Row]] = {
     "functions": functions.draw,
+    "plain_talk": plain_talk.draw,
+    "queries": queries.draw,
     "tool_calls": tool_calls.draw,
     "word_problems": word_problems.draw,
 }

@@ -22,9 +22,10 @@ def declare(spec: Spec, root: Path, name: str) -> Target:
         else:
             fields["answer_required"] = (False, "capabilities")
     declared = slice_of(spec, fields)
+    work = "dataset.work" if dataset.sample is None else f"samplers.{dataset.sample}"
     return Target(
         id=f"dataset:{name}",
-        work="targets.dataset.work:build",
+        work=f"targets.{work}:build",
         settings=declared.settings,
         origins=declared.origins,
         sources=data_sources(root, dataset.path, name) if dataset.path else {},

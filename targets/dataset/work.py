@@ -11,8 +11,8 @@ from targets.dataset.reading import Record, data_files, records
 from targets.dataset.settings import Settings
 from targets.dataset.splitting import Splits, split
 from targets.rows import write_json, write_rows
-from targets.samplers import sample
 from targets.samplers.row import Row, is_held_out
+from targets.samplers.sampling import Draw, sample
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
@@ -21,19 +21,29 @@ SPARE_TOKENS = 8
 
 
 def build(job: Job) -> None:
+    """Make a data set of the rows of files."""
+    settings = Settings.from_json(job.settings)
+    dropped = Dropped()
+    splits, origin = _read(job, settings, dropped)
+    _write(job, settings, splits, origin, dropped)
+
+
+def build_sampled(job: Job, draw: Draw) -> None:
+    """Make a data set of the rows of a sampler: the work of each sampler's own module."""
+    settings = Settings.from_json(job.settings)
+    assert settings.sample is not None
+    splits = _sampled(job, settings, settings.sample, draw)
+    _write(job, settings, splits, {"sample": settings.sample}, Dropped())
+
+
+def _write(
+    job: Job, settings: Settings, splits: Splits, origin: dict[str, Any], dropped: Dropped
+) -> None:
     """Write a JSON Lines file for each split, and about them all `dataset.json`, `about.json`.
 
     What a model needs to know stands apart from where the rows are from and what they may be used
     for, so that another licence retrains nothing.
     """
-    settings = Settings.from_json(job.settings)
-    dropped = Dropped()
-    if settings.sample is not None:
-        splits = _sampled(job, settings)
-        origin: dict[str, Any] = {"sample": settings.sample}
-    else:
-        splits, origin = _read(job, settings, dropped)
-
     for name, rows in splits.named().items():
         write_rows(job.out / f"{name}.jsonl", (_as_json(row, name) for row in rows))
     limit = settings.max_new_tokens or _longest_answer(job.target, splits) + SPARE_TOKENS
@@ -49,16 +59,15 @@ def build(job: Job) -> None:
     write_json(job.out / "about.json", about)
 
 
-def _sampled(job: Job, settings: Settings) -> Splits:
+def _sampled(job: Job, settings: Settings, name: str, draw: Draw) -> Splits:
     """`eval` from the sampler's own `eval`, every other split from its `train`."""
-    assert settings.sample is not None
     if settings.rows is None:
         raise ValueError(f"{job.target}: say how many rows to sample: set `rows`")
     others = settings.rows - settings.eval
     if others <= settings.validation + settings.pilot:
         raise ValueError(_too_few(job.target, settings, settings.rows, "asked for", "none"))
     rows: list[Row] = []
-    for row in sample(settings.sample, job.seed, others, "train"):
+    for row in sample(name, draw, job.seed, others, "train"):
         rows.append(row)
         if len(rows) % 1000 == 0:
             job.progress(len(rows), settings.rows)
@@ -70,7 +79,7 @@ def _sampled(job: Job, settings: Settings) -> Splits:
         pilot=settings.pilot,
         total=others,
     )
-    held_out = list(sample(settings.sample, job.seed, settings.eval, "eval"))
+    held_out = list(sample(name, draw, job.seed, settings.eval, "eval"))
     job.progress(settings.rows, settings.rows)
     return Splits(kept.train, kept.pilot, kept.validation, held_out)
 

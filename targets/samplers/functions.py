@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from targets.dataset.work import build_sampled
 from targets.samplers.operations import (
     CONDITIONS,
     FILTERS,
@@ -24,6 +25,9 @@ from targets.samplers.operations import (
     Operation,
 )
 from targets.samplers.row import Row
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
 
 LONGEST_ANSWER = 80
 LONGEST_PROMPT = 170
@@ -61,6 +65,11 @@ def draw(random: Random) -> Row:
         tests = _tests(task)
         if tests is not None:
             return Row(task.prompt, task.source, tests, task.structure)
+
+
+def build(job: Job) -> None:
+    """Make a data set of these rows."""
+    build_sampled(job, draw)
 
 
 def _of_number(random: Random) -> _Task:

@@ -9,9 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
+from typing import TYPE_CHECKING
 
+from targets.dataset.work import build_sampled
 from targets.samplers import spoken_values as say
 from targets.samplers.row import Row
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
 
 
 @dataclass(frozen=True)
@@ -96,12 +101,17 @@ def draw(random: Random) -> Row:
     name = random.choice(thing.names)
     prompt = ASKED[index].format(name=name, kind=thing.kind, notes=", ".join(notes))
     structure = "|".join(f"{thing.kind}:{a}{b}" for a, b in pairwise((*phrasings, f"ask{index}")))
-    return Row(prompt, _verdict(thing.kind, faults), (), structure)
+    return Row(prompt, _verdict(f"{name} {thing.kind}", faults), (), structure)
 
 
-def _verdict(kind: str, faults: list[str]) -> str:
+def build(job: Job) -> None:
+    """Make a data set of these rows."""
+    build_sampled(job, draw)
+
+
+def _verdict(name: str, faults: list[str]) -> str:
     if not faults:
-        return f"Nothing is wrong with it. Take this {kind}."
+        return f"Nothing is wrong with it. Take the {name}."
     said = " and ".join(faults)
     advice = "Leave" if len(faults) >= LEAVE_AT else "Take"
-    return f"{said[:1].upper()}{said[1:]}. {advice} this {kind}."
+    return f"{said[:1].upper()}{said[1:]}. {advice} the {name}."

@@ -10,9 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
+from typing import TYPE_CHECKING
 
+from targets.dataset.work import build_sampled
 from targets.samplers import spoken_values as say
 from targets.samplers.row import Row
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
 
 LONGEST_PROMPT = 130
 LONGEST_ANSWER = 110
@@ -168,6 +173,11 @@ def draw(random: Random) -> Row:
         row = _ask(random, random.choice(TABLES))
         if len(row.prompt) <= LONGEST_PROMPT and len(row.answer) <= LONGEST_ANSWER:
             return row
+
+
+def build(job: Job) -> None:
+    """Make a data set of these rows."""
+    build_sampled(job, draw)
 
 
 def _ask(random: Random, table: Table) -> Row:

@@ -12,9 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
+from typing import TYPE_CHECKING
 
+from targets.dataset.work import build_sampled
 from targets.samplers import spoken_values as say
 from targets.samplers.row import Row
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
 
 LONGEST_ANSWER = 90
 LONGEST_PROMPT = 140
@@ -192,6 +197,11 @@ def draw(random: Random) -> Row:
             and len(row.answer) <= LONGEST_ANSWER
         ):
             return row
+
+
+def build(job: Job) -> None:
+    """Make a data set of these rows."""
+    build_sampled(job, draw)
 
 
 def _ask(random: Random, tool: Tool) -> Row | None:

@@ -9,8 +9,13 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from random import Random
+from typing import TYPE_CHECKING
 
+from targets.dataset.work import build_sampled
 from targets.samplers.row import Row
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
 from targets.samplers.stories import DISTRACTIONS, FAMILIES, HE, SHE, Family
 
 LARGEST = 60
@@ -31,6 +36,11 @@ def draw(random: Random) -> Row:
         # A number told twice would be found twice by whoever looks for what comes after it.
         if len(row.prompt) <= LONGEST_PROMPT and len(set(told)) == len(told):
             return row
+
+
+def build(job: Job) -> None:
+    """Make a data set of these rows."""
+    build_sampled(job, draw)
 
 
 def _tell(random: Random, family: Family) -> Row:

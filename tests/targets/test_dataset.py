@@ -22,8 +22,10 @@ from targets.dataset.reading import data_files, records
 from targets.dataset.splitting import Splits, split
 from targets.dataset.work import build
 from targets.rows import read_json, read_rows
+from targets.samplers import functions, tool_calls
 from targets.samplers.row import Row, normal_form
 
+SAMPLERS = {"functions": functions.build, "tool_calls": tool_calls.build}
 SPLITS = ("train", "pilot", "validation", "eval")
 SMALL = {"eval": 6, "validation": 4, "pilot": 3}
 
@@ -38,7 +40,8 @@ def make_dataset(make_job: Callable[..., Job]) -> MakeDataset:
         job = make_job("dataset:made", {**SMALL, **settings})
         named = {f"data{index}": path for index, path in enumerate(sources)}
         job = dataclasses.replace(job, sources=named)
-        build(job)
+        sampler = settings.get("sample")
+        build(job) if sampler is None else SAMPLERS[sampler](job)
         return job
 
     return make

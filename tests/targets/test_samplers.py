@@ -5,21 +5,40 @@ from __future__ import annotations
 import json
 import random
 import re
+import sqlite3
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from targets.metrics.unit_tests import run_candidates
-from targets.samplers import SAMPLERS, Row, sample
+from targets.samplers import functions, plain_talk, queries, tool_calls, word_problems
 from targets.samplers.functions import draw as draw_function
-from targets.samplers.row import is_eval_prompt, is_held_out, normal_form
+from targets.samplers.plain_talk import THINGS
+from targets.samplers.queries import TABLES
+from targets.samplers.row import Row, is_eval_prompt, is_held_out, normal_form
+from targets.samplers.sampling import Draw
+from targets.samplers.sampling import sample as sample_of
 from targets.samplers.stories import FAMILIES
 from targets.samplers.tool_calls import TOOLS
 
+SAMPLERS: dict[str, Draw] = {
+    "functions": functions.draw,
+    "plain_talk": plain_talk.draw,
+    "queries": queries.draw,
+    "tool_calls": tool_calls.draw,
+    "word_problems": word_problems.draw,
+}
 NAMES = sorted(SAMPLERS)
+LARGEST_FIRST = {table.name: [each.largest_first for each in table.numbers] for table in TABLES}
 STEP = re.compile(r"(\d+)([-+*])(\d+)=(\d+)")
+
+
+def sample(name: str, seed: int, rows: int, split: Literal["train", "eval"]) -> Iterator[Row]:
+    return sample_of(name, SAMPLERS[name], seed, rows, split)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +87,8 @@ def test_there_are_far_more_prompts_than_anyone_could_memorise(name: str) -> Non
     draws, generator = 4000, random.Random(5)
     prompts = [SAMPLERS[name](generator).prompt for _ in range(draws)]
     met = draws - len(set(prompts))
-    assert met < {"tool_calls": 400, "functions": 400, "word_problems": 40}[name]
+    few = {"word_problems": 40, "plain_talk": 40}
+    assert met < few.get(name, 400)
 
 
 def test_word_problems_are_worked_out_right(
@@ -111,6 +131,45 @@ def test_tool_calls_are_json_of_known_tools_with_told_values(
                 assert value.casefold() in row.prompt.casefold() or tool.name == "convert"
 
 
+def test_queries_run_and_hold_to_what_was_asked(
+    sampled: dict[str, tuple[list[Row], list[Row]]],
+) -> None:
+    base = sqlite3.connect(":memory:")
+    for table in TABLES:
+        columns = [column.name for column in (*table.texts, *table.numbers)]
+        base.execute(f"CREATE TABLE {table.name} ({', '.join(columns)})")
+    for row in [*sampled["queries"][0], *sampled["queries"][1]]:
+        base.execute(row.answer)
+        told = row.prompt.casefold()
+        assert all(text.casefold() in told for text in re.findall(r"'(\w+)'", row.answer))
+        # Each number of the query was said, and none that was said is missing.
+        assert sorted(re.findall(r"\d+", row.answer)) == sorted(re.findall(r"\d+", row.prompt))
+        asked = {"COUNT(": ("how many", "count", "number of"), "AVG(": ("average",)}
+        for function, words in asked.items():
+            assert (function in row.answer) == any(word in told for word in words)
+        assert ("ORDER BY" in row.answer) == (" first" in told.replace("just the first", ""))
+        name = re.findall(r"FROM (\w+)", row.answer)[0]
+        assert ("DESC" in row.answer) == any(saying in told for saying in LARGEST_FIRST[name])
+
+
+def test_verdicts_name_all_faults_and_nothing_else(
+    sampled: dict[str, tuple[list[Row], list[Row]]],
+) -> None:
+    blame = {
+        (thing.kind, part, word)
+        for thing in THINGS
+        for part, (_, words) in thing.parts.items()
+        for word in words
+    }
+    for row in [*sampled["plain_talk"][0], *sampled["plain_talk"][1]]:
+        kind = re.findall(r"\w+", row.answer)[-1]
+        noted = re.findall(r"(\w+) (\w+)(?=[,.])", row.prompt)
+        faults = [(part, word) for part, word in noted if (kind, part, word) in blame]
+        told = re.findall(r"(?:The|and the) (\w+) is (\w+)", row.answer)
+        assert told == faults
+        assert ("Leave" in row.answer) == (len(faults) >= 2)
+
+
 def test_functions_pass_their_own_tests(sampled: dict[str, tuple[list[Row], list[Row]]]) -> None:
     rows = [*sampled["functions"][0][:250], *sampled["functions"][1][:150]]
     outcomes = run_candidates([(row.answer, list(row.tests)) for row in rows])
@@ -147,9 +206,9 @@ def test_every_word_of_the_held_out_structures_is_seen_in_training(
         assert wanted <= seen, name
 
 
-def test_an_unknown_sampler_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match="the nearest is 'word_problems'"):
-        next(sample("word_problem", 1, 1, "train"))
+def test_a_sampler_that_has_no_more_rows_says_how_many_it_had() -> None:
+    with pytest.raises(ValueError, match=r"sampler 'one' has no more than about \d train rows"):
+        list(sample_of("one", lambda random: Row("only this", "yes", (), "x"), 1, 5, "train"))
 
 
 @given(st.integers(0, 2**32))

@@ -146,6 +146,12 @@ def source_missing(target: str, role: str, path: str, remedy: str) -> BuildError
     )
 
 
+def not_buildable(target: str, obstacle: str) -> BuildError:
+    return BuildError(
+        obstacle, target, "name the targets to build, or use --keep-going, to build the others"
+    )
+
+
 def pin_unavailable(target: str, group: str, changed: str) -> BuildError:
     return BuildError(
         f"the lock pins it, the store does not have it, and {changed} changed since",

@@ -44,6 +44,7 @@ class Target:
     verdict: output file holding `{"verdict": "pass" | "fail" | "inconclusive", "summary": ...}`.
     release: its outputs are published to `dist/`, if no verdict among its inputs says otherwise.
     expected_seconds: a first guess, until history knows better.
+    obstacle: why nothing can build it yet, whatever its sources; such a target is blocked.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Target:
     verdict: str | None = None
     release: bool = False
     expected_seconds: float | None = None
+    obstacle: str | None = None
 
     @property
     def kind(self) -> str:

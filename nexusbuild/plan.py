@@ -6,7 +6,7 @@ A pure function of the graph, the store, the lock and today's facts, walked in t
     cached   its key is another than the current build's, and the store has the result
     stale    no record has these own parts and inputs: it will be built for certain
     maybe    an input will be rebuilt; whether it must follow is known only then
-    blocked  it must be built, and cannot: a source is missing
+    blocked  it must be built, and cannot: a source is missing, or nothing can build it yet
 
 The builder asks `judged` again for each target when its turn has come and its inputs are known.
 """
@@ -152,14 +152,18 @@ def _agrees(record: Record, inputs: Mapping[str, str | None]) -> bool:
 def _to_build(
     target: Target, world: World, key: str | None, reasons: tuple[Reason, ...], pinned: bool
 ) -> Step:
-    """Stale; or blocked, where what it must read is missing, or is not what the lock names."""
+    """Stale; or blocked: nothing can build it, what it must read is missing, or is not what the
+    lock names."""
     missing = world.facts.missing(target.id)
-    if missing:
-        absent = [Reason("source-missing", fact.path, remedy=fact.remedy) for _, fact in missing]
-        problems = [
-            errors.source_missing(target.id, role, fact.path, fact.remedy) for role, fact in missing
-        ]
-        return Step(target, "blocked", (*reasons, *absent), key, errors=tuple(problems))
+    found = [Reason("source-missing", fact.path, remedy=fact.remedy) for _, fact in missing]
+    problems = [
+        errors.source_missing(target.id, role, fact.path, fact.remedy) for role, fact in missing
+    ]
+    if target.obstacle is not None:
+        found = [Reason("not-buildable", remedy=target.obstacle), *found]
+        problems = [errors.not_buildable(target.id, target.obstacle)]
+    if found:
+        return Step(target, "blocked", (*reasons, *found), key, errors=tuple(problems))
     if pinned and target.id not in world.forced:
         pin = world.lock.pins[target.id]
         now = sources_behind(world.graph, target.id, world.facts)

@@ -90,6 +90,7 @@ def words(reason: Reason) -> str:
     return {
         "never-built": "never built",
         "forced": "forced",
+        "not-buildable": f"{reason.remedy}",
         "input-rebuilt": f"{reason.input} changed or will be rebuilt",
         "input-added": f"{reason.input} is a new input",
         "input-removed": f"{reason.input} is no longer an input",

@@ -7,12 +7,19 @@ whatever has the wrong shape was reported before and is passed over here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, get_args
 
 from specs.document import Document, FieldPath
-from specs.model import RESERVED_NAMES, ROUTER, Dataset
+from specs.model import (
+    NO_ASSERTION,
+    RESERVED_NAMES,
+    ROUTER,
+    TRAINABLE_MODALITIES,
+    Dataset,
+    Modality,
+)
 from specs.problems import SpecProblem, known_names, nearest, suggestion
 
 NF4_MULTIPLE = 64
@@ -31,6 +38,7 @@ def crosscheck_problems(document: Document) -> list[SpecProblem]:
         *check.isolation(),
         *check.contracts(),
         *check.included(),
+        *check.trainable(),
         *check.licences(),
         *check.student(),
     ]
@@ -54,6 +62,8 @@ class _Crosschecks:
             if isinstance(teacher, dict)
         ]
         # A misspelt name counts for what it was meant to be: it is reported where it stands.
+        # Of what a section of the wrong shape was meant to say, nothing is said.
+        self._complete = bool(self._teachers) and bool(self._capabilities)
         self._served = {
             nearest(name, self._capabilities) or name
             for _, teacher in self._teachers
@@ -72,7 +82,7 @@ class _Crosschecks:
                     (*path, "path"), "has a sample and a path", "keep one of the two", at_key=True
                 )
             elif given == ["sample"]:
-                for key in ("prompt", "response", "tests"):
+                for key in ("prompt", "response", "tests", "origin"):
                     if dataset.get(key) is not None:
                         remedy = "leave it out: a sampler names its own rows"
                         yield self.problem(
@@ -140,6 +150,10 @@ class _Crosschecks:
         if "hub" not in given and source.get("revision") is not None:
             yield self.problem(
                 (*path, "revision"), "belongs to a hub only", "leave it out", at_key=True
+            )
+        if given and "path" not in given and source.get("origin") is not None:
+            yield self.problem(
+                (*path, "origin"), "belongs to a path only", "leave it out", at_key=True
             )
 
     def _size(self, teacher: dict[str, Any], path: FieldPath) -> Iterator[SpecProblem]:
@@ -234,13 +248,15 @@ class _Crosschecks:
             path: FieldPath = ("contracts", name)
             if name == ROUTER:
                 continue
+            if not self._capabilities:
+                return
             if name not in self._capabilities:
                 remedy = (
                     f"allowed: {known_names([*self._capabilities, ROUTER])}"
                     f"{suggestion(name, [*self._capabilities, ROUTER])}"
                 )
                 yield self.problem(path, "no such capability", remedy, at_key=True)
-            elif name not in self._served:
+            elif name not in self._served and self._complete:
                 remedy = f"add {name} to the capabilities of a teacher, or drop the contract"
                 yield self.problem(
                     path, "a contract for a capability that no teacher serves", remedy, at_key=True
@@ -252,9 +268,34 @@ class _Crosschecks:
         yield from self._duplicates(include, path)
         yield from self._dangling(include, path, self._capabilities)
         for index, name in enumerate(_list(include)):
-            if isinstance(name, str) and name in self._capabilities and name not in self._served:
+            known = isinstance(name, str) and name in self._capabilities
+            if known and name not in self._served and self._complete:
                 remedy = f"add {name} to the capabilities of a teacher, or leave it out"
                 yield self.problem((*path, index), f'no teacher serves "{name}"', remedy)
+
+    def trainable(self) -> Iterator[SpecProblem]:
+        """What ships must be something that there is a trainer for."""
+        allowed = f"allowed: {', '.join(TRAINABLE_MODALITIES)}"
+        include = _list(self._bundle.get("include"))
+        for index, name in enumerate(include):
+            modality = self._modality(name)
+            if modality not in TRAINABLE_MODALITIES:
+                yield self.problem(
+                    ("bundle", "include", index),
+                    f'"{name}" cannot ship: there is no trainer for {modality} yet',
+                    "leave it out: it stays declared, and the plan says so",
+                )
+        modalities = [self._modality(name) for name in self._capabilities]
+        if modalities and not any(one in TRAINABLE_MODALITIES for one in modalities):
+            yield self.problem(
+                ("capabilities",), "none of these can be trained yet", allowed, at_key=True
+            )
+
+    def _modality(self, name: Any) -> str:
+        """A capability's modality; text where there is none that can be read."""
+        capability = self._capabilities.get(name, {}) if isinstance(name, str) else {}
+        modality = capability.get("modality", "text")
+        return modality if modality in get_args(Modality) else "text"
 
     def licences(self) -> Iterator[SpecProblem]:
         section = _mapping(self.document.data.get("licences"))
@@ -271,11 +312,15 @@ class _Crosschecks:
             places.append((("teachers", index), teacher, foreign))
         for path, entry, foreign in places:
             licence = entry.get("licence")
-            if isinstance(licence, str) and licence not in allow:
-                remedy = f"licences.allow: {known_names(allow)}{suggestion(licence, allow)}"
+            allowed = f"licences.allow: {known_names(allow)}"
+            if licence == NO_ASSERTION and NO_ASSERTION not in allow:
+                remedy = f"find it out; {allowed}, or {NO_ASSERTION} too, at your own risk"
+                yield self.problem((*path, "licence"), "its licence is not known", remedy)
+            elif isinstance(licence, str) and licence not in allow:
+                remedy = allowed + (suggestion(licence, allow) or _unknown(licence))
                 yield self.problem((*path, "licence"), f'"{licence}" is not allowed', remedy)
             elif licence is None and foreign:
-                remedy = f"say its licence; licences.allow: {known_names(allow)}"
+                remedy = f"say its licence, {NO_ASSERTION} where it is not known; {allowed}"
                 yield self.problem(path, "names no licence", remedy, at_key=True)
 
     def student(self) -> Iterator[SpecProblem]:
@@ -313,11 +358,11 @@ class _Crosschecks:
             )
 
     def _dangling(
-        self, names: Any, path: FieldPath, known: Iterable[str], *, listed: bool = True
+        self, names: Any, path: FieldPath, known: Collection[str], *, listed: bool = True
     ) -> Iterator[SpecProblem]:
         kind = "data set" if known is self._datasets else "capability"
         for index, name in enumerate(_list(names)):
-            if isinstance(name, str) and name not in known:
+            if isinstance(name, str) and name not in known and known:
                 remedy = f"allowed: {known_names(known)}{suggestion(name, known)}"
                 where = (*path, index) if listed else path
                 yield self.problem(where, f'no such {kind}: "{name}"', remedy)
@@ -355,6 +400,12 @@ def _named(value: Any) -> list[str]:
 
 def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _unknown(licence: str) -> str:
+    """SPDX has its own word for a licence that is not known."""
+    words = ("unknown", "none", "n/a", "na", "other", "tbd", "?", "")
+    return f"; did you mean {NO_ASSERTION}?" if licence.strip().lower() in words else ""
 
 
 def _divisors(width: int) -> str:

@@ -7,6 +7,7 @@ keys, and takes the same key twice for the mistake that it is. Knows nothing of 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from specs.problems import SpecError, SpecProblem, excerpt
+from specs.problems import SpecError, SpecProblem, line_of
+from specs.syntax import syntax_problem
 
 FieldPath = tuple[str | int, ...]
 
@@ -56,7 +58,8 @@ class Document:
             column=span.column,
             field=self.dotted(path),
             remedy=remedy,
-            excerpt=excerpt(self.lines, span.line, span.column, span.length),
+            source_line=line_of(self.lines, span.line),
+            length=span.length,
         )
 
     def line_of(self, path: FieldPath) -> int:
@@ -120,7 +123,7 @@ def parse_document(text: str, file: str) -> Document:
         builder = _Builder(file, lines)
         data = builder.value(root, ())
     except yaml.YAMLError as error:
-        raise SpecError([_syntax_problem(error, text, lines, file)]) from None
+        raise SpecError([syntax_problem(error, text, lines, file)]) from None
     except RecursionError:
         raise SpecError([SpecProblem("is nested too deeply", file, 1, 1)]) from None
     return Document(file, lines, data, builder.keys, builder.values, builder.problems)
@@ -210,6 +213,9 @@ class _Builder:
                 merged.extend(self._merged_pairs(value))
             elif not isinstance(key, yaml.ScalarNode):
                 self.problems.append(self._at(key, "a key must be a plain name"))
+            elif (unseen := _invisible(key.value)) is not None:
+                message = f"a name with the invisible character U+{ord(unseen):04X}"
+                self.problems.append(self._at(key, message, "type the name and its spaces again"))
             elif key.value in built:
                 inner = (*path, key.value)
                 first = self.keys[inner].line
@@ -281,34 +287,16 @@ class _Builder:
 
     def _at(self, node: yaml.Node, message: str, remedy: str = "") -> SpecProblem:
         span = self._place(node)
-        shown = excerpt(self.lines, span.line, span.column, span.length)
-        return SpecProblem(message, self.file, span.line, span.column, "", remedy, shown)
+        line = line_of(self.lines, span.line)
+        return SpecProblem(
+            message, self.file, span.line, span.column, "", remedy, line, span.length
+        )
+
+
+def _invisible(name: str) -> str | None:
+    """The first letter of a name that nobody sees: another space than the usual, a mark."""
+    return next((c for c in name if c != " " and unicodedata.category(c) in ("Zs", "Cf")), None)
 
 
 def _short(tag: str) -> str:
     return tag.replace("tag:yaml.org,2002:", "!!", 1)
-
-
-def _syntax_problem(error: yaml.YAMLError, text: str, lines: list[str], file: str) -> SpecProblem:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        if mark.line >= len(lines) and error.context_mark:
-            mark = error.context_mark  # the end of the file shows nothing
-        line, column = mark.line + 1, mark.column + 1
-        message = f"not valid YAML: {error.problem}"
-        remedy = ""
-        if error.context and error.context_mark:
-            remedy = f"{error.context} that begins on line {error.context_mark.line + 1}"
-        if "\\t" in str(error.problem):
-            remedy = "indent with spaces, not with tabs"
-        shown = excerpt(lines, line, column, 1)
-        return SpecProblem(message, file, line, column, "", remedy, shown)
-    position = getattr(error, "position", None)
-    if isinstance(position, int):
-        before = text[:position]
-        line, column = before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1
-        letter = ord(text[position]) if position < len(text) else 0
-        return SpecProblem(
-            f"not valid YAML: the character U+{letter:04X} is not allowed", file, line, column
-        )
-    return SpecProblem(f"not valid YAML: {error}", file)

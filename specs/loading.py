@@ -6,6 +6,7 @@ from pathlib import Path
 
 from specs.crosschecks import crosscheck_problems
 from specs.document import Document, parse_document, read_document
+from specs.fill_in import to_fill_in
 from specs.model import Spec
 from specs.problems import SpecError
 from specs.validation import validated
@@ -31,7 +32,7 @@ def shown_path(path: Path) -> str:
 
 def _spec(document: Document) -> Spec:
     spec, problems = validated(document)
-    problems = [*document.problems, *problems, *crosscheck_problems(document)]
+    problems += [*document.problems, *crosscheck_problems(document), *to_fill_in(document)]
     if spec is None or problems:
         raise SpecError(problems)
     return spec

@@ -15,6 +15,8 @@ from pydantic_core import PydanticCustomError
 from specs.quantities import ALLOWED, Count, Duration, Size
 
 ROUTER = "router"
+# SPDX's own word for a licence that nobody has stated.
+NO_ASSERTION = "NOASSERTION"
 RESERVED_NAMES = ("backbone", "router")
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -37,6 +39,20 @@ Threshold = Annotated[float, Field(gt=0, le=1.2)]
 Family = Literal["llama", "gpt2", "qwen2", "qwen3"]
 Sampler = Literal["functions", "plain_talk", "queries", "tool_calls", "word_problems"]
 Precision = Literal["fp32", "bf16", "int8", "nf4"]
+Modality = Literal[
+    "text",
+    "image-to-text",
+    "video-to-text",
+    "speech-to-text",
+    "text-to-speech",
+    "speech-to-speech",
+    "text-to-image",
+    "image-to-video",
+    "any-to-any",
+    "features",
+]
+# What there is a trainer for; the rest can be declared, and is said to be declared only.
+TRAINABLE_MODALITIES: tuple[Modality, ...] = ("text",)
 Metric = Literal[
     "accuracy",
     "bits_per_byte",
@@ -130,10 +146,12 @@ class Dataset(Section):
     capability that uses them has `trace: {answers: teacher}` and no teacher is trained on them."""
     tests: Text | None = None
     """Key of the unit tests in the files' rows, where answers are code."""
+    origin: Text | None = None
+    """Where the data can be had, said when it is missing; nothing is fetched by itself."""
     longest_row: Positive = 8000
     """Characters of prompt and answer together above which a row is dropped."""
     licence: Text | None = None
-    """SPDX name of the data's licence."""
+    """SPDX name of the data's licence; NOASSERTION where it is not known."""
     template: Annotated[
         str,
         Field(pattern=r"\{prompt\}", json_schema_extra={ALLOWED: "text with {prompt} in it"}),
@@ -192,6 +210,9 @@ class TeacherSource(Section):
         | None
     ) = None
     """The commit of the hub's model."""
+    origin: Text | None = None
+    """Where the folder of `path` can be had (OWNER/MODEL of the hub, or an address), said when it
+    is missing; nothing is fetched by itself."""
     train: TrainedSource | None = None
     """Made by the build itself."""
 
@@ -204,13 +225,20 @@ class Teacher(Section):
     source: TeacherSource
     """Where the model comes from."""
     licence: Text | None = None
-    """SPDX name of the model's licence."""
+    """SPDX name of the model's licence; NOASSERTION where it is not known."""
     load: Precision = "fp32"
     """Precision in which the teacher is opened."""
     capabilities: Annotated[Names, Field(min_length=1)]
     """What this teacher teaches."""
     parameters: Count | None = None
     """Size, where it cannot be read from the files yet; used to estimate memory and time."""
+    modality: Modality | None = None
+    """What the model reads and writes; as its capabilities, unless said. `features` is a model
+    from which no text comes: an encoder, a codec, autoencoders."""
+    category: Text | None = None
+    """What kind of model it is, for people; nothing depends on it."""
+    best_feature: Text | None = None
+    """What it is best at, for people; nothing depends on it."""
 
 
 class Profile(Section):
@@ -267,10 +295,14 @@ class Capability(Section):
     """The data set it is learned from and measured on."""
     metric: Metric
     """How an answer is scored."""
+    modality: Modality = "text"
+    """What is read and what is written. Only `text` can be trained today; all else is declared."""
     isolated: bool = False
     """Kept apart from everything else; never routed to, used only when asked for."""
     profile: Profile = Profile()
+    """How thoroughly its teachers are profiled."""
     trace: Trace = Trace()
+    """What is kept of its teachers' answers."""
     training: Training = Training()
     """What differs from `student.training`."""
 
@@ -304,6 +336,7 @@ class Contracts(Section):
     __pydantic_extra__: dict[str, Contract]
 
     router: RouterContract = RouterContract()
+    """What the router must reach."""
 
     def of(self, capability: str) -> Contract:
         """The contract of a capability; the default one, where the spec has none."""
@@ -314,7 +347,7 @@ class Licences(Section):
     """Licences that teachers and data sets may have; others are refused before anything loads."""
 
     allow: Texts
-    """SPDX names."""
+    """SPDX names. NOASSERTION among them lets in what has no known licence."""
 
 
 class InitPath(Section):
@@ -381,8 +414,11 @@ class Student(Section):
     """The model that ships."""
 
     tokenizer: Tokenizer = Tokenizer()
+    """How the student cuts text into tokens."""
     backbone: Backbone = Backbone()
+    """The frozen base that all adapters share."""
     training: Training = Training()
+    """How adapters are trained, unless a capability says otherwise."""
 
 
 class Bundle(Section):
@@ -406,20 +442,40 @@ class Spec(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """All randomness derives from it."""
     hardware: Hardware = Hardware()
+    """What a build may use; nothing that comes out depends on it."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    """What there is to learn: prompts and answers, by name."""
     teachers: Annotated[tuple[Teacher, ...], Strict(False), Field(min_length=1)]
+    """Who can do it already."""
     capabilities: Annotated[dict[Name, Capability], Field(min_length=1)]
+    """What the model is to be able to do, by name."""
     contracts: Contracts = Contracts.model_validate({})
+    """What must be retained of the teachers, by capability."""
     licences: Licences | None = None
+    """Licences that teachers and data may have; without this section, any."""
     student: Student = Student()
+    """The one model that ships, and how it is trained."""
     bundle: Bundle = Bundle()
+    """What is released, in which format."""
 
     def teachers_of(self, capability: str) -> tuple[Teacher, ...]:
-        """The teachers that serve a capability, in the spec's order."""
-        return tuple(teacher for teacher in self.teachers if capability in teacher.capabilities)
+        """The teachers that a capability can be learned from, in the spec's order."""
+        return tuple(
+            teacher
+            for teacher in self.teachers
+            if capability in teacher.capabilities and self.untrainable(teacher, capability) is None
+        )
+
+    def untrainable(self, teacher: Teacher, capability: str) -> Modality | None:
+        """The modality of a teacher's capability that there is no trainer for; None if it can be
+        trained."""
+        for modality in (self.capabilities[capability].modality, teacher.modality):
+            if modality is not None and modality not in TRAINABLE_MODALITIES:
+                return modality
+        return None
 
     def served_capabilities(self) -> tuple[str, ...]:
-        """Capabilities that at least one teacher serves, sorted."""
+        """Capabilities that at least one teacher serves and that can be trained, sorted."""
         return tuple(sorted(name for name in self.capabilities if self.teachers_of(name)))
 
     def included_capabilities(self) -> tuple[str, ...]:

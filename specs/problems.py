@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SpecProblem:
-    """One mistake. line and column count from 1; excerpt shows the place, underlined."""
+    """One mistake. line and column count from 1.
+
+    source_line: the line as it stands in the file; length: characters of it, from `column`, that
+    are meant.
+    """
 
     message: str
     file: str = ""
@@ -18,7 +22,15 @@ class SpecProblem:
     column: int | None = None
     field: str = ""
     remedy: str = ""
-    excerpt: str = ""
+    source_line: str = ""
+    length: int = 0
+
+    @property
+    def excerpt(self) -> str:
+        """The place, underlined; empty where there is none to show."""
+        if self.line is None or self.column is None or not self.source_line:
+            return ""
+        return underlined(self.source_line, self.line, self.column, self.length)
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
@@ -34,6 +46,11 @@ class SpecError(Exception):
             problems, key=lambda problem: (problem.line or 0, problem.column or 0, problem.field)
         )
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def line_of(lines: list[str], line: int) -> str:
+    """The line of that number, from 1; empty where there is none."""
+    return lines[line - 1] if 1 <= line <= len(lines) else ""
 
 
 def indented(text: str) -> str:
@@ -63,11 +80,9 @@ def known_names(names: Iterable[str]) -> str:
 EXCERPT_WIDTH = 96
 
 
-def excerpt(text_lines: list[str], line: int, column: int, length: int) -> str:
-    """The line with the offending part underlined; `length` in characters from `column`."""
-    if not 1 <= line <= len(text_lines):
-        return ""
-    text = "".join(letter if letter.isprintable() else " " for letter in text_lines[line - 1])
+def underlined(source_line: str, line: int, column: int, length: int) -> str:
+    """The line with its number and the offending part underlined, cut to a terminal's width."""
+    text = "".join(letter if letter.isprintable() else " " for letter in source_line)
     start = min(column - 1, len(text))
     end = min(start + max(1, length), max(len(text), start + 1))
     if len(text) > EXCERPT_WIDTH and start > EXCERPT_WIDTH // 2:

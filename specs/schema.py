@@ -61,6 +61,12 @@ def choices(node: Schema) -> list[str]:
     return [choice for option in node.get("anyOf", []) for choice in choices(option)]
 
 
+def allows(node: Schema, kind: str) -> bool:
+    """Whether a value of this type of JSON may stand there."""
+    node = _resolved(node)
+    return node.get("type") == kind or any(allows(each, kind) for each in node.get("anyOf", []))
+
+
 def described(node: Schema) -> str:
     """What a value may be, in words."""
     node = _resolved(node)
@@ -85,7 +91,10 @@ def described(node: Schema) -> str:
             return f"a list{some}; each is {described(node.get('items', {}))}"
         case "object":
             names = field_names(node)
-            return f"a mapping with the keys {', '.join(names)}" if names else "a mapping"
+            if names:
+                others = ", and names of your own" if node.get("additionalProperties") else ""
+                return f"a mapping with the keys {', '.join(names)}{others}"
+            return f"a mapping of names, each with {described(_inner(node, 'any'))}"
     return "text"
 
 

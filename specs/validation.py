@@ -9,8 +9,9 @@ from pydantic_core import ErrorDetails
 
 from specs.document import Document, FieldPath
 from specs.model import Spec
-from specs.problems import SpecProblem, nearest
-from specs.schema import choices, described, field_names, schema_at
+from specs.problems import SpecProblem, suggestion
+from specs.schema import described, field_names, schema_at
+from specs.suggestions import meant
 
 
 def validated(document: Document) -> tuple[Spec | None, list[SpecProblem]]:
@@ -52,7 +53,7 @@ def _problem(document: Document, details: ErrorDetails) -> SpecProblem:
     match details["type"]:
         case "extra_forbidden":
             allowed = field_names(schema_at(path[:-1]))
-            remedy = f"allowed: {', '.join(allowed)}{_meant(path[-1], allowed)}"
+            remedy = f"allowed: {', '.join(allowed)}{_meant_field(str(path[-1]), allowed)}"
             return document.problem(path, "unknown field", remedy, at_key=True)
         case "missing":
             remedy = f"allowed: {described(schema_at(path))}"
@@ -62,10 +63,12 @@ def _problem(document: Document, details: ErrorDetails) -> SpecProblem:
         return document.problem(path[:-1], "not a name", remedy, at_key=True)
     schema = schema_at(path)
     value = details["input"]
-    remedy = f"allowed: {described(schema)}{_meant(value, choices(schema))}"
+    remedy = f"allowed: {described(schema)}{meant(value, schema)}"
     return document.problem(path, f"{shown(value)} is not allowed", remedy)
 
 
-def _meant(value: object, names: list[str]) -> str:
-    close = nearest(value, names) if isinstance(value, str) else None
-    return f"; did you mean {close}?" if close else ""
+def _meant_field(name: str, fields: list[str]) -> str:
+    key, colon, value = name.partition(":")
+    if colon and key in fields:
+        return f"; did you mean {key}: {value}, with a space?"
+    return suggestion(name, fields)

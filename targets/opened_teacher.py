@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,8 @@ from nexusbuild.graph import Needs, Source
 from specs.model import Spec, Teacher
 from targets.estimates import opened_needs, opened_seconds, teacher_parameters
 from targets.slices import Field
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ def opened_teacher(spec: Spec, root: Path, teacher: Teacher) -> OpenedTeacher:
     seconds = {"teacher": 2.0, "baseline": 15.0, "profile": 10.0, "trace": 15.0}
     return OpenedTeacher(
         inputs={"model": f"trained_teacher:{teacher.id}"} if source.train else {},
-        sources={"model": _folder(source.path, path)} if source.path else {},
+        sources={"model": _folder(source.path, source.origin, path)} if source.path else {},
         fields={"load": (teacher.load, f"{path}.load"), "hub": (hub, f"{path}.source.hub")},
         origins={"hub.repo": f"{path}.source.hub", "hub.revision": f"{path}.source.revision"}
         if hub
@@ -46,9 +50,12 @@ def opened_teacher(spec: Spec, root: Path, teacher: Teacher) -> OpenedTeacher:
     )
 
 
-def _folder(written: str, path: str) -> Source:
-    remedy = (
-        f"put the model's folder there (config.json, *.safetensors, tokenizer.json), "
-        f"or correct {path}.source.path"
-    )
-    return Source(written, remedy)
+def _folder(written: str, origin: str | None, path: str) -> Source:
+    content = "config.json, *.safetensors, tokenizer.json"
+    if origin is None:
+        remedy = f"put the model's folder there ({content})"
+    elif HUB_NAME.fullmatch(origin):
+        remedy = f"fetch it: hf download {origin} --local-dir {shlex.quote(written)}"
+    else:
+        remedy = f"fetch it from {origin} and put its folder there ({content})"
+    return Source(written, f"{remedy}; or correct {path}.source.path")

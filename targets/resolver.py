@@ -16,6 +16,7 @@ from targets.backbone import target as backbone
 from targets.baseline import target as baseline
 from targets.bundle import target as bundle
 from targets.dataset import target as dataset
+from targets.declared_only import declared_only_notes, declared_only_targets
 from targets.gate import target as gate
 from targets.isolation import isolation_problems
 from targets.pack import target as pack
@@ -39,7 +40,9 @@ def resolve(spec_path: Path, lock_values: Mapping[str, Any]) -> Graph:
     except specs.SpecError as error:
         raise ResolveError([as_graph_problem(problem) for problem in error.problems]) from None
     pins = pins_of(spec, lock_values)
-    targets = {target.id: target for target in declared_targets(spec, spec_path.parent, pins)}
+    root = spec_path.parent
+    targets = {target.id: target for target in declared_targets(spec, root, pins)}
+    targets |= {target.id: target for target in declared_only_targets(spec, root, targets)}
     problems = isolation_problems(spec, targets, spec_path)
     if problems:
         raise ResolveError(problems)
@@ -49,7 +52,7 @@ def resolve(spec_path: Path, lock_values: Mapping[str, Any]) -> Graph:
         lock_values=pins.lock_values,
         ram_bytes=spec.hardware.ram,
         vram_bytes=spec.hardware.vram,
-        notes=(*pins.notes, *_unused(spec, targets)),
+        notes=(*pins.notes, *declared_only_notes(spec), *_unused(spec, targets)),
     )
 
 
@@ -64,8 +67,10 @@ def declared_targets(spec: Spec, root: Path, pins: Pins) -> Iterator[Target]:
     for one in spec.teachers:
         if one.source.train is not None:
             yield trained_teacher.declare(spec, one, one.source.train)
-        yield teacher.declare(spec, root, one)
-        for name in sorted(one.capabilities):
+        learned = [name for name in sorted(one.capabilities) if not spec.untrainable(one, name)]
+        if learned:
+            yield teacher.declare(spec, root, one)
+        for name in learned:
             yield baseline.declare(spec, root, one, name)
             yield profile.declare(spec, root, one, name)
             yield trace.declare(spec, root, one, name)
@@ -132,6 +137,6 @@ def _unused(spec: Spec, targets: Mapping[str, Target]) -> list[str]:
     notes += [
         f"capability {name} is declared, but no teacher serves it: nothing is built for it"
         for name in sorted(spec.capabilities)
-        if name not in served
+        if name not in served and not any(name in one.capabilities for one in spec.teachers)
     ]
     return notes

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,41 @@ from targets.commands.command import (
     Command,
     add_file_argument,
     complain,
+    counted,
     say,
     spec_path,
 )
 from targets.estimates import GIGABYTE
 from targets.resolver import resolve
 
+EXAMPLES = """\
+examples:
+  nexusbuild check                     every mistake in nexus.yaml, with what is missing on disk
+  nexusbuild check -f other.yaml       the same for another spec
+  nexusbuild check --json              for editors and scripts
+
+Ends with 0 where nothing is wrong, with 2 where something is.
+"""
+AnyProblem = specs.SpecProblem | Problem
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found out about a spec. spec and graph: None where it could not be read."""
+
+    spec: specs.Spec | None = None
+    graph: Graph | None = None
+    problems: list[AnyProblem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Which spec."""
+    """Which spec, and in which form."""
+    parser.epilog = EXAMPLES
     add_file_argument(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON document on standard output, nothing else"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,27 +62,31 @@ def run(arguments: argparse.Namespace) -> int:
     path = spec_path(arguments)
     if path is None:
         return WRONG
+    # The engine's; absent without it.
+    found = examined(path, getattr(arguments, "blocked_targets", None))
+    if arguments.json:
+        say(json.dumps(_document(path, found), indent=2, ensure_ascii=False))
+    elif found.problems:
+        complain([*found.problems, f"{counted(len(found.problems), 'problem')} found"])
+    else:
+        for note in found.notes:
+            say(f"note: {note}")
+        say(f"{shown_path(path)} is in order: {_declared(found)}")
+    return WRONG if found.problems else DONE
+
+
+def examined(path: Path, blocked: Callable[[Path], Collection[str]] | None = None) -> Examined:
+    """A spec with all that is wrong with it, on this machine. blocked: see `missing_sources`."""
     try:
-        # Once for itself: its own problems carry excerpts.
+        # Once for itself: its own problems carry their lines.
         spec = specs.load(path)
         graph = resolve(path, _lock_values(path))
-    except specs.SpecError as error:
-        return _report(error.problems)
-    except ResolveError as error:
-        return _report(error.problems)
-    blocked = getattr(arguments, "blocked_targets", None)  # the engine's; absent without it
+    except (specs.SpecError, ResolveError) as error:
+        return Examined(problems=list(error.problems))
     missing, not_needed = missing_sources(graph, path, blocked)
-    problems = [*missing, *beyond_hardware(graph, path)]
-    if problems:
-        return _report(problems)
-    for note in (*graph.notes, *not_needed):
-        say(f"note: {note}")
-    say(
-        f"{shown_path(path)} is in order: {_counted(len(spec.teachers), 'teacher')}, "
-        f"{_counted(len(spec.capabilities), 'capability', 'capabilities')}, "
-        f"{_counted(len(graph.targets), 'target')}"
+    return Examined(
+        spec, graph, [*missing, *beyond_hardware(graph, path)], [*graph.notes, *not_needed]
     )
-    return DONE
 
 
 def missing_sources(
@@ -68,7 +99,7 @@ def missing_sources(
     remedies: dict[str, str] = {}
     for target in graph:
         for source in target.sources.values():
-            if not (spec.parent / source.path).exists():
+            if target.obstacle is None and not (spec.parent / source.path).exists():
                 readers.setdefault(source.path, []).append(target.id)
                 remedies.setdefault(source.path, source.remedy)
     waiting = blocked(spec) if readers and blocked is not None else None
@@ -90,7 +121,7 @@ def beyond_hardware(graph: Graph, spec: Path) -> Iterator[Problem]:
             ("ram", target.needs.ram_bytes, graph.ram_bytes, "a machine with more memory"),
             ("vram", target.needs.vram_bytes, graph.vram_bytes, "load: nf4, or a larger GPU"),
         ):
-            if granted is not None and need > granted:
+            if granted is not None and need > granted and target.obstacle is None:
                 yield Problem(
                     message=f"{target.id} needs about {need / GIGABYTE:.1f}GB, "
                     f"hardware.{kind} grants {granted / GIGABYTE:.1f}GB",
@@ -100,14 +131,47 @@ def beyond_hardware(graph: Graph, spec: Path) -> Iterator[Problem]:
                 )
 
 
-def _report(problems: list[specs.SpecProblem] | list[Problem]) -> int:
-    complain(str(problem) for problem in problems)
-    complain([f"{_counted(len(problems), 'problem')} found"])
-    return WRONG
+def _declared(found: Examined) -> str:
+    if found.spec is None or found.graph is None:
+        return "nothing"
+    return (
+        f"{counted(len(found.spec.teachers), 'teacher')}, "
+        f"{counted(len(found.spec.capabilities), 'capability', 'capabilities')}, "
+        f"{counted(len(found.graph.targets), 'target')}"
+    )
 
 
-def _counted(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def _document(path: Path, found: Examined) -> dict[str, Any]:
+    spec, graph = found.spec, found.graph
+    return {
+        "spec": shown_path(path),
+        "errors": [problem_json(problem) for problem in found.problems],
+        "notes": found.notes,
+        "teachers": len(spec.teachers) if spec else None,
+        "capabilities": len(spec.capabilities) if spec else None,
+        "targets": len(graph.targets) if graph else None,
+        "exit_code": WRONG if found.problems else DONE,
+    }
+
+
+def problem_json(problem: AnyProblem) -> dict[str, Any]:
+    """A problem as JSON; `excerpt` is its line in the file and the part of it that is meant."""
+    excerpt = None
+    if isinstance(problem, specs.SpecProblem) and problem.source_line:
+        excerpt = {
+            "text": problem.source_line,
+            "column": problem.column,
+            "length": max(1, problem.length),
+        }
+    return {
+        "message": problem.message,
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "field": problem.field,
+        "remedy": problem.remedy,
+        "excerpt": excerpt,
+    }
 
 
 def _lock_values(spec: Path) -> Mapping[str, Any]:

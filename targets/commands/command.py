@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nexusbuild.graph import Problem
 from specs.problems import SpecProblem
 
 SPEC_NAME = "nexus.yaml"
@@ -52,7 +53,12 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def complain(problems: Iterable[SpecProblem | str]) -> None:
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 teacher`, `2 teachers`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def complain(problems: Iterable[SpecProblem | Problem | str]) -> None:
     """What is wrong, to standard error."""
     for problem in problems:
         sys.stderr.write(f"{problem}\n")

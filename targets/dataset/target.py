@@ -6,7 +6,7 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from nexusbuild.graph import Source, Target
-from specs.model import Spec
+from specs.model import Dataset, Spec
 from targets.estimates import QUICK_SECONDS, quick_needs
 from targets.slices import section_fields, slice_of
 
@@ -14,7 +14,9 @@ from targets.slices import section_fields, slice_of
 def declare(spec: Spec, root: Path, name: str) -> Target:
     """A data set of a spec that lies in `root`."""
     dataset = spec.datasets[name]
-    fields = section_fields(dataset.model_dump(mode="json"), f"datasets.{name}")
+    # Where the data can be had decides nothing about the rows.
+    said = dataset.model_dump(mode="json", exclude={"origin"})
+    fields = section_fields(said, f"datasets.{name}")
     if dataset.path is not None:
         fields["prompt"] = (dataset.prompt or "prompt", f"datasets.{name}.prompt")
         if answers_needed(spec, name):
@@ -28,7 +30,7 @@ def declare(spec: Spec, root: Path, name: str) -> Target:
         work=f"targets.{work}:build",
         settings=declared.settings,
         origins=declared.origins,
-        sources=data_sources(root, dataset.path, name) if dataset.path else {},
+        sources=data_sources(root, dataset, name),
         needs=quick_needs(),
         expected_seconds=QUICK_SECONDS,
     )
@@ -44,9 +46,13 @@ def answers_needed(spec: Spec, name: str) -> bool:
     return not uses or any(own) or any(train is not None for train in trained)
 
 
-def data_sources(root: Path, written: str, name: str) -> dict[str, Source]:
+def data_sources(root: Path, dataset: Dataset, name: str) -> dict[str, Source]:
     """Role `data` for a file or a folder; `data0`, `data1` … for what a glob finds, sorted."""
-    remedy = f"put the data there, or correct datasets.{name}.path"
+    written = dataset.path
+    if written is None:
+        return {}
+    fetch = f"fetch {dataset.origin}, " if dataset.origin else ""
+    remedy = f"{fetch}put the data there, or correct datasets.{name}.path"
     if not has_magic(written):
         return {"data": Source(written, remedy)}
     # Path.glob refuses some patterns, and would take brackets in the folder's own name for one.

@@ -51,8 +51,23 @@ def test_check_lists_every_problem(spec: Path, capsys: pytest.CaptureFixture[str
     assert ran(check.command) == 2
     said = capsys.readouterr().err
     assert "nexus.yaml:7:1: sede: unknown field\n    7 | sede: 7\n      | ^^^^\n" in said
-    assert "did you mean int8?" in said
+    assert "did you mean nf4?" in said
     assert said.endswith("2 problems found\n")
+
+
+def test_check_for_machines(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran(check.command, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["exit_code"] == 0
+    assert (document["teachers"], document["targets"], document["errors"]) == (3, 42, [])
+    spec.write_text(TINY.replace("seed: 7", "sede: 7"), encoding="utf-8")
+    assert ran(check.command, "--json") == 2
+    said = capsys.readouterr()
+    assert said.err == ""
+    (error,) = json.loads(said.out)["errors"]
+    assert (error["line"], error["column"], error["message"]) == (7, 1, "unknown field")
+    assert error["excerpt"] == {"text": "sede: 7", "column": 1, "length": 4}
+    assert "did you mean seed?" in error["remedy"]
 
 
 def test_check_finds_what_is_missing_and_what_does_not_fit(

@@ -1,0 +1,65 @@
+"""What a spec declares and nothing can build yet: targets that are blocked, and say why.
+
+A capability whose modality has no trainer, or a teacher from which no text comes, stands in the
+plan with its sources, so that a person sees what it would need; it never enters what is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from nexusbuild.graph import Target
+from specs.model import TRAINABLE_MODALITIES, Modality, Spec, Teacher
+from targets.baseline import target as baseline
+from targets.dataset import target as dataset
+from targets.profile import target as profile
+from targets.teacher import target as teacher
+from targets.trace import target as trace
+
+
+def declared_only_targets(spec: Spec, root: Path, built: Mapping[str, Target]) -> Iterator[Target]:
+    """Every target that a declared pair of teacher and capability would begin with."""
+    for one, name, modality in _untrainable(spec):
+        obstacle = f"{name}: no trainer for {modality} yet"
+        targets = [
+            dataset.declare(spec, root, spec.capabilities[name].dataset),
+            teacher.declare(spec, root, one),
+            baseline.declare(spec, root, one, name),
+            profile.declare(spec, root, one, name),
+            trace.declare(spec, root, one, name),
+        ]
+        yield from (
+            replace(target, obstacle=obstacle) for target in targets if target.id not in built
+        )
+
+
+def declared_only_notes(spec: Spec) -> list[str]:
+    """One line for each capability that no teacher can be trained for, and each such teacher."""
+    trained = set(spec.served_capabilities())
+    notes = []
+    for one, name, modality in _untrainable(spec):
+        if name in trained:
+            notes.append(
+                f"teacher {one.id} is declared only: no text comes from it ({modality}); "
+                f"{name} is learned from the others"
+            )
+    declared: dict[Modality, list[str]] = {}
+    for name, capability in spec.capabilities.items():
+        if capability.modality not in TRAINABLE_MODALITIES:
+            declared.setdefault(capability.modality, []).append(name)
+    notes += [
+        f"{', '.join(names)}: declared only, for there is no trainer for {modality} yet; "
+        "nothing of it is built, and it does not ship"
+        for modality, names in declared.items()
+    ]
+    return notes
+
+
+def _untrainable(spec: Spec) -> Iterator[tuple[Teacher, str, Modality]]:
+    for one in spec.teachers:
+        for name in sorted(one.capabilities):
+            modality = spec.untrainable(one, name)
+            if modality is not None:
+                yield one, name, modality

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +37,16 @@ def chain_once_built(tmp_path_factory: pytest.TempPathFactory) -> Toy:
 def built(chain_once_built: Toy, tmp_path: Path) -> Toy:
     """A built chain of one's own."""
     return chain_once_built.copied(tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def folder_in_memory() -> Iterator[Path]:
+    """A folder where waiting for the disk costs nothing, if the machine has such a place."""
+    memory = Path("/dev/shm")
+    usable = memory.is_dir() and os.access(memory, os.W_OK)
+    folder = Path(tempfile.mkdtemp(prefix="nexusbuild-", dir=memory if usable else None))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def declare_chain(toy: Toy) -> None:

@@ -1,23 +1,23 @@
 """Stage 1: which blocks carry the capability, by removing them.
 
-A block removed adds nothing to the residual stream. What is measured is the rise of the negative
-log-likelihood of the teacher's own answers, and for the worst blocks the fall of the metric under
-generation. Scores of single blocks do not add up (two blocks may do the same), so after the first
-choice blocks are removed on top of those already chosen.
+A block removed adds nothing to the residual stream. What is measured is the rise of the loss (the
+negative log-likelihood of the teacher's own answers; for encoders see `losses`), and for the worst
+blocks the fall of the metric under generation. Scores of single blocks do not add up (two blocks
+may do the same), so after the first choice blocks are removed on top of those already chosen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from targets.profile.batches import Batch
-from targets.profile.structure import Structure, stream_in
-from targets.profile.surgery import logits_at, resumed
+from targets.profile.losses import sample_loss
+from targets.profile.structure import Structure
+from targets.profile.surgery import Pass, resumed
 
 # Mean metric over the pilot samples with these blocks removed.
 Measure = Callable[[Collection[int]], float]
@@ -25,7 +25,7 @@ Measure = Callable[[Collection[int]], float]
 
 @dataclass(frozen=True)
 class Ablation:
-    """nll: nats per answer token of the whole teacher. rises: by block, of that block alone.
+    """nll: loss of the whole teacher, see `losses`. rises: by block, of that block alone.
 
     joint_rises: in the order of choice, with all blocks chosen before it removed too.
     metric: of the whole teacher; metrics: by block, where it was removed under generation.
@@ -62,34 +62,14 @@ class PrefixedBatch:
     def __init__(self, structure: Structure, batch: Batch) -> None:
         self.structure = structure
         self.batch = batch
-        self.streams: list[Tensor] = []
-        with ExitStack() as hooks:
-            for block in structure.blocks:
-                handle = block.module.register_forward_pre_hook(self._keep, with_kwargs=True)
-                hooks.callback(handle.remove)
-            self.whole = sample_nll(structure, batch)
-
-    def _keep(self, _module: object, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        self.streams.append(stream_in(args, kwargs))
+        self.kept = Pass()
+        with self.kept.kept(structure):
+            self.whole = sample_loss(structure, batch)
 
     def without(self, indices: Collection[int]) -> Tensor:
-        """Per sample, nats per answer token without these blocks; float64 (rows,)."""
-        start = min(indices)
-        with resumed(start, self.streams[start], indices, self.structure):
-            return sample_nll(self.structure, self.batch)
-
-
-def sample_nll(structure: Structure, batch: Batch) -> Tensor:
-    """Per sample, mean negative log-likelihood of its answer's tokens; float64 (rows,), nats."""
-    with logits_at(batch.answer_rows, batch.answer_positions, structure):
-        logits = structure.model(input_ids=batch.ids, use_cache=False).logits
-    of_tokens = torch.nn.functional.cross_entropy(
-        logits.float(), batch.targets, reduction="none"
-    )  # (answer tokens,)
-    sums = torch.zeros(len(batch.samples), dtype=torch.float64, device=of_tokens.device)
-    sums = sums.index_add(0, batch.answer_rows, of_tokens.double())
-    counts = torch.bincount(batch.answer_rows, minlength=len(batch.samples))
-    return sums / counts
+        """Each row's loss without these blocks, see `losses`; float64 (rows,)."""
+        with resumed(min(indices), self.kept, indices, self.structure):
+            return sample_loss(self.structure, self.batch)
 
 
 @torch.inference_mode()

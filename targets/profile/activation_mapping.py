@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from targets.profile.batches import Batch
-from targets.profile.structure import Block, Structure
-from targets.profile.surgery import ReadStream, reading_input
+from targets.profile.structure import Attention, Block, Structure
+from targets.profile.surgery import ReadStream, reading_input, reading_neurons
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class NeuronStatistics:
     """Per neuron of one block, on answers and on background; float32 (neurons,).
 
     frequency: share of tokens at which the neuron fires, that is, its magnitude is above the mean
-    of its block's neurons there. That holds for any activation function and scale.
+    of its block's neurons there. That holds for any activation function and scale. In a mixture
+    of experts the neurons are the experts, and their magnitudes the weights given to them.
     magnitude: mean absolute activation.
     """
 
@@ -50,8 +51,7 @@ class ActivationMap:
 
     def __init__(self, structure: Structure) -> None:
         self.structure = structure
-        device = structure.model.device
-        self._tokens = torch.zeros(2, dtype=torch.float64, device=device)
+        self._tokens = [self._zeros(1) for _ in structure.blocks]
         self._fired = [self._zeros(block.neurons) for block in structure.blocks]
         self._neurons = [self._zeros(block.neurons) for block in structure.blocks]
         self._heads = [self._zeros(block.heads) for block in structure.blocks]
@@ -63,41 +63,45 @@ class ActivationMap:
     @contextmanager
     def watching(self, batch: Batch) -> Iterator[None]:
         """Take in the next pass, which must be over this batch."""
-        sides = torch.stack([batch.answer_mask(), batch.prompt_mask()]).float()
-        sides[:, :, 0] = 0
-        sides = sides.flatten(1)  # (2, rows * tokens)
-        self._tokens += sides.sum(dim=1).double()
         with ExitStack() as stack:
             for block in self.structure.blocks:
-                neurons, heads = self._neurons_of(block, sides), self._heads_of(block, sides)
-                stack.enter_context(reading_input(block.neurons_out, neurons))
-                stack.enter_context(reading_input(block.heads_out, heads))
+                stack.enter_context(reading_neurons(block, self._neurons_of(block, batch)))
+                first = 0
+                for attention in block.attentions:
+                    heads = self._heads_of(block, attention, first, batch)
+                    stack.enter_context(reading_input(attention.out, heads))
+                    first += attention.heads
             yield
 
-    def _neurons_of(self, block: Block, sides: Tensor) -> ReadStream:
+    def _neurons_of(self, block: Block, batch: Batch) -> ReadStream:
         def read(neurons: Tensor) -> None:
             size = neurons.reshape(-1, block.neurons).float().abs()  # (rows * tokens, neurons)
+            sides = batch.sides_of(block.tower, len(size)).float()
             fires = (size > size.mean(dim=1, keepdim=True)).float()
+            self._tokens[block.index] += sides.sum(dim=1, keepdim=True).double()
             self._fired[block.index] += (sides @ fires).double()
             self._neurons[block.index] += (sides @ size).double()
 
         return read
 
-    def _heads_of(self, block: Block, sides: Tensor) -> ReadStream:
+    def _heads_of(self, block: Block, attention: Attention, first: int, batch: Batch) -> ReadStream:
+        span = slice(first, first + attention.heads)
+
         def read(heads: Tensor) -> None:
-            apart = heads.reshape(-1, block.heads, block.head_width).float()
-            self._heads[block.index] += (sides @ apart.norm(dim=2)).double()
+            apart = heads.reshape(-1, attention.heads, attention.head_width).float()
+            sides = batch.sides_of(block.tower, len(apart)).float()
+            self._heads[block.index][:, span] += (sides @ apart.norm(dim=2)).double()
 
         return read
 
     def neurons(self, layer: int) -> NeuronStatistics:
         """What was seen of one block's MLP."""
-        counts = self._tokens.clamp(min=1)[:, None]
+        counts = self._tokens[layer].clamp(min=1)
         fired = (self._fired[layer] / counts).float().cpu()
         size = (self._neurons[layer] / counts).float().cpu()
         return NeuronStatistics(fired[0], size[0], fired[1], size[1])
 
     def heads(self, layer: int) -> HeadStatistics:
         """What was seen of one block's heads."""
-        size = (self._heads[layer] / self._tokens.clamp(min=1)[:, None]).float().cpu()
+        size = (self._heads[layer] / self._tokens[layer].clamp(min=1)).float().cpu()
         return HeadStatistics(size[0], size[1])

@@ -1,23 +1,32 @@
-"""The teacher's own answers to pilot rows, and what the capability's metric says of them."""
+"""What a teacher makes of pilot rows, and how good that is: answers, or representations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+import torch
+from torch import Tensor
+from torch.nn import functional
 
-from nexus.decoding import answer_log_probs, greedy_decode
 from nexus.prompt import cut
 from targets.answers import Description
 from targets.metrics import get_metric, score_rows
 from targets.metrics.likelihood import bits_per_byte
+from targets.profile.batches import Batch, batches
+from targets.profile.losses import representations
 from targets.profile.structure import Structure
-from targets.teachers.encoding import Encoded, encode_row
+from targets.profile.surgery import run_model
+from targets.teachers.decoding import answers_log_probs, greedy_answers
+from targets.teachers.encoding import Encoded
+from targets.teachers.loading import Teacher
+from targets.teachers.reading import read_as
 
 # An answer longer than all of the whole teacher's by this many tokens is not waited for.
 SPARE_TOKENS = 8
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -25,9 +34,10 @@ class Answers:
     """Greedy answers of one model to some rows.
 
     tokens: ids without the end. texts: as decoded; scores: of the texts, cut where they stop.
+    Of a model that answers nothing, `tokens` and `texts` are empty.
     """
 
-    rows: tuple[Mapping[str, Any], ...]
+    rows: tuple[Row, ...]
     tokens: tuple[tuple[int, ...], ...]
     texts: tuple[str, ...]
     scores: tuple[float, ...]
@@ -43,45 +53,98 @@ class Answers:
 
     def room(self) -> int:
         """Tokens that answers to the same rows are given: the longest of these, and spare."""
-        return max(len(tokens) for tokens in self.tokens) + SPARE_TOKENS
+        return max((len(tokens) for tokens in self.tokens), default=0) + SPARE_TOKENS
 
 
-class Asker:
-    """Asks a teacher, as it stands at that moment, for answers to pilot rows."""
+class Asker(Protocol):
+    """Asks a teacher, as it stands at that moment, about pilot rows.
+
+    metric, higher_is_better: what `Answers.scores` are. unit: of the batches' losses.
+    differentiable: whether the loss has a slope at the whole teacher.
+    """
+
+    metric: str
+    higher_is_better: bool
+    unit: str
+    differentiable: bool
+
+    def ask(self, rows: Sequence[Row], max_new_tokens: int | None = None) -> Answers:
+        """Its answers and their scores."""
+
+    def batches(self, rows: Sequence[Row], max_tokens: int) -> list[Batch]:
+        """The rows with the data set's answers."""
+
+    def own_batches(self, whole: Answers, max_tokens: int) -> list[Batch]:
+        """The rows with what the whole teacher made of them, for losses."""
+
+
+def asker_of(
+    teacher: Teacher,
+    structure: Structure,
+    description: Description,
+    metric: str,
+    rows: Sequence[Row],
+) -> Asker:
+    """The way to ask this teacher; rows: all that it will be asked about."""
+    if structure.output is not None:
+        return AnswerAsker(teacher, structure, description, metric)
+    return RepresentationAsker(teacher, structure, description, rows)
+
+
+class AnswerAsker:
+    """Asks for greedy answers in text; scored by the capability's metric."""
+
+    unit = "nats per answer token"
+    differentiable = True
 
     def __init__(
         self,
+        teacher: Teacher,
         structure: Structure,
-        tokenizer: PreTrainedTokenizerBase,
         description: Description,
         metric: str,
         batch_size: int = 64,
     ) -> None:
+        self.teacher = teacher
         self.structure = structure
-        self.tokenizer = tokenizer
         self.description = description
         self.metric = metric
+        self.higher_is_better = get_metric(metric).higher_is_better
         self.batch_size = batch_size
+        if teacher.tokenizer is None:
+            raise ValueError("the teacher answers in text, but its folder holds no tokenizer")
+        self.tokenizer = teacher.tokenizer
+        self.end = int(teacher.tokenizer.eos_token_id)
 
-    def encoded(self, row: Mapping[str, Any]) -> Encoded:
-        """The row with the data set's answer."""
-        return encode_row(self.tokenizer, self.description.template, row["prompt"], row["answer"])
+    def encoded(self, rows: Sequence[Row]) -> list[Encoded]:
+        """The rows with the data set's answers."""
+        template, processor = self.description.template, self.teacher.processor
+        return read_as(self.structure.model, self.tokenizer, template, rows, processor)
 
-    def own(self, row: Mapping[str, Any], tokens: Sequence[int]) -> Encoded:
-        """The row with an answer that the teacher gave, ended if it ended it."""
-        prompt = self.encoded(row).prompt_ids
+    def batches(self, rows: Sequence[Row], max_tokens: int) -> list[Batch]:
+        return list(batches(self.encoded(rows), max_tokens, self.structure))
+
+    def own_batches(self, whole: Answers, max_tokens: int) -> list[Batch]:
+        given = [
+            replace(encoded, answer_ids=self._ended(tokens))
+            for encoded, tokens in zip(self.encoded(whole.rows), whole.tokens, strict=True)
+        ]
+        return list(batches(given, max_tokens, self.structure))
+
+    def _ended(self, tokens: Sequence[int]) -> list[int]:
+        """An answer that the teacher gave, with its end if it gave that too."""
         ended = len(tokens) < self.description.max_new_tokens or not tokens
-        end = [int(self.tokenizer.eos_token_id)] if ended else []
-        return Encoded(prompt, [*tokens, *end])
+        return [*tokens, *([self.end] if ended else [])]
 
-    def ask(self, rows: Sequence[Mapping[str, Any]], max_new_tokens: int | None = None) -> Answers:
-        """Greedy answers to `rows`, cut at the data set's stop strings and scored."""
+    def ask(self, rows: Sequence[Row], max_new_tokens: int | None = None) -> Answers:
+        """Greedy answers, cut at the data set's stop strings and scored."""
         longest = self.description.max_new_tokens
-        tokens = greedy_decode(
+        encoded = self.encoded(rows)
+        tokens = greedy_answers(
             self.structure.model,
-            [self.encoded(row).prompt_ids for row in rows],
+            encoded,
             max_new_tokens=min(longest, max_new_tokens or longest),
-            eos_token_id=int(self.tokenizer.eos_token_id),
+            eos_token_id=self.end,
             batch_size=self.batch_size,
         )
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
@@ -90,7 +153,7 @@ class Asker:
             for row, text in zip(rows, texts, strict=True)
         ]
         if get_metric(self.metric).score_all is bits_per_byte:
-            answers = self._with_likelihoods(rows, answers)
+            answers = self._with_likelihoods(rows, encoded, answers)
         scores = score_rows(self.metric, rows, answers)
         return Answers(
             tuple(rows),
@@ -100,16 +163,13 @@ class Asker:
         )
 
     def _with_likelihoods(
-        self, rows: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]
+        self,
+        rows: Sequence[Row],
+        encoded: Sequence[Encoded],
+        answers: Sequence[Row],
     ) -> list[dict[str, Any]]:
         """The answers with how likely the references are: nats, tokens, bytes."""
-        encoded = [self.encoded(row) for row in rows]
-        log_probs = answer_log_probs(
-            self.structure.model,
-            [row.prompt_ids for row in encoded],
-            [row.answer_ids for row in encoded],
-            batch_size=self.batch_size,
-        )
+        log_probs = answers_log_probs(self.structure.model, encoded, self.batch_size)
         return [
             {
                 **answer,
@@ -119,3 +179,65 @@ class Asker:
             }
             for answer, log_prob, ids, row in zip(answers, log_probs, encoded, rows, strict=True)
         ]
+
+
+class RepresentationAsker:
+    """Asks for representations; scored by their cosine with the whole teacher's.
+
+    Both are taken around the mean over all rows, see `losses.representation_drop`. Holds one
+    vector a row, the teacher's output, in memory.
+    """
+
+    metric = "representation_cosine"
+    higher_is_better = True
+    unit = "1 - cosine of representations"
+    # At the whole teacher the cosine is at its largest: its slope is 0 everywhere.
+    differentiable = False
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        structure: Structure,
+        description: Description,
+        rows: Sequence[Row],
+        batch_tokens: int = 4096,
+    ) -> None:
+        self.teacher = teacher
+        self.structure = structure
+        self.description = description
+        self.batch_tokens = batch_tokens
+        self.references = dict(
+            zip([row["id"] for row in rows], self._representations(rows), strict=True)
+        )
+        self.centre = torch.stack(list(self.references.values())).mean(dim=0)
+
+    def batches(self, rows: Sequence[Row], max_tokens: int) -> list[Batch]:
+        template, processor = self.description.template, self.teacher.processor
+        model, tokenizer = self.structure.model, self.teacher.tokenizer
+        read = read_as(model, tokenizer, template, rows, processor)
+        return list(batches(read, max_tokens, self.structure))
+
+    def own_batches(self, whole: Answers, max_tokens: int) -> list[Batch]:
+        return [
+            replace(batch, references=self._of(whole.rows, batch.samples), centre=self.centre)
+            for batch in self.batches(whole.rows, max_tokens)
+        ]
+
+    def ask(self, rows: Sequence[Row], max_new_tokens: int | None = None) -> Answers:
+        """No answers; how much of each representation is left."""
+        found = torch.stack(self._representations(rows)) - self.centre
+        whole = self._of(rows, range(len(rows))) - self.centre
+        scores = functional.cosine_similarity(found, whole, dim=1).tolist()
+        return Answers(tuple(rows), (), (), tuple(scores))
+
+    def _of(self, rows: Sequence[Row], places: Sequence[int]) -> Tensor:
+        return torch.stack([self.references[rows[place]["id"]] for place in places])
+
+    @torch.inference_mode()
+    def _representations(self, rows: Sequence[Row]) -> list[Tensor]:
+        """A float64 vector for each row, in the order given."""
+        found: dict[int, Tensor] = {}
+        for batch in self.batches(rows, self.batch_tokens):
+            vectors = representations(run_model(self.structure, batch), batch)
+            found |= dict(zip(batch.samples, vectors, strict=True))
+        return [found[place] for place in range(len(rows))]

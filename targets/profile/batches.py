@@ -1,6 +1,7 @@
-"""Rows side by side: token ids padded on the right, and which positions are which.
+"""Rows side by side: what the model is run on, and which positions are which.
 
-Padded on the right, a causal model needs no mask: nothing that counts can see the padding.
+Text that a decoder reads is padded on the right: being causal it needs no mask, for nothing that
+counts can see the padding. What an encoder reads is padded on the right and masked.
 """
 
 from __future__ import annotations
@@ -11,79 +12,123 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from targets.profile.structure import Structure
+from targets.teachers.decoding import first_inputs
 from targets.teachers.encoding import Encoded
+
+# What a row of image or sound alone counts for, in tokens: about as many as it has positions.
+MEDIA_TOKENS = 256
 
 
 @dataclass(frozen=True)
 class Batch:
-    """samples: index of each row's sample. ids: int64 (rows, tokens), padded with 0 at the end.
+    """samples: index of each row's sample. inputs: the forward's arguments, by name.
 
-    Position p predicts token p + 1. `answer_rows`, `answer_positions` and `targets` name the
-    positions that predict a token of the answer and what it is; all (answer tokens,).
+    answer_rows, answer_positions, targets: which places of the answering tower predict a token of
+    the answer, and what it is; all (answer tokens,). sides: by tower, of every position whether it
+    is of the answer and whether it is of the rest that counts; bool (2, rows, tokens). In a tower
+    that has none (an image's patches, a sound's frames) all positions are on `media_side`: 0 where
+    the model answers nothing and is all about them, 1 where its answer comes after. A first token
+    that sees no other says nothing of its text and counts on neither side. references: of a model
+    that answers nothing, the representation that the whole of it gives each row, (rows, width),
+    and `centre` the mean of all rows'.
     """
 
     samples: tuple[int, ...]
-    ids: Tensor
-    lengths: Tensor
-    prompt_lengths: Tensor
+    inputs: dict[str, Tensor]
+    sides: dict[str, Tensor]
+    media_side: int
+    answering: str
     answer_rows: Tensor
     answer_positions: Tensor
     targets: Tensor
+    references: Tensor | None = None
+    centre: Tensor | None = None
+
+    def sides_of(self, tower: str, positions: int) -> Tensor:
+        """Of all positions of a tower, one after the other: answer, rest; bool (2, positions)."""
+        if tower in self.sides:
+            return self.sides[tower].flatten(1)
+        device = next(iter(self.inputs.values())).device
+        both = torch.zeros(2, positions, dtype=torch.bool, device=device)
+        both[self.media_side] = True
+        return both
 
     def answer_mask(self) -> Tensor:
-        """True where a position predicts a token of the answer; bool (rows, tokens)."""
-        mask = torch.zeros_like(self.ids, dtype=torch.bool)
-        mask[self.answer_rows, self.answer_positions] = True
-        return mask
-
-    def prompt_mask(self) -> Tensor:
-        """True at positions of the prompt that predict more of the prompt, the first left out.
-
-        The first token of a text is often an attention sink: its state says nothing of the text.
-        """
-        columns = torch.arange(self.ids.shape[1], device=self.ids.device)[None]
-        return (columns > 0) & (columns < self.prompt_lengths[:, None] - 1)
+        """Where the answering tower predicts a token of the answer; bool (rows, tokens)."""
+        return self.sides[self.answering][0]
 
     def mapped_mask(self) -> Tensor:
-        """All positions of interest: of prompt and answer, without the first and the padding."""
-        mask = self.answer_mask() | self.prompt_mask()
-        mask[:, 0] = False
-        return mask
+        """Where the answering tower's states count; bool (rows, tokens)."""
+        return self.sides[self.answering].any(dim=0)
 
 
-def batches(
-    rows: Sequence[Encoded], max_tokens: int, device: torch.device | str
-) -> Iterator[Batch]:
+def batches(rows: Sequence[Encoded], max_tokens: int, structure: Structure) -> Iterator[Batch]:
     """The rows, sorted by length, in batches of at most `max_tokens` with padding."""
-    lengths = [len(row.prompt_ids) + len(row.answer_ids) for row in rows]
+    lengths = [row.tokens() or MEDIA_TOKENS for row in rows]
     order = sorted(range(len(rows)), key=lambda index: (lengths[index], index))
     start = 0
     while start < len(order):
         end = start + 1
         while end < len(order) and lengths[order[end]] * (end + 1 - start) <= max_tokens:
             end += 1
-        yield _batch(order[start:end], rows, device)
+        yield _batch(order[start:end], [rows[index] for index in order[start:end]], structure)
         start = end
 
 
-def _batch(samples: list[int], rows: Sequence[Encoded], device: torch.device | str) -> Batch:
-    texts = [[*rows[s].prompt_ids, *rows[s].answer_ids] for s in samples]
-    prompts = [len(rows[s].prompt_ids) for s in samples]
-    width = max(len(text) for text in texts)
-    places = [
-        (row, position)
-        for row, text in enumerate(texts)
-        for position in range(prompts[row] - 1, len(text) - 1)
-    ]
-    ids = torch.tensor([text + [0] * (width - len(text)) for text in texts])
-    answer_rows = torch.tensor([row for row, _ in places])
-    answer_positions = torch.tensor([position for _, position in places])
+def _batch(places: list[int], rows: list[Encoded], structure: Structure) -> Batch:
+    device = structure.model.device
+    answering = structure.answering
+    predicts = structure.output is not None
+    texts = [[*row.prompt_ids, *row.answer_ids] for row in rows]
+    inputs = first_inputs(structure.model, rows)
+    sides: dict[str, Tensor] = {}
+    if rows[0].source is not None:
+        source = inputs["attention_mask"].bool()
+        sides[structure.towers[0].name] = torch.stack([torch.zeros_like(source), source])
+    answer_rows = positions = targets = torch.zeros(0, dtype=torch.long)
+    if any(texts):
+        decoder = structure.model.config.is_encoder_decoder and predicts
+        inputs["decoder_input_ids" if decoder else "input_ids"] = _padded(texts).to(device)
+        if not predicts:
+            inputs["attention_mask"] = _mask(texts).to(device)
+        of_text = _text_sides(rows, predicts=predicts)
+        if predicts:
+            answer_rows, positions = of_text[0].nonzero().T
+            targets = _padded(texts)[answer_rows, positions + 1]
+        if answering.first_alone:
+            of_text[:, :, 0] = False
+        sides[answering.name] = of_text.to(device)
     return Batch(
-        samples=tuple(samples),
-        ids=ids.to(device),
-        lengths=torch.tensor([len(text) for text in texts], device=device),
-        prompt_lengths=torch.tensor(prompts, device=device),
+        samples=tuple(places),
+        inputs=inputs,
+        sides=sides,
+        media_side=1 if predicts else 0,
+        answering=answering.name,
         answer_rows=answer_rows.to(device),
-        answer_positions=answer_positions.to(device),
-        targets=ids[answer_rows, answer_positions + 1].to(device),
+        answer_positions=positions.to(device),
+        targets=targets.to(device),
     )
+
+
+def _text_sides(samples: list[Encoded], *, predicts: bool) -> Tensor:
+    """Answer and rest of prompts and answers padded on the right; bool (2, rows, tokens).
+
+    Where a tower predicts, a state is of the token that comes next, and the prompt's last is the
+    answer's first.
+    """
+    ahead = 1 if predicts else 0
+    prompts = torch.tensor([len(sample.prompt_ids) for sample in samples])[:, None] - ahead
+    ends = prompts + torch.tensor([len(sample.answer_ids) for sample in samples])[:, None]
+    columns = torch.arange(int(ends.max()) + ahead)[None]
+    return torch.stack([(columns >= prompts) & (columns < ends), columns < prompts])
+
+
+def _padded(texts: Sequence[Sequence[int]]) -> Tensor:
+    width = max(len(text) for text in texts)
+    return torch.tensor([[*text, *[0] * (width - len(text))] for text in texts])
+
+
+def _mask(texts: Sequence[Sequence[int]]) -> Tensor:
+    width = max(len(text) for text in texts)
+    return torch.tensor([[1] * len(text) + [0] * (width - len(text)) for text in texts])

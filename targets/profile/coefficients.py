@@ -30,6 +30,10 @@ class Coefficients:
     by_sample: dict[int, np.ndarray] = field(default_factory=dict)
     positions: dict[int, np.ndarray] = field(default_factory=dict)
 
+    def bytes(self) -> int:
+        """What the coefficients take."""
+        return sum(array.nbytes for array in self.by_sample.values())
+
     def arrays(self, sample_ids: Sequence[str]) -> dict[str, np.ndarray]:
         """What is stored: rows of all samples one below the other, and where each begins."""
         samples = sorted(self.by_sample)
@@ -51,32 +55,35 @@ def coefficients(
     At least one batch is taken. Blocks above the last key layer are passed by.
     """
     found = {layer: Coefficients() for layer in bases}
-    widest = max(basis.matrix.shape[1] for basis in bases.values())
     above = range(max(bases) + 1, len(structure.blocks))
     held = 0
     for batch in batches:
-        mask = batch.mapped_mask()
-        held += 2 * widest * int(mask.sum())
-        if held > max_bytes and any(layer.by_sample for layer in found.values()):
-            break
+        of_batch = {layer: Coefficients() for layer in bases}
         with ExitStack() as stack:
             stack.enter_context(resumed(0, None, above, structure))
             readers = {
-                layer: _reader(found[layer], basis, batch, mask) for layer, basis in bases.items()
+                layer: _reader(of_batch[layer], basis, batch, structure.blocks[layer].tower)
+                for layer, basis in bases.items()
             }
             stack.enter_context(reading(readers, structure))
-            run_blocks(structure, batch.ids)
+            run_blocks(structure, batch)
+        size = max(layer.bytes() for layer in of_batch.values())
+        if held and held + size > max_bytes:
+            break
+        held += size
+        for layer, part in of_batch.items():
+            found[layer].by_sample |= part.by_sample
+            found[layer].positions |= part.positions
     return found
 
 
-def _reader(into: Coefficients, basis: Basis, batch: Batch, mask: Tensor) -> ReadStream:
-    matrix = basis.matrix.float().to(batch.ids.device)
-    mean = basis.mean.to(batch.ids.device)
-    # A direction without variance has no scale of its own; its coefficients are 0.
-    scale = basis.deviations.to(batch.ids.device).clamp(min=1e-12)
-
+def _reader(into: Coefficients, basis: Basis, batch: Batch, tower: str) -> ReadStream:
     def read(stream: Tensor) -> None:
+        matrix, mean = basis.matrix.float().to(stream.device), basis.mean.to(stream.device)
+        # A direction without variance has no scale of its own; its coefficients are 0.
+        scale = basis.deviations.to(stream.device).clamp(min=1e-12)
         scaled = ((stream.float() - mean) @ matrix / scale).clamp(-65504, 65504).half().cpu()
+        mask = batch.sides_of(tower, stream[..., 0].numel()).any(dim=0).reshape(stream.shape[:2])
         for row, sample in enumerate(batch.samples):
             places = mask[row].nonzero().flatten().cpu()
             into.by_sample[sample] = scaled[row, places].numpy()

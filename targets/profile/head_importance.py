@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from targets.profile.ablation import PrefixedBatch, sample_nll
+from targets.profile.ablation import PrefixedBatch
 from targets.profile.batches import Batch
+from targets.profile.losses import sample_loss
 from targets.profile.structure import Structure
-from targets.profile.surgery import gated_heads
+from targets.profile.surgery import gated_heads, resumed
 
 Group = tuple[int, int]  # block, group
 
@@ -89,8 +90,11 @@ def _by_gradient(structure: Structure, pilot: Sequence[Batch], gone: Sequence[Gr
         gates = {layer: gate.requires_grad_() for layer, gate in open_gates.items()}
         with torch.enable_grad(), gated_heads(gates, structure):
             # A gate of its own for every row: one backward pass gives each sample's gradient.
-            loss = sample_nll(structure, batch).sum()
-        gradients = torch.autograd.grad(loss, list(gates.values()))
+            loss = sample_loss(structure, batch).sum()
+        # Blocks that nothing is read from (some models leave a vision tower early) get 0.
+        gradients = torch.autograd.grad(
+            loss, list(gates.values()), allow_unused=True, materialize_grads=True
+        )
         for block, gradient in zip(structure.blocks, gradients, strict=True):
             of_rows = gradient.double().cpu() * gates[block.index].detach().cpu()  # (rows, heads)
             heads[block.index] += of_rows.abs().sum(dim=0) / count
@@ -121,8 +125,6 @@ def _rise_without(
     prefixed: PrefixedBatch, gates: Mapping[int, Tensor], layer: int, places: slice
 ) -> float:
     """Sum over samples of the absolute change of the loss without these heads."""
-    from targets.profile.surgery import resumed
-
     gate = gates[layer].clone()
     if not bool(gate[:, places].any()):
         return 0.0
@@ -130,7 +132,7 @@ def _rise_without(
     structure = prefixed.structure
     with (
         gated_heads({**gates, layer: gate}, structure),
-        resumed(layer, prefixed.streams[layer], (), structure),
+        resumed(layer, prefixed.kept, (), structure),
     ):
-        changed = sample_nll(structure, prefixed.batch)
+        changed = sample_loss(structure, prefixed.batch)
     return float((changed - prefixed.whole).abs().sum())

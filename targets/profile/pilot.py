@@ -23,6 +23,10 @@ class Pilot:
     ablated: tuple[Row, ...]
     heldout: tuple[Row, ...]
 
+    def all_rows(self) -> tuple[Row, ...]:
+        """Mapped and held-out rows."""
+        return (*self.mapped, *self.heldout)
+
 
 def split_pilot(rows: Sequence[Row], settings: Settings, seed: int) -> Pilot:
     """Deal out shuffled rows; at least a fifth is held out where there are few.

@@ -136,9 +136,10 @@ def fall_interval(falls: Sequence[float]) -> tuple[float, float]:
 
 @contextmanager
 def projected(structure: Structure, bases: Mapping[int, Basis]) -> Iterator[None]:
-    """Key layers hand on the projection of their stream; a text's first token stays as it is.
+    """Key layers hand on the projection of their stream.
 
-    The first token is an attention sink that the bases were made without.
+    In a tower whose first token sees no other it stays as it is: it is a sink of attention that
+    the bases were made without.
     """
     device = structure.model.device
     first: list[Tensor | None] = [None]
@@ -146,20 +147,21 @@ def projected(structure: Structure, bases: Mapping[int, Basis]) -> Iterator[None
     def note(columns: Tensor | None) -> None:
         first[0] = columns
 
-    def projection(basis: Basis) -> ChangeStream:
+    def projection(layer: int, basis: Basis) -> ChangeStream:
+        first_alone = structure.tower_of(structure.blocks[layer]).first_alone
         matrix = basis.matrix.float().to(device)
         mean = basis.mean.to(device)
 
         def change(stream: Tensor) -> Tensor:
             kept = ((stream.float() - mean) @ matrix) @ matrix.T + mean
             kept = kept.to(stream.dtype)
-            if first[0] is not None:
+            if first_alone and first[0] is not None:
                 rows = torch.arange(stream.shape[0], device=device)
                 kept[rows, first[0]] = stream[rows, first[0]]
             return kept
 
         return change
 
-    changes = {layer: projection(basis) for layer, basis in bases.items()}
+    changes = {layer: projection(layer, basis) for layer, basis in bases.items()}
     with first_tokens(structure, note), changing(changes, structure):
         yield

@@ -29,9 +29,11 @@ SELECTIVE_NEURONS = 16
 
 @dataclass(frozen=True)
 class Findings:
-    """What the stages found, in memory."""
+    """What the stages found, in memory. metric: how answers were scored. unit: of losses."""
 
     structure: Structure
+    metric: str
+    unit: str
     pilot: Pilot
     answers: Answers
     ablation: Ablation
@@ -60,7 +62,7 @@ def write_profile(out: Path, name: str, settings: Settings, found: Findings) -> 
         out / "verify_outputs.jsonl",
         (
             {"id": row["id"], "prompt": row["prompt"], "answer": text}
-            for row, text in zip(kept.rows, kept.texts, strict=True)
+            for row, text in zip(kept.rows, kept.texts)  # no texts where nothing is answered
         ),
     )
     size = sum(file.stat().st_size for file in out.iterdir())
@@ -82,7 +84,8 @@ def write_basis(path: Path, basis: Basis, found: Spectrum) -> None:
 def _layer_summary(layer: int, found: Findings) -> dict[str, Any]:
     spectrum, basis, ablation = found.spectra[layer], found.bases[layer], found.ablation
     return {
-        "d": found.structure.hidden_size,
+        "d": found.structure.blocks[layer].width,
+        "tower": found.structure.blocks[layer].tower,
         "k": basis.matrix.shape[1],
         "explained_variance": _rounded(spectrum.explained()[basis.rank - 1]),
         "heldout_explained_variance": _rounded(
@@ -128,7 +131,7 @@ def _heads(found: Findings) -> dict[str, Any]:
     heads = found.heads
     return {
         "method": heads.method,
-        "unit": "nats per answer token",
+        "unit": found.unit,
         "samples": len(found.pilot.ablated),
         "heads": by_layer(heads.heads),
         "groups": by_layer(heads.groups),
@@ -154,7 +157,16 @@ def _summary(
         "profile": name,
         "hidden_size": structure.hidden_size,
         "num_layers": len(structure.blocks),
-        "heads": structure.blocks[0].heads,
+        "heads": structure.blocks[-1].heads,
+        "towers": [
+            {
+                "name": tower.name,
+                "first_layer": tower.first,
+                "layers": tower.count,
+                "hidden_size": tower.width,
+            }
+            for tower in structure.towers
+        ],
         "key_layers": list(ablation.key_layers),
         "layers": layers,
         "samples": {
@@ -168,12 +180,13 @@ def _summary(
             "nll_rise": [_rounded(rise) for rise in ablation.rises],
             "order": list(ablation.order),
             "joint_nll_rise": [_rounded(rise) for rise in ablation.joint_rises],
-            "metric": settings.metric,
+            "unit": found.unit,
+            "metric": found.metric,
             "whole": _rounded(ablation.metric),
             "without": {str(layer): _rounded(m) for layer, m in ablation.metrics.items()},
         },
         "reconstruction": {
-            "metric": settings.metric,
+            "metric": found.metric,
             "whole": _rounded(check.metric),
             "samples": check.samples,
             "max_fall": settings.max_metric_fall,

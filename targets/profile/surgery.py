@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from targets.profile.structure import Block, Structure, stream_in
+from targets.profile.batches import Batch
+from targets.profile.structure import Attention, Block, Structure, stream_in
 
 ReadStream = Callable[[Tensor], None]
 ChangeStream = Callable[[Tensor], Tensor]
@@ -25,11 +27,27 @@ def stream_out(output: Any) -> Tensor:
     return stream
 
 
-def _returned(block: Block, stream: Tensor) -> Any:
-    """What the block would return, holding `stream`."""
-    if block.tuple_length is None:
-        return stream
-    return (stream, *(None for _ in range(block.tuple_length - 1)))
+@dataclass
+class Pass:
+    """What a pass of the whole model showed, for passes that begin further up; in memory alone.
+
+    left: by block, the stream that left it, (rows, tokens, width). beside: what it returned
+    besides the stream (T5 hands a bias of positions on that way).
+    """
+
+    left: list[Tensor] = field(default_factory=list)
+    beside: list[tuple[Any, ...]] = field(default_factory=list)
+
+    @contextmanager
+    def kept(self, structure: Structure) -> Iterator[None]:
+        """The next pass is the one that is kept."""
+
+        def after(_module: nn.Module, _args: Any, output: Any) -> None:
+            self.left.append(stream_out(output))
+            self.beside.append(output[1:] if isinstance(output, tuple) else ())
+
+        with _handles([block.module.register_forward_hook(after) for block in structure.blocks]):
+            yield
 
 
 @contextmanager
@@ -85,17 +103,22 @@ def changing(changes: Mapping[int, ChangeStream], structure: Structure) -> Itera
     """The stream that leaves a block is replaced by what `change` makes of it."""
 
     def hook(change: ChangeStream) -> Any:
-        def after(_module: nn.Module, _args: Any, output: Any) -> Any:
+        def after(_module: nn.Module, _args: Any, _kwargs: Any, output: Any) -> Any:
             stream = change(stream_out(output))
             return (stream, *output[1:]) if isinstance(output, tuple) else stream
 
         return after
 
-    blocks = structure.blocks
     with _handles(
-        [blocks[i].module.register_forward_hook(hook(change)) for i, change in changes.items()]
+        [_first_hook(structure, index, hook(change)) for index, change in changes.items()]
     ):
         yield
+
+
+def _first_hook(structure: Structure, index: int, hook: Callable[..., Any]) -> Any:
+    """A hook before all others: models that collect the states of some block see what it leaves."""
+    module = structure.blocks[index].module
+    return module.register_forward_hook(hook, prepend=True, with_kwargs=True)
 
 
 @contextmanager
@@ -106,31 +129,30 @@ def removed(indices: Collection[int], structure: Structure) -> Iterator[None]:
         stream = stream_in(args, kwargs)
         return (stream, *output[1:]) if isinstance(output, tuple) else stream
 
-    with _handles(
-        [
-            structure.blocks[index].module.register_forward_hook(after, with_kwargs=True)
-            for index in indices
-        ]
-    ):
+    with _handles([_first_hook(structure, index, after) for index in indices]):
         yield
 
 
 @contextmanager
 def resumed(
-    start: int, stream: Tensor | None, indices: Collection[int], structure: Structure
+    start: int, whole: Pass | None, indices: Collection[int], structure: Structure
 ) -> Iterator[None]:
-    """Blocks below `start` cost nothing and hand on `stream`; those in `indices` are passed by.
+    """Blocks below `start` cost nothing and hand on what they did in the whole model's pass.
 
-    stream: what block `start` read in the whole model, (rows, tokens, hidden); None for start 0.
-    The model's own forward does the rest, so masks, positions and the head are its own. Not for
-    use with a cache: blocks that are passed by leave nothing in it.
+    Those in `indices` are passed by. whole: not needed for start 0. The model's own forward does
+    the rest, so masks, positions and the head are its own. Not for use with a cache: blocks that
+    are passed by leave nothing in it.
     """
 
     def hand_on(block: Block) -> Callable[..., Any]:
         def forward(*args: Any, **kwargs: Any) -> Any:
-            if stream is not None and block.index < start:
-                return _returned(block, stream)
-            return _returned(block, stream_in(args, kwargs))
+            below = whole is not None and block.index < start
+            stream = whole.left[block.index] if below else stream_in(args, kwargs)
+            if block.tuple_length is None:
+                return stream
+            if whole is not None:
+                return (stream, *whole.beside[block.index])
+            return (stream, *(None for _ in range(block.tuple_length - 1)))
 
         return forward
 
@@ -151,32 +173,66 @@ def logits_at(rows: Tensor, positions: Tensor, structure: Structure) -> Iterator
     def pick(stream: Tensor) -> Tensor:
         return stream[rows, positions]
 
+    assert structure.output is not None
     with changing_input(structure.output, pick):
         yield
 
 
-def run_blocks(structure: Structure, ids: Tensor) -> None:
-    """Pass token ids (rows, tokens) through the blocks for what hooks see; no logits are made."""
-    place = torch.zeros(1, dtype=torch.long, device=ids.device)
-    with logits_at(place, place, structure):
-        structure.model(input_ids=ids, use_cache=False)
+def run_model(structure: Structure, batch: Batch) -> Any:
+    """The model's output for a batch, without a cache."""
+    options = {"use_cache": False} if structure.output is not None else {}
+    return structure.model(**batch.inputs, **options)
+
+
+def run_blocks(structure: Structure, batch: Batch) -> None:
+    """Pass a batch through the blocks for what hooks see; no logits are made."""
+    place = torch.zeros(1, dtype=torch.long, device=structure.model.device)
+    with ExitStack() as stack:
+        if structure.output is not None:
+            stack.enter_context(logits_at(place, place, structure))
+        run_model(structure, batch)
 
 
 @contextmanager
 def gated_heads(gates: Mapping[int, Tensor], structure: Structure) -> Iterator[None]:
     """Each head's output times its gate; gates are (rows or 1, heads) per block."""
 
-    def gate(block: Block, factors: Tensor) -> ChangeStream:
+    def gate(attention: Attention, factors: Tensor) -> ChangeStream:
         def change(heads: Tensor) -> Tensor:
-            apart = heads.unflatten(-1, (block.heads, block.head_width))
+            apart = heads.unflatten(-1, (attention.heads, attention.head_width))
             return (apart * factors[:, None, :, None].to(heads.dtype)).flatten(-2)
 
         return change
 
     with ExitStack() as stack:
         for index, factors in gates.items():
-            block = structure.blocks[index]
-            stack.enter_context(changing_input(block.heads_out, gate(block, factors)))
+            attentions = structure.blocks[index].attentions
+            parts = factors.split([attention.heads for attention in attentions], dim=1)
+            for attention, part in zip(attentions, parts, strict=True):
+                stack.enter_context(changing_input(attention.out, gate(attention, part)))
+        yield
+
+
+@contextmanager
+def reading_neurons(block: Block, read: ReadStream) -> Iterator[None]:
+    """`read` sees the MLP's activations, (..., neurons); of experts, the weight of each."""
+    if block.experts is None:
+        assert block.neurons_out is not None
+        with reading_input(block.neurons_out, read):
+            yield
+        return
+
+    def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor)]
+        chosen = next(one for one in given if not one.is_floating_point())  # (tokens, chosen)
+        weights = next(
+            one for one in given if one.is_floating_point() and one.shape == chosen.shape
+        )
+        # Some models name an expert that is not there where a token wants none.
+        dense = weights.new_zeros(chosen.shape[0], block.neurons + 1)
+        read(dense.scatter_add(1, chosen.long(), weights)[:, : block.neurons])
+
+    with _handles([block.experts.register_forward_pre_hook(before, with_kwargs=True)]):
         yield
 
 
@@ -188,7 +244,9 @@ def first_tokens(structure: Structure, note: Callable[[Tensor | None], None]) ->
     """
 
     def before(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        if ids is None:
+            return
         cache = kwargs.get("past_key_values")
         if cache is not None and cache.get_seq_length() > 0:
             note(None)

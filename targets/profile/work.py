@@ -5,7 +5,7 @@ Four stages over a teacher in memory; what is written is small, and no hidden st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from targets.answers import Description
-from targets.metrics import get_metric
 from targets.profile.ablation import Measure, ablate
 from targets.profile.activation_mapping import ActivationMap
-from targets.profile.answering import Answers, Asker
-from targets.profile.batches import Batch, batches
+from targets.profile.answering import Answers, Asker, asker_of
+from targets.profile.batches import Batch
 from targets.profile.coefficients import coefficients
 from targets.profile.head_importance import head_importance
 from targets.profile.pilot import Pilot, split_pilot
@@ -43,7 +42,7 @@ def build(job: Job) -> None:
     description = Description.from_json(read_json(job.inputs["description"]))
     teacher = open_teacher(job)
     structure = find_structure(teacher.model)
-    asker = Asker(structure, teacher.tokenizer, description, settings.metric)
+    asker = asker_of(teacher, structure, description, settings.metric, pilot.all_rows())
 
     def begin(stage: str) -> None:
         job.progress(STAGES.index(stage), len(STAGES) - 1, stage=stage)
@@ -52,32 +51,31 @@ def build(job: Job) -> None:
     answers = _first_answers(asker, pilot, settings.verify_outputs)
     ablated = answers.part(0, len(pilot.ablated))
     heldout = answers.part(len(pilot.ablated), len(pilot.ablated) + len(pilot.heldout))
-    higher_is_better = get_metric(settings.metric).higher_is_better
 
     begin("ablation")
-    own = [asker.own(row, tokens) for row, tokens in zip(ablated.rows, ablated.tokens, strict=True)]
-    device = teacher.model.device
-    own_batches = list(batches(own, settings.batch_tokens, device))
+    own_batches = asker.own_batches(ablated, settings.batch_tokens)
     ablation = ablate(
         structure,
         own_batches,
         _metric_without(asker, ablated),
         budget=settings.key_layers,
-        higher_is_better=higher_is_better,
+        higher_is_better=asker.higher_is_better,
         metric_drop=settings.metric_drop,
         decodes=settings.decodes,
     )
 
     begin("heads")
     heads = head_importance(
-        structure, own_batches, by_gradient=settings.load not in ("int8", "nf4")
+        structure,
+        own_batches,
+        by_gradient=asker.differentiable and settings.load not in ("int8", "nf4"),
     )
 
     begin("activations")
-    mapped = _batches(asker, pilot.mapped, settings, device)
+    mapped = asker.batches(pilot.mapped, settings.batch_tokens)
     activations = ActivationMap(structure)
     sums = _moments(structure, mapped, ablation.key_layers, settings.prompt_weight, activations)
-    elsewhere = _batches(asker, pilot.heldout, settings, device)
+    elsewhere = asker.batches(pilot.heldout, settings.batch_tokens)
     heldout_sums = _moments(structure, elsewhere, ablation.key_layers, settings.prompt_weight)
     levels = [
         settings.explained_variance,
@@ -94,7 +92,7 @@ def build(job: Job) -> None:
         spectra,
         heldout.scores,
         lambda: asker.ask(heldout.rows, heldout.room()).scores,
-        higher_is_better=higher_is_better,
+        higher_is_better=asker.higher_is_better,
         levels=levels,
         max_fall=settings.max_metric_fall,
     )
@@ -104,6 +102,8 @@ def build(job: Job) -> None:
 
     findings = Findings(
         structure=structure,
+        metric=asker.metric,
+        unit=asker.unit,
         pilot=pilot,
         answers=answers,
         ablation=ablation,
@@ -138,12 +138,6 @@ def _metric_without(asker: Asker, whole: Answers) -> Measure:
     return measure
 
 
-def _batches(
-    asker: Asker, rows: Sequence[Mapping[str, object]], settings: Settings, device: torch.device
-) -> list[Batch]:
-    return list(batches([asker.encoded(row) for row in rows], settings.batch_tokens, device))
-
-
 @torch.inference_mode()
 def _moments(
     structure: Structure,
@@ -154,19 +148,21 @@ def _moments(
 ) -> dict[int, MomentSums]:
     """One pass over the text: moments of the stream after each layer, and neurons' statistics."""
     device = structure.model.device
-    sums = {layer: MomentSums(structure.hidden_size, device) for layer in layers}
+    sums = {layer: MomentSums(structure.blocks[layer].width, device) for layer in layers}
     for batch in text:
-        mask = batch.mapped_mask()
-        weights = torch.where(batch.answer_mask(), 1.0, prompt_weight)[mask]
 
-        def reader(into: MomentSums, mask: Tensor = mask, weights: Tensor = weights) -> ReadStream:
-            return lambda stream: into.add(stream[mask], weights)
+        def reader(layer: int, batch: Batch = batch) -> ReadStream:
+            def read(stream: Tensor) -> None:
+                rows = stream.flatten(0, 1)  # (rows * tokens, width)
+                answer, rest = batch.sides_of(structure.blocks[layer].tower, len(rows))
+                mask = answer | rest
+                sums[layer].add(rows[mask], torch.where(answer, 1.0, prompt_weight)[mask])
+
+            return read
 
         with ExitStack() as stack:
             if activations is not None:
                 stack.enter_context(activations.watching(batch))
-            stack.enter_context(
-                reading({layer: reader(into) for layer, into in sums.items()}, structure)
-            )
-            run_blocks(structure, batch.ids)
+            stack.enter_context(reading({layer: reader(layer) for layer in sums}, structure))
+            run_blocks(structure, batch)
     return sums

@@ -7,9 +7,10 @@ same tokens when it is trained on, when it is scored and when it is generated fr
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from torch import Tensor
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from nexus.prompt import render
@@ -17,10 +18,21 @@ from nexus.prompt import render
 
 @dataclass(frozen=True)
 class Encoded:
-    """One row as token ids. `answer_ids` ends with the end-of-sequence token."""
+    """One row as numbers. `answer_ids` ends with the end-of-sequence token.
+
+    prompt_ids, answer_ids: what a decoder reads, one after the other. source: ids that an encoder
+    reads before it. media: an image's or a sound's array by the name of the model's argument, as
+    one row of it.
+    """
 
     prompt_ids: list[int]
     answer_ids: list[int]
+    source: list[int] | None = None
+    media: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def tokens(self) -> int:
+        """How much text a model reads."""
+        return len(self.source or ()) + len(self.prompt_ids) + len(self.answer_ids)
 
 
 def encode_rows(
@@ -55,6 +67,50 @@ def encode_row(
 ) -> Encoded:
     """`encode_rows` of one row."""
     return encode_rows(tokenizer, template, [(prompt, answer)])[0]
+
+
+def encode_apart(
+    tokenizer: PreTrainedTokenizerBase,
+    template: str,
+    rows: Sequence[tuple[str, str]],
+    start: Sequence[int],
+) -> list[Encoded]:
+    """Ids for an encoder that reads the prompt, and a decoder that begins with `start`.
+
+    The prompt has all special tokens that the tokenizer gives a text, an answer its end alone.
+    """
+    end = _end_of_sequence(tokenizer)
+    encoded = []
+    for prompt, answer in rows:
+        source = list(tokenizer(render(template, prompt)).input_ids)
+        ids = list(tokenizer(text_target=answer, add_special_tokens=False).input_ids)
+        encoded.append(Encoded(list(start), [*ids, end], source))
+    return encoded
+
+
+def encode_read(
+    tokenizer: PreTrainedTokenizerBase,
+    template: str,
+    rows: Sequence[tuple[str, str]],
+    longest: int,
+) -> list[Encoded]:
+    """Ids of whole texts, special tokens and all, for a model that reads and does not answer.
+
+    `answer_ids` are the tokens that an answer adds to its prompt; of a row without an answer, all.
+    Texts are cut after `longest` tokens.
+    """
+    limits = {"truncation": True, "max_length": longest}
+    encoded = []
+    for prompt, answer in rows:
+        text = render(template, prompt) if prompt else ""
+        whole = list(tokenizer(text + answer, **limits).input_ids)
+        shared = 0
+        if answer and text:
+            alone = tokenizer(text, **limits).input_ids
+            pairs = enumerate(zip(alone, whole))
+            shared = next((at for at, (a, b) in pairs if a != b), min(len(alone), len(whole)))
+        encoded.append(Encoded(whole[:shared], whole[shared:]))
+    return encoded
 
 
 def _token_ids(tokenizer: PreTrainedTokenizerBase, texts: list[str], end: int) -> list[list[int]]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor, BitsAndBytesConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
@@ -19,13 +20,20 @@ from targets.teachers.tokenizers import open_tokenizer
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.txt")
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+
 
 @dataclass(frozen=True)
 class Teacher:
-    """A frozen teacher in evaluation mode, on the fastest device that is there."""
+    """A frozen teacher in evaluation mode, on the fastest device that is there.
+
+    tokenizer: None where it reads no text. processor: of images or sounds, None without.
+    """
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: PreTrainedTokenizerBase | None
+    processor: Any = None
 
 
 def teacher_directory(job: Job) -> Path:
@@ -55,14 +63,64 @@ def open_teacher(job: Job) -> Teacher:
     torch.set_num_threads(job.threads)
     directory = teacher_directory(job)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(
+    model = model_class(directory).from_pretrained(
         directory,
         local_files_only=True,
         device_map={"": device},
         **_precision(str(job.settings["load"])),
     )
     model.requires_grad_(False)
-    return Teacher(model.eval(), open_tokenizer(directory))
+    # Of a model that answers nothing, a head for some task is no part of what it makes of a text.
+    part = model if model.can_generate() else model.base_model
+    return Teacher(part.eval(), teacher_tokenizer(directory), _processor(directory))
+
+
+def answering_teacher(job: Job) -> Teacher:
+    """`open_teacher`, for work that needs answers in text.
+
+    Raises ValueError where the model gives none.
+    """
+    teacher = open_teacher(job)
+    if not teacher.model.can_generate() or teacher.tokenizer is None:
+        raise ValueError(
+            f"{job.target}: the teacher, a {type(teacher.model).__name__}, answers nothing in text "
+            "(it is an encoder, or has no tokenizer): it can be profiled, and no more. Name a "
+            "model that generates text as the capability's teacher."
+        )
+    return teacher
+
+
+def model_class(directory: Path) -> type[PreTrainedModel]:
+    """The class that the model was saved as, by its configuration; a causal decoder unless said.
+
+    Raises ValueError where transformers has no such class.
+    """
+    config = AutoConfig.from_pretrained(directory, local_files_only=True)
+    (name, *_) = config.architectures or [None]
+    if name is None:
+        return AutoModelForCausalLM
+    found = getattr(transformers, name, None)
+    if found is None:
+        raise ValueError(
+            f"{directory}/config.json names the architecture {name}, which transformers "
+            f"{transformers.__version__} does not have: upgrade transformers, or save the model as "
+            "one that it has"
+        )
+    return found
+
+
+def teacher_tokenizer(directory: Path) -> PreTrainedTokenizerBase | None:
+    """The teacher's tokenizer; None where its folder has none."""
+    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
+        return None
+    return open_tokenizer(directory)
+
+
+def _processor(directory: Path) -> Any:
+    """What turns images or sounds into the model's arrays; None where its folder has none."""
+    if not any((directory / name).is_file() for name in PROCESSOR_FILES):
+        return None
+    return AutoProcessor.from_pretrained(directory, local_files_only=True)
 
 
 def _precision(load: str) -> dict[str, object]:

@@ -9,10 +9,11 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from nexus.decoding import greedy_decode
-from targets.profile.ablation import ablate, sample_nll
+from targets.profile.ablation import ablate
 from targets.profile.activation_mapping import ActivationMap
 from targets.profile.batches import Batch, batches
 from targets.profile.head_importance import head_importance
+from targets.profile.losses import answer_nll
 from targets.profile.reconstruction import check_reconstruction, fall_interval
 from targets.profile.streaming_pca import MomentSums, spectrum
 from targets.profile.structure import Structure, find_structure
@@ -69,7 +70,7 @@ def own_answers(structure: Structure) -> list[list[int]]:
 def own_batches(structure: Structure) -> list[Batch]:
     answers = own_answers(structure)
     rows = [Encoded(p, [*a, END]) for p, a in zip(PROMPTS, answers, strict=True)]
-    return list(batches(rows, 64, "cpu"))
+    return list(batches(rows, 64, structure))
 
 
 def agreement(structure: Structure, expected: list[list[int]]) -> list[float]:
@@ -141,7 +142,7 @@ def test_a_gate_gradient_is_the_slope_of_the_loss() -> None:
         factors = torch.ones(1, 4)
         factors[0, 1] = gate
         with torch.no_grad(), gated_heads({2: factors}, structure):
-            return torch.cat([sample_nll(structure, batch) for batch in pilot])
+            return torch.cat([answer_nll(structure, batch) for batch in pilot])
 
     slope = (losses(1.01) - losses(0.99)) / 0.02
     assert found.heads[2][1] == pytest.approx(float(slope.abs().mean()), rel=0.02)
@@ -158,7 +159,7 @@ def moments(structure: Structure, layer: int) -> MomentSums:
                 structure,
             ),
         ):
-            run_blocks(structure, batch.ids)
+            run_blocks(structure, batch)
     return sums
 
 
@@ -218,12 +219,12 @@ def test_statistics_of_neurons_and_heads_are_those_of_all_tokens() -> None:
     with torch.inference_mode():
         for batch in pilot:
             with seen.watching(batch):
-                run_blocks(structure, batch.ids)
+                run_blocks(structure, batch)
             mask = batch.answer_mask()
             with reading_input(
                 structure.blocks[1].neurons_out, lambda x, mask=mask: kept.append(x[mask])
             ):
-                run_blocks(structure, batch.ids)
+                run_blocks(structure, batch)
     neurons = torch.cat(kept)
     assert torch.allclose(seen.neurons(1).magnitude, neurons.abs().mean(0), rtol=1e-4)
     fires = neurons.abs() > neurons.abs().mean(1, keepdim=True)

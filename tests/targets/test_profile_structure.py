@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from transformers.modeling_utils import PreTrainedModel
 
-from targets.profile.ablation import PrefixedBatch, sample_nll
+from targets.profile.ablation import PrefixedBatch
 from targets.profile.batches import batches
+from targets.profile.losses import answer_nll
 from targets.profile.structure import StructureError, find_structure
 from targets.profile.surgery import gated_heads, removed
 from targets.teachers.encoding import Encoded
@@ -90,13 +91,13 @@ def test_a_decoder_is_taken_apart_and_put_back(
     assert len(structure.blocks) == 3
     for block in structure.blocks:
         assert (block.heads, block.groups, block.neurons) == (heads, groups, neurons)
-        assert block.module.get_submodule(heads_out) is block.heads_out
+        assert block.module.get_submodule(heads_out) is block.attentions[0].out
         assert block.module.get_submodule(neurons_out) is block.neurons_out
 
     # Padding on the right changes nothing, nor does asking for a few logits only.
-    (batch,) = batches(ROWS, 4096, "cpu")
+    (batch,) = batches(ROWS, 4096, structure)
     with torch.inference_mode():
-        nll = sample_nll(structure, batch)
+        nll = answer_nll(structure, batch)
         for place, sample in enumerate(batch.samples):
             row = ROWS[sample]
             text = torch.tensor([[*row.prompt_ids, *row.answer_ids]])
@@ -109,25 +110,39 @@ def test_a_decoder_is_taken_apart_and_put_back(
         prefixed = PrefixedBatch(structure, batch)
         for indices in ((0,), (1,), (2,), (0, 2), (1, 2)):
             with removed(indices, structure):
-                whole = sample_nll(structure, batch)
+                whole = answer_nll(structure, batch)
             assert torch.allclose(prefixed.without(indices), whole, rtol=1e-4)
 
         # Closed gates on every head leave nothing of attention but its bias.
         shut = {block.index: torch.zeros(1, block.heads) for block in structure.blocks}
         ajar = {block.index: torch.ones(1, block.heads) for block in structure.blocks}
         with gated_heads(ajar, structure):
-            assert torch.allclose(sample_nll(structure, batch), nll, rtol=1e-5)
+            assert torch.allclose(answer_nll(structure, batch), nll, rtol=1e-5)
         with gated_heads(shut, structure):
-            assert not torch.allclose(sample_nll(structure, batch), nll, rtol=1e-5)
-        assert torch.allclose(sample_nll(structure, batch), nll)
+            assert not torch.allclose(answer_nll(structure, batch), nll, rtol=1e-5)
+        assert torch.allclose(answer_nll(structure, batch), nll)
 
 
-def test_an_encoder_decoder_is_refused_with_what_was_looked_for() -> None:
-    config = AutoConfig.for_model(
-        "t5", vocab_size=VOCABULARY, d_model=32, d_ff=48, d_kv=8, num_layers=2, num_heads=4
-    )
-    with pytest.raises(StructureError, match=r"encoder-decoder.*was looked for"):
-        find_structure(AutoModelForSeq2SeqLM.from_config(config))
+@pytest.mark.parametrize(
+    ("family", "settings", "message"),
+    [
+        ("mamba", {"hidden_size": 32, "num_hidden_layers": 2}, "blocks with attention.*in_proj"),
+        ("albert", {**PLAIN, "intermediate_size": 48}, "ran 3 times in one pass.*shared"),
+        (
+            "swin",
+            {"image_size": 16, "patch_size": 4, "embed_dim": 16, "depths": [1, 1]}
+            | {"num_heads": [2, 2], "window_size": 2},
+            r"residual stream of width 16.*found: \(2, 4, 32\)",
+        ),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_what_was_looked_for(
+    family: str, settings: dict[str, Any], message: str
+) -> None:
+    words = {} if family == "swin" else {"vocab_size": VOCABULARY}
+    model = AutoModel.from_config(AutoConfig.for_model(family, **words, **settings))
+    with pytest.raises(StructureError, match=rf"{message}"):
+        find_structure(model.eval())
 
 
 def test_blocks_without_attention_are_refused_with_what_ran() -> None:
@@ -137,5 +152,5 @@ def test_blocks_without_attention_are_refused_with_what_ran() -> None:
     model = AutoModelForCausalLM.from_config(config).eval()
     for layer in model.model.layers:
         layer.self_attn.forward = lambda hidden_states, **_: (hidden_states, None)
-    with pytest.raises(StructureError, match=r"heads back to the residual stream.*mlp\.down_proj"):
+    with pytest.raises(StructureError, match=r"blocks with attention.*mlp\.down_proj"):
         find_structure(model)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nexusbuild.graph import Problem
 from specs.problems import SpecProblem
 
 SPEC_NAME = "nexus.yaml"
-DONE, WRONG = 0, 2
+DONE, FAILED, WRONG = 0, 1, 2
+WIDEST = 100
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,21 @@ def say(text: str) -> None:
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """`1 teacher`, `2 teachers`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    """`1 teacher`, `2,000 files`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def complain(problems: Iterable[SpecProblem | Problem | str]) -> None:
     """What is wrong, to standard error."""
     for problem in problems:
         sys.stderr.write(f"{problem}\n")
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """The one document on standard output."""
+    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def width() -> int:
+    """Columns of the terminal, as far as lines stay readable; 80 where there is none."""
+    return min(shutil.get_terminal_size((80, 24)).columns, WIDEST)

@@ -1,0 +1,1 @@
+"""Raw data as people have it: what a file is by its bytes, and what its rows could teach."""

@@ -1,0 +1,225 @@
+"""`nexusbuild data sort`: moves that lose nothing, whatever happens, and can be undone."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nexusbuild.cli import main
+from targets.raw_data import journal, moving
+
+STEPS = {"question": "1+1?", "answer": "1 + 1 = 2 and so\n#### 2"}
+CALL = {"query": "rain?", "tool_calls": [{"name": "weather", "arguments": {}}]}
+NEXUSBUILD = [sys.executable, "-m", "nexusbuild.cli"]
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three files to sort and one to leave, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "raw"
+    write(folder / "sums" / "train.json", STEPS)
+    write(folder / "sums" / "deep" / "more.data", STEPS)
+    write(folder / "calls.jsonl", CALL)
+    (folder / "README").write_text("about all this", encoding="utf-8")
+    return folder
+
+
+def write(path: Path, *rows: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows * 3), encoding="utf-8")
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Path -> content of what is below a folder, but for the journals."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".sorts" not in path.parts
+    }
+
+
+SORTED = {
+    "datasets/reasoning/sums/deep/more.data",
+    "datasets/reasoning/sums/train.json",
+    "datasets/tools/calls.jsonl",
+    "raw/README",
+}
+
+
+def test_files_go_to_their_capability_and_back(
+    raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files(raw.parent)
+    assert main(["data", "sort", "raw", "--dry-run"]) == 0
+    assert files(raw.parent) == before and not (raw.parent / "datasets").exists()
+    told = capsys.readouterr().out
+    assert "datasets/reasoning: 2 files would be moved" in told
+    assert "calls.jsonl: 95% sure: tool calls in `tool_calls`" in told
+    assert "raw/README" not in told and "README: about the data, not data" in told
+
+    assert main(["data", "sort", "raw"]) == 0
+    assert files(raw.parent).keys() == SORTED
+    assert not (raw / "sums").exists()
+    assert "nexusbuild data sort --undo puts them back" in capsys.readouterr().out
+
+    assert main(["data", "sort", "--undo"]) == 0
+    assert files(raw.parent) == before
+    assert not (raw.parent / "datasets" / "reasoning").exists()
+    assert main(["data", "sort", "--undo"]) == 2
+    assert "no sort into datasets to undo" in capsys.readouterr().err
+
+
+def test_json_says_what_went_where(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "sort", "raw", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {one["path"]: one["capability"] for one in told["files"]} == {
+        "README": None,
+        "calls.jsonl": "tools",
+        "sums/deep/more.data": "reasoning",
+        "sums/train.json": "reasoning",
+    }
+    assert all(one["to"] is None or Path(one["to"]).is_file() for one in told["files"])
+    assert (told["sorted"], told["left"], told["exit_code"]) == (3, 1, 0)
+    assert Path(told["journal"]).is_file()
+    assert main(["data", "sort", "elsewhere", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["errors"] == [
+        {"message": "elsewhere is not a folder"}
+    ]
+
+
+def test_links_leave_the_files_where_they_are(raw: Path) -> None:
+    before = files(raw)
+    assert main(["data", "sort", "raw", "--link", "--to", "sets"]) == 0
+    assert files(raw) == before
+    linked = raw.parent / "sets" / "reasoning" / "sums" / "train.json"
+    assert linked.is_symlink() and linked.read_text(encoding="utf-8") == before["sums/train.json"]
+    assert main(["data", "sort", "--undo", "--to", "sets"]) == 0
+    assert files(raw) == before and not linked.parent.exists()
+
+
+def test_nothing_is_overwritten(raw: Path) -> None:
+    write(Path("datasets/reasoning/sums/train.json"), "mine")
+    write(Path("datasets/tools/calls.jsonl"), "mine too")
+    before = files(raw.parent)
+    assert main(["data", "sort", "raw"]) == 0
+    after = files(raw.parent)
+    assert after["datasets/reasoning/sums/train.json"] == '"mine"\n' * 3
+    assert after["datasets/reasoning/sums-2/train.json"] == before["raw/sums/train.json"]
+    assert after["datasets/tools/calls-2.jsonl"] == before["raw/calls.jsonl"]
+    assert Counter(after.values()) == Counter(before.values())
+    write(raw / "calls.jsonl", "new at the old place")
+    assert main(["data", "sort", "--undo"]) == 1
+    undone = files(raw.parent)
+    assert undone["datasets/tools/calls-2.jsonl"] == before["raw/calls.jsonl"]
+    assert undone["raw/sums/train.json"] == before["raw/sums/train.json"]
+
+
+def test_a_folder_may_hold_what_it_is_sorted_into(raw: Path) -> None:
+    assert main(["data", "sort", "."]) == 0
+    assert main(["data", "sort", "."]) == 0
+    assert "datasets/reasoning/raw/sums/train.json" in files(raw.parent)
+
+
+def test_a_confidence_that_is_too_low_leaves_a_file(
+    raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "sort", "raw", "--confidence", "0.93", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "datasets/tools: 1 file" in told and "datasets/reasoning" not in told
+    assert "90% sure" in told.partition("left in raw")[2]
+    with pytest.raises(SystemExit):
+        main(["data", "sort", "raw", "--confidence", "2"])
+    assert "2 is no share between 0 and 1" in capsys.readouterr().err
+
+
+def test_one_sort_at_a_time(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with journal.alone(Path("datasets").resolve()):
+        assert main(["data", "sort", "raw"]) == 2
+    assert "another sort into" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["two names", "copy"])
+def test_where_one_call_cannot_move_a_file(
+    way: str, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the call that refuses to overwrite, and between two file systems."""
+    if way == "two names":
+        monkeypatch.setattr(moving, "_renameat2", None)
+    else:
+        real = moving._rename
+
+        def across(source: Path, place: Path) -> None:
+            if source.parent != place.parent:
+                raise OSError(18, "Invalid cross-device link")
+            real(source, place)
+
+        monkeypatch.setattr(moving, "_rename", across)
+    before = files(raw.parent)
+    write(Path("datasets/tools/calls.jsonl"), "mine")
+    with pytest.raises(FileExistsError):
+        moving.move(raw / "calls.jsonl", Path("datasets/tools/calls.jsonl"))
+    Path("datasets/tools/calls.jsonl").unlink()
+    assert main(["data", "sort", "raw"]) == 0
+    assert files(raw.parent).keys() == SORTED
+    assert main(["data", "sort", "--undo"]) == 0
+    assert files(raw.parent) == before
+
+
+def digests(folder: Path) -> Counter[str]:
+    return Counter(
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and ".sorts" not in path.parts
+    )
+
+
+def killed_when(command: list[str], folder: Path, happens: Callable[[], bool]) -> bool:
+    """Start a command, and kill it when something happens; whether it was still at work."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, env=environment)
+    while process.poll() is None and not happens():
+        time.sleep(0.0002)
+    process.send_signal(signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
+
+
+def test_kills_at_any_moment_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [f"raw/{number % 30:02}/{number:04}.x" for number in range(1000)]
+    for number, name in enumerate(names):
+        write(tmp_path / name, {**STEPS, "id": number})
+    before = files(tmp_path)
+    wanted = Counter(dict.fromkeys(digests(tmp_path), 1))
+    chance = random.Random(8)
+    journals = tmp_path / "datasets" / ".sorts"
+
+    sort, undo = [*NEXUSBUILD, "data", "sort", "raw"], [*NEXUSBUILD, "data", "sort", "--undo"]
+    assert killed_when(sort, tmp_path, lambda: bool(list(journals.glob("*"))))
+    assert digests(tmp_path) == wanted
+    counts = []
+    for share in (0.1, 0.3, 0.5, 0.7):  # of the files, in the order in which they move
+        watched = sorted(names)[int(1000 * (share + chance.uniform(0, 0.2)))]
+        killed_when(sort, tmp_path, lambda path=watched: not (tmp_path / path).exists())
+        assert digests(tmp_path) == wanted
+        counts.append(len(files(tmp_path / "datasets")))
+    assert any(0 < count < 1000 for count in counts), counts
+    assert main(["data", "sort", "raw"]) == 0
+    assert digests(tmp_path) == wanted and not files(tmp_path / "raw")
+
+    for share in (0.2, 0.6):
+        watched = sorted(names)[int(1000 * (share + chance.uniform(0, 0.2)))]
+        killed_when(undo, tmp_path, lambda path=watched: (tmp_path / path).exists())
+        assert digests(tmp_path) == wanted
+    if journal.latest(tmp_path / "datasets") is not None:
+        assert main(["data", "sort", "--undo"]) == 0
+    assert files(tmp_path) == before

@@ -100,6 +100,7 @@ class LocalExecutor:
     preload: modules imported once. While that goes on, a second, plain process serves targets that
     need none of them, so a build of light targets never waits for heavy libraries.
     ram_bytes, vram_bytes, threads: what targets side by side may use; by default what there is.
+    held: a descriptor that every child keeps open while it lives, such as the store's lock.
     """
 
     def __init__(
@@ -109,9 +110,11 @@ class LocalExecutor:
         vram_bytes: int | None = None,
         threads: int | None = None,
         grace_seconds: float = 20.0,
+        held: int | None = None,
     ) -> None:
         self.budget = Budget(ram_bytes, vram_bytes, threads)
         self._preload = preload
+        self._held = held
         self._grace_seconds = grace_seconds
         self._lock = threading.Condition()
         self._servers: list[ServerHandle] = []
@@ -201,12 +204,12 @@ class LocalExecutor:
             if self._closed:
                 raise ServerEndedError("the executor was closed")
             if self._warm is None or not self._warm.alive:
-                self._warm = ServerHandle(self._preload)
+                self._warm = ServerHandle(self._preload, held=self._held)
                 self._servers.append(self._warm)
             if warm or not self._preload or self._warm.warm:
                 return self._warm
             if self._plain is None or not self._plain.alive:
-                self._plain = ServerHandle((), PATIENCE_SECONDS)
+                self._plain = ServerHandle((), PATIENCE_SECONDS, self._held)
                 self._servers.append(self._plain)
             return self._plain
 

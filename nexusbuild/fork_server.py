@@ -7,7 +7,8 @@ What happens inside a child stands in `child.py`; the builder's side in `server_
 
 Between builder and server:
 - control, a stream socket: a request is 4 bytes of length and a JSON object, and carries the write
-  end of the pipe that its run reports to. The server sends one byte there when it is warm.
+  end of the pipe that its run reports to, and the store's lock: a child holds it as long as it
+  lives, so nobody else works in the store even where the builder is killed. The server sends one byte there when it is warm.
 - signals, a pipe of bytes: each is a signal for every running child. SIGTERM also refuses whatever
   is asked later, so no request can slip past an interruption.
 - a report pipe per run, JSON lines: `started`, the child's own lines, `ended` (always the last).
@@ -119,7 +120,15 @@ class Server:
             for child in self.running.values():
                 os.waitpid(child.pid, 0)
 
-    def start(self, request: Mapping[str, Any], report: int) -> None:
+    def start(self, request: Mapping[str, Any], report: int, *held: int) -> None:
+        """Fork the child that the request asks for. held: descriptors that are its alone."""
+        try:
+            self._start(request, report)
+        finally:
+            for descriptor in held:
+                os.close(descriptor)
+
+    def _start(self, request: Mapping[str, Any], report: int) -> None:
         if self.refusing:
             write_line(report, {"refused": ""})
             os.close(report)
@@ -186,24 +195,30 @@ def write_line(descriptor: int, message: Mapping[str, Any]) -> None:
             rest = rest[os.write(descriptor, rest) :]
 
 
-def send_request(control: socket.socket, request: Mapping[str, Any], report: int) -> None:
-    """Send one request, with the write end of the pipe that its run reports to."""
+def send_request(
+    control: socket.socket, request: Mapping[str, Any], report: int, *held: int
+) -> None:
+    """Send one request, with the write end of the pipe that its run reports to.
+
+    held: at most one more descriptor, which the child is to hold until it ends.
+    """
     body = json.dumps(request, default=_plain).encode()
-    socket.send_fds(control, [LENGTH.pack(len(body))], [report])
+    socket.send_fds(control, [LENGTH.pack(len(body))], [report, *held])
     control.sendall(body)
 
 
-def receive_request(control: socket.socket) -> tuple[dict[str, Any], int] | None:
-    """The next request and its report pipe; None at the end."""
-    head, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 1)
+def receive_request(control: socket.socket) -> tuple[Any, ...] | None:
+    """The next request, its report pipe, and what else it is to hold; None at the end."""
+    head, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 2)
     if not head or not descriptors:
         return None
     head += _received(control, LENGTH.size - len(head))
     body = _received(control, LENGTH.unpack(head)[0]) if len(head) == LENGTH.size else b""
     if not body:
         return None
-    os.set_inheritable(descriptors[0], False)
-    return json.loads(body), descriptors[0]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return (json.loads(body), *descriptors)
 
 
 def _received(control: socket.socket, count: int) -> bytes:

@@ -321,7 +321,10 @@ class Build:
         arguments = ["run", "-n", str(min(jobs, len(tasks))), "-P", "thread"]
         if self._options.keep_going:
             arguments.append("--continue")
-        code = DoitMain(Loader(), config_filenames=()).run(arguments)
+        try:
+            code = DoitMain(Loader(), config_filenames=()).run(arguments)
+        finally:
+            database.unlink(missing_ok=True)
         if code == 3:
             raise errors.internal_scheduler(code)
 

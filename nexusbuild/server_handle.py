@@ -50,14 +50,18 @@ class ServerHandle:
 
     preload: modules that it imports before it serves. patience: seconds that a child may spend on
     its imports before it gives up and asks for a warm server; None where it may take its time.
+    held: the store's lock, which every child is to hold as well.
     """
 
-    def __init__(self, preload: tuple[str, ...], patience: float | None = None) -> None:
+    def __init__(
+        self, preload: tuple[str, ...], patience: float | None = None, held: int | None = None
+    ) -> None:
         mine, its = socket.socketpair()
         its_signals, self._signals = os.pipe()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         self._lock = threading.Lock()
         self._terminated = False
+        self._held = () if held is None else (held,)
         options = {
             "preload": preload,
             "patience": patience,
@@ -86,7 +90,7 @@ class ServerHandle:
         reading, writing = os.pipe()
         try:
             with self._lock:
-                send_request(self.control, request, writing)
+                send_request(self.control, request, writing, *self._held)
         except OSError:
             os.close(reading)
             raise ServerEndedError(self.ending()) from None

@@ -1,4 +1,8 @@
-"""One builder at a time in one store: the second waits, and says for what."""
+"""One builder at a time in one store: the second waits, and says for what.
+
+The lock belongs to an open file, not to a process: a builder hands it to the children that work in
+the store for it. So where a builder is killed, the next one waits until its last child is gone.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,11 @@ _LOOK_AGAIN_SECONDS = 0.1
 
 
 @contextlib.contextmanager
-def builder_lock(root: Path, doing: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold the store at `root`. `waiting` is told, once per holder, whom this one waits for."""
+def builder_lock(root: Path, doing: str, waiting: Callable[[str], None]) -> Iterator[int]:
+    """Hold the store at `root`; the descriptor of the lock, to be handed on.
+
+    `waiting` is told, once per holder, whom this one waits for.
+    """
     try:
         root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -41,7 +48,7 @@ def builder_lock(root: Path, doing: str, waiting: Callable[[str], None]) -> Iter
         with contextlib.suppress(OSError):  # the note is a courtesy: a full disk must not stop gc
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, content, 0)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -49,9 +56,23 @@ def builder_lock(root: Path, doing: str, waiting: Callable[[str], None]) -> Iter
 def _holder(descriptor: int) -> str:
     try:
         note = json.loads(os.pread(descriptor, 4096, 0))
-        return (
-            f"another nexusbuild ({note['doing']}; process {note['process']} on {note['host']}, "
+        about = (
+            f"({note['doing']}; process {note['process']} on {note['host']}, "
             f"since {note['since']})"
         )
+        here = note["host"] == socket.gethostname()
+        if here and not _lives(int(note["process"])):
+            return f"the last child of another nexusbuild that was killed {about}"
+        return f"another nexusbuild {about}"
     except (ValueError, KeyError, TypeError):
         return "another nexusbuild"
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is someone else's
+        return True
+    return True

@@ -108,7 +108,7 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
         not place.store.exists()
     ):  # what is wrong with the spec or the command leaves no store behind
         _chosen(Project(place), arguments)
-    with builder_lock(place.store, command, warn):
+    with builder_lock(place.store, command, warn) as lock:
         project = Project(place)
         project.store.prepare()
         graph = project.graph
@@ -116,7 +116,7 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
         forced = selected(graph, arguments.force) if arguments.force else []
 
         def executor(preload: tuple[str, ...]) -> Executor:
-            return LocalExecutor(preload, graph.ram_bytes, graph.vram_bytes)
+            return LocalExecutor(preload, graph.ram_bytes, graph.vram_bytes, held=lock)
 
         options = Options(
             selected=[*chosen, *forced],

@@ -80,14 +80,19 @@ class Toy:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The command in a process forked from this one, which has imported the builder already."""
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-            child = os.fork()
-            if child == 0:
-                self._become_nexusbuild(list(arguments), out.fileno(), errors.fileno())
+            child = self.forked(list(arguments), out.fileno(), errors.fileno())
             _, status = os.waitpid(child, 0)
             out.seek(0)
             errors.seek(0)
             code = os.waitstatus_to_exitcode(status)
             return subprocess.CompletedProcess(arguments, code, out.read(), errors.read())
+
+    def forked(self, arguments: list[str], out: int, errors: int) -> int:
+        """Start the command in such a process, with these descriptors as its streams; its id."""
+        child = os.fork()
+        if child == 0:
+            self._become_nexusbuild(arguments, out, errors)
+        return child
 
     def _become_nexusbuild(self, arguments: list[str], out: int, errors: int) -> None:
         code = 70

@@ -8,7 +8,8 @@ What happens inside a child stands in `child.py`; the builder's side in `server_
 Between builder and server:
 - control, a stream socket: a request is 4 bytes of length and a JSON object, and carries the write
   end of the pipe that its run reports to, and the store's lock: a child holds it as long as it
-  lives, so nobody else works in the store even where the builder is killed. The server sends one byte there when it is warm.
+  lives, so nobody else works in the store even where the builder is killed. The server sends one
+  byte there when it is warm.
 - signals, a pipe of bytes: each is a signal for every running child. SIGTERM also refuses whatever
   is asked later, so no request can slip past an interruption.
 - a report pipe per run, JSON lines: `started`, the child's own lines, `ended` (always the last).

@@ -57,8 +57,7 @@ def _holder(descriptor: int) -> str:
     try:
         note = json.loads(os.pread(descriptor, 4096, 0))
         about = (
-            f"({note['doing']}; process {note['process']} on {note['host']}, "
-            f"since {note['since']})"
+            f"({note['doing']}; process {note['process']} on {note['host']}, since {note['since']})"
         )
         here = note["host"] == socket.gethostname()
         if here and not _lives(int(note["process"])):

@@ -11,7 +11,6 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -134,6 +133,30 @@ def kill(what: str, builder: Builder, draw: random.Random) -> bool:
     except ProcessLookupError:  # it has just ended by itself
         return False
     return bool(victims)
+
+
+def test_the_next_builder_waits_for_the_children_of_a_killed_one(toy: Toy) -> None:
+    """Where the server could not end its children, nothing else works in the store beside them."""
+    toy.target("slow", work="toy.works:slow", settings={"seconds": 1.0})
+    killed = Builder(toy)
+    while not list(toy.folder.glob(".nexus/scratch/*/step")):
+        time.sleep(0.02)
+    server = killed.server()
+    assert server is not None
+    [child] = children_of(server)
+    os.kill(server, signal.SIGSTOP)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    follower = Builder(toy)
+    while child in children_of(server):
+        assert not follower.ended()
+        assert "from step" in (log := (toy.folder / "build/logs/slow.log").read_text())
+        assert log.count("from step") == 1
+        time.sleep(0.02)
+    assert follower.wait() == 0, follower.said()
+    assert "waiting for the last child of another nexusbuild that was killed" in follower.said()
+    os.kill(server, signal.SIGKILL)
+    assert toy.build() == {"slow": "fresh"}
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ def slow(job: Job) -> None:
     """As `join`, with a checkpoint per tenth; a second life goes on from the last."""
     path = job.scratch / "step"
     step = int(path.read_text()) if path.exists() else 0
+    print(f"from step {step}")
     while step < 10:
         time.sleep(job.settings.get("seconds", 1.0) / 10)
         step += 1

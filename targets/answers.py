@@ -13,9 +13,10 @@ from typing import Any
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from nexus.decoding import answer_log_probs, greedy_decode
 from nexus.prompt import cut
-from targets.teachers.encoding import Encoded, encode_rows
+from targets.teachers.decoding import answers_log_probs, greedy_answers
+from targets.teachers.encoding import Encoded
+from targets.teachers.reading import read_as
 
 CHUNK = 256
 
@@ -50,15 +51,9 @@ def answered_rows(
     answered: list[dict[str, Any]] = []
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
-        pairs = [(row["prompt"], row["answer"]) for row in chunk]
-        encoded = encode_rows(tokenizer, description.template, pairs)
+        encoded = read_as(model, tokenizer, description.template, chunk)
         texts = _decoded(model, tokenizer, encoded, description, batch)
-        likelihoods = answer_log_probs(
-            model,
-            [row.prompt_ids for row in encoded],
-            [row.answer_ids for row in encoded],
-            batch_size=batch,
-        )
+        likelihoods = answers_log_probs(model, encoded, batch_size=batch)
         answered.extend(
             {
                 "id": row["id"],
@@ -81,9 +76,9 @@ def _decoded(
     description: Description,
     batch: int,
 ) -> list[str]:
-    new_tokens = greedy_decode(
+    new_tokens = greedy_answers(
         model,
-        [row.prompt_ids for row in encoded],
+        encoded,
         max_new_tokens=description.max_new_tokens,
         eos_token_id=int(tokenizer.eos_token_id),
         batch_size=batch,

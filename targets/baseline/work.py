@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from targets.answers import Description, answered_rows
 from targets.baseline.settings import Settings
 from targets.rows import read_json, read_rows, write_rows
-from targets.teachers.loading import open_teacher
+from targets.teachers.loading import answering_teacher
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
@@ -17,7 +17,7 @@ def build(job: Job) -> None:
     """Write `validation.jsonl` and `eval.jsonl`, a row of answer and likelihood per prompt."""
     settings = Settings.from_json(job.settings)
     description = Description.from_json(read_json(job.inputs["description"]))
-    teacher = open_teacher(job)
+    teacher = answering_teacher(job)
     splits = {name: read_rows(job.inputs[name]) for name in ("validation", "eval")}
     total = sum(len(rows) for rows in splits.values())
     before = 0

@@ -12,13 +12,16 @@ from transformers.modeling_utils import PreTrainedModel
 TOKENS = 5
 
 
-def example_inputs(model: PreTrainedModel) -> dict[str, Tensor]:
-    """Arguments of the forward for two equal rows: text, image or sound, whatever it reads."""
+def example_inputs(model: PreTrainedModel, *, media: bool) -> dict[str, Tensor]:
+    """Arguments of the forward for two equal rows: text, image or sound, whatever it reads.
+
+    media: whether a model that reads text gets an image too.
+    """
     accepted = inspect.signature(model.forward).parameters
     config = model.config
     given: dict[str, Tensor] = {}
     images = None
-    if "pixel_values" in accepted:
+    if "pixel_values" in accepted and (media or "input_ids" not in accepted):
         images = _images(getattr(config, "vision_config", None) or config)
         given["pixel_values"] = images.to(model.device, model.dtype)
     if "input_features" in accepted:

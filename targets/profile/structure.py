@@ -109,16 +109,15 @@ class Structure:
         return next(tower for tower in self.towers if tower.name == block.tower)
 
 
-def find_structure(
-    model: PreTrainedModel, example: Mapping[str, Tensor] | None = None
-) -> Structure:
-    """Take a transformer apart by running it once on two rows.
+def find_structure(model: PreTrainedModel, *, media: bool = False) -> Structure:
+    """Take a transformer apart by running it once on two made-up rows.
 
-    example: arguments of its forward for two rows; made up from its configuration where None.
-    Raises StructureError where no stack of blocks with attention and an MLP is found.
+    media: whether a model that reads text is run with an image too: blocks that see images only
+    are found only then. Raises StructureError where no stack of blocks with attention and an MLP
+    is found.
     """
     lists = block_lists(model)
-    seen = watch(model, lists, example if example is not None else example_inputs(model))
+    seen = watch(model, lists, example_inputs(model, media=media))
     blocks: list[Block] = []
     towers: list[Tower] = []
     for name, sights in seen.items():

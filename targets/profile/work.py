@@ -28,6 +28,7 @@ from targets.profile.structure import Structure, find_structure
 from targets.profile.surgery import ReadStream, reading, removed, run_blocks
 from targets.rows import read_json, read_rows
 from targets.teachers.loading import open_teacher
+from targets.teachers.media import has_media
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
@@ -41,7 +42,8 @@ def build(job: Job) -> None:
     pilot = split_pilot(read_rows(job.inputs["pilot"]), settings, job.seed)
     description = Description.from_json(read_json(job.inputs["description"]))
     teacher = open_teacher(job)
-    structure = find_structure(teacher.model)
+    media = any(has_media(row) for row in pilot.all_rows())
+    structure = find_structure(teacher.model, media=media)
     asker = asker_of(teacher, structure, description, settings.metric, pilot.all_rows())
 
     def begin(stage: str) -> None:

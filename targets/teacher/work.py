@@ -19,14 +19,19 @@ from transformers import AutoConfig
 from targets.rows import write_json
 from targets.teacher.settings import Settings
 from targets.teacher.tensor_digest import float32_digest, tensor_digest
-from targets.teachers.loading import teacher_directory
-from targets.teachers.tokenizers import open_tokenizer
+from targets.teachers.loading import teacher_directory, teacher_tokenizer
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
 INDEX = "model.safetensors.index.json"
 WHOLE = "model.safetensors"
+FIELDS = {
+    "hidden_size": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "vocab_size": "vocab_size",
+}
 FETCH = "The download may have been cut short: fetch the model again"
 
 
@@ -46,10 +51,8 @@ def build(job: Job) -> None:
         "model_type": config.model_type,
         "architecture": (config.architectures or ["unknown"])[0],
         "parameters": sum(_size(tensor["shape"]) for tensor in tensors.values()),
-        "hidden_size": text.hidden_size,
-        "layers": text.num_hidden_layers,
-        "heads": text.num_attention_heads,
-        "vocab_size": text.vocab_size,
+        # What reads no text has no vocabulary.
+        **{name: getattr(text, field, None) for name, field in FIELDS.items()},
         "licence": settings.licence,
         "load": settings.load,
         "digest": _digest_of_all(tensors),
@@ -57,7 +60,8 @@ def build(job: Job) -> None:
     }
     write_json(job.out / "teacher.json", record)
     write_json(job.out / "tensors.json", tensors)
-    open_tokenizer(directory).save_pretrained(job.out / "tokenizer")
+    if (tokenizer := teacher_tokenizer(directory)) is not None:
+        tokenizer.save_pretrained(job.out / "tokenizer")
 
 
 def weight_files(directory: Path) -> list[Path]:

@@ -28,14 +28,16 @@ Reader = Callable[[Forward, Batch], tuple[Tensor, Coefficients]]
 def coefficient_reader(model: PreTrainedModel, inputs: Mapping[str, Path], rows: int) -> Reader:
     """A way to run the model that also returns coefficients at the answer positions.
 
-    Layer -> (answers, k) float16. Where no row wants any, the model runs as it is.
+    Layer -> (answers, k) float16. Where no row wants any, the model runs as it is. Key layers of an
+    encoder are left out: its states stand at positions of the prompt.
     """
     if rows == 0:
         return lambda forward, _batch: (forward(), {})
     profile = inputs["profile"]
-    layers = [int(layer) for layer in read_json(profile / "profile.json")["key_layers"]]
-    bases = {layer: _basis(profile / f"layer_{layer}_basis.npz", model) for layer in layers}
     structure = find_structure(model)
+    key_layers = [int(layer) for layer in read_json(profile / "profile.json")["key_layers"]]
+    layers = [layer for layer in key_layers if layer >= structure.answering.first]
+    bases = {layer: _basis(profile / f"layer_{layer}_basis.npz", model) for layer in layers}
 
     def read(forward: Forward, batch: Batch) -> tuple[Tensor, Coefficients]:
         found: Coefficients = {}

@@ -16,13 +16,15 @@ import torch
 
 from targets.answers import Description, answered_rows
 from targets.metrics import get_metric, score_rows
+from targets.profile.probing import block_lists
 from targets.rows import read_json, read_rows, write_json
-from targets.teachers.encoding import answer_byte_ends, encode_rows, token_bytes
-from targets.teachers.loading import Teacher, open_teacher
+from targets.teachers.encoding import answer_byte_ends, token_bytes
+from targets.teachers.loading import Teacher, answering_teacher
+from targets.teachers.reading import read_as
 from targets.trace.coefficients import coefficient_reader
+from targets.trace.likelihoods import teacher_log_probs
 from targets.trace.settings import Settings
 from targets.trace.shards import TracedRow, index_type, shard_exists, write_shard
-from targets.training.outputs import answer_log_probs
 from targets.training.sequences import collate
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ def build(job: Job) -> None:
     settings = Settings.from_json(job.settings)
     description = Description.from_json(read_json(job.inputs["description"]))
     rows = sorted(read_rows(job.inputs["train"]), key=lambda row: row["id"])
-    teacher = open_teacher(job)
-    vocabulary = int(teacher.model.config.get_text_config().vocab_size)
+    teacher = answering_teacher(job)
+    vocabulary = int(teacher.model.config.get_text_config(decoder=True).vocab_size)
     for number, start in enumerate(range(0, len(rows), SHARD_ROWS)):
         if shard_exists(job.scratch, number):
             continue
@@ -57,7 +59,7 @@ def build(job: Job) -> None:
             "rows": len(rows),
             "top_k": min(settings.top_k, vocabulary),
             "vocabulary": vocabulary,
-            "depth": int(teacher.model.config.get_text_config().num_hidden_layers),
+            "depth": sum(len(blocks) for blocks in block_lists(teacher.model).values()),
             "answers": settings.answers,
             "template": description.template,
             "end_of_sequence": int(teacher.tokenizer.eos_token_id),
@@ -97,18 +99,17 @@ def _traced(
     total: int,
 ) -> list[TracedRow]:
     pieces = token_bytes(teacher.tokenizer)
-    pairs = [(row["prompt"], row["answer"]) for row in rows]
-    encoded = encode_rows(teacher.tokenizer, description.template, pairs)
+    encoded = read_as(teacher.model, teacher.tokenizer, description.template, rows)
     prompts = [row.prompt_ids for row in encoded]
     answers = [row.answer_ids for row in encoded]
-    order = sorted(range(len(rows)), key=lambda index: len(prompts[index]) + len(answers[index]))
+    order = sorted(range(len(rows)), key=lambda index: encoded[index].tokens())
     traced: dict[int, TracedRow] = {}
     read_coefficients = coefficient_reader(teacher.model, job.inputs, with_coefficients)
     for start in range(0, len(order), settings.batch):
         batch = collate(prompts, answers, order[start : start + settings.batch])
         batch = batch.to(teacher.model.device)
         log_probs, coefficients = read_coefficients(
-            lambda batch=batch: answer_log_probs(teacher.model, batch), batch
+            lambda batch=batch: teacher_log_probs(teacher.model, encoded, batch), batch
         )
         arrays = _arrays(log_probs, batch.labels, settings.top_k)
         starts = [0, *np.cumsum([len(answers[row]) for row in batch.rows]).tolist()]

@@ -377,7 +377,7 @@ def test_going_on_above_a_removed_block_is_running_without_it(name: str, tmp_pat
         progress=lambda done, total, **figures: None,
     )
     teacher = open_teacher(job)
-    structure = find_structure(teacher.model)
+    structure = find_structure(teacher.model, media="image" in family.rows)
     rows = made_rows(family.rows, 5)
     asker = asker_of(teacher, structure, Description("{prompt} ", (), 4), "token_f1", rows)
     with torch.inference_mode():

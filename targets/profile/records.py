@@ -15,10 +15,11 @@ from targets.profile.activation_mapping import ActivationMap
 from targets.profile.answering import Answers
 from targets.profile.coefficients import Coefficients
 from targets.profile.head_importance import HeadImportance
+from targets.profile.heldout import HeldoutVariance
 from targets.profile.pilot import Pilot
 from targets.profile.reconstruction import Basis, Reconstruction
 from targets.profile.settings import Settings
-from targets.profile.streaming_pca import MomentSums, Spectrum
+from targets.profile.streaming_pca import Spectrum
 from targets.profile.structure import Structure
 from targets.rows import write_json, write_rows
 
@@ -40,7 +41,7 @@ class Findings:
     heads: HeadImportance
     activations: ActivationMap
     spectra: Mapping[int, Spectrum]
-    heldout: Mapping[int, MomentSums]
+    heldout: Mapping[int, HeldoutVariance]
     reconstruction: Reconstruction
     bases: Mapping[int, Basis]
     coefficients: Mapping[int, Coefficients]
@@ -88,9 +89,7 @@ def _layer_summary(layer: int, found: Findings) -> dict[str, Any]:
         "tower": found.structure.blocks[layer].tower,
         "k": basis.matrix.shape[1],
         "explained_variance": _rounded(spectrum.explained()[basis.rank - 1]),
-        "heldout_explained_variance": _rounded(
-            spectrum.explained_elsewhere(found.heldout[layer], basis.rank)
-        ),
+        "heldout_explained_variance": _rounded(found.heldout[layer].explained()[basis.rank - 1]),
         "tokens": spectrum.rows,
         "heldout_tokens": found.heldout[layer].rows,
         "massive_channels": list(spectrum.massive),
@@ -106,6 +105,7 @@ def _layer_meta(layer: int, summary: Mapping[str, Any], found: Findings) -> dict
     return {
         **summary,
         "curve": [_rounded(share) for share in found.spectra[layer].explained()],
+        "heldout_curve": [_rounded(share) for share in found.heldout[layer].explained()],
         "neurons": {
             "count": len(neurons.frequency),
             "mean_frequency": _rounded(neurons.frequency.mean()),

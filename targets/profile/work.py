@@ -5,9 +5,9 @@ Four stages over a teacher in memory; what is written is small, and no hidden st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -19,11 +19,13 @@ from targets.profile.answering import Answers, Asker, asker_of
 from targets.profile.batches import Batch
 from targets.profile.coefficients import coefficients
 from targets.profile.head_importance import head_importance
+from targets.profile.heldout import HeldoutVariance
+from targets.profile.moments import moments_of_stream
 from targets.profile.pilot import Pilot, split_pilot
 from targets.profile.reconstruction import check_reconstruction
 from targets.profile.records import Findings, write_profile
 from targets.profile.settings import Settings
-from targets.profile.streaming_pca import MomentSums, spectrum
+from targets.profile.streaming_pca import spectrum
 from targets.profile.structure import Structure, find_structure
 from targets.profile.surgery import ReadStream, reading, removed, run_blocks
 from targets.rows import read_json, read_rows
@@ -76,9 +78,11 @@ def build(job: Job) -> None:
     begin("activations")
     mapped = asker.batches(pilot.mapped, settings.batch_tokens)
     activations = ActivationMap(structure)
-    sums = _moments(structure, mapped, ablation.key_layers, settings.prompt_weight, activations)
-    elsewhere = asker.batches(pilot.heldout, settings.batch_tokens)
-    heldout_sums = _moments(structure, elsewhere, ablation.key_layers, settings.prompt_weight)
+    sums = {
+        layer: moments_of_stream(structure.blocks[layer].width, structure.model.device)
+        for layer in ablation.key_layers
+    }
+    _read_into(sums, structure, mapped, settings.prompt_weight, activations)
     levels = [
         settings.explained_variance,
         *(level for level in settings.raised_to if level > settings.explained_variance),
@@ -87,6 +91,11 @@ def build(job: Job) -> None:
         layer: spectrum(of_layer, settings.massive_ratio, max(levels))
         for layer, of_layer in sums.items()
     }
+    elsewhere = {
+        layer: HeldoutVariance(found, found.rank(max(levels))) for layer, found in spectra.items()
+    }
+    text = asker.batches(pilot.heldout, settings.batch_tokens)
+    _read_into(elsewhere, structure, text, settings.prompt_weight)
 
     begin("reconstruction")
     reconstruction, bases = check_reconstruction(
@@ -112,7 +121,7 @@ def build(job: Job) -> None:
         heads=heads,
         activations=activations,
         spectra=spectra,
-        heldout=heldout_sums,
+        heldout=elsewhere,
         reconstruction=reconstruction,
         bases=bases,
         coefficients=in_bases,
@@ -140,31 +149,35 @@ def _metric_without(asker: Asker, whole: Answers) -> Measure:
     return measure
 
 
+class Rows(Protocol):
+    """What takes in rows of a stream, each with a weight, and keeps none."""
+
+    def add(self, rows: Tensor, weights: Tensor) -> None: ...
+
+
 @torch.inference_mode()
-def _moments(
+def _read_into(
+    sums: Mapping[int, Rows],
     structure: Structure,
     text: Sequence[Batch],
-    layers: Sequence[int],
     prompt_weight: float,
     activations: ActivationMap | None = None,
-) -> dict[int, MomentSums]:
-    """One pass over the text: moments of the stream after each layer, and neurons' statistics."""
-    device = structure.model.device
-    sums = {layer: MomentSums(structure.blocks[layer].width, device) for layer in layers}
+) -> None:
+    """One pass over the text: the stream after each layer, and neurons' statistics."""
     for batch in text:
 
-        def reader(layer: int, batch: Batch = batch) -> ReadStream:
+        def reader(layer: int, into: Rows, batch: Batch = batch) -> ReadStream:
             def read(stream: Tensor) -> None:
                 rows = stream.flatten(0, 1)  # (rows * tokens, width)
                 answer, rest = batch.sides_of(structure.blocks[layer].tower, len(rows))
                 mask = answer | rest
-                sums[layer].add(rows[mask], torch.where(answer, 1.0, prompt_weight)[mask])
+                into.add(rows[mask], torch.where(answer, 1.0, prompt_weight)[mask])
 
             return read
 
         with ExitStack() as stack:
             if activations is not None:
                 stack.enter_context(activations.watching(batch))
-            stack.enter_context(reading({layer: reader(layer) for layer in sums}, structure))
+            readers = {layer: reader(layer, into) for layer, into in sums.items()}
+            stack.enter_context(reading(readers, structure))
             run_blocks(structure, batch)
-    return sums

@@ -14,8 +14,9 @@ from targets.profile.activation_mapping import ActivationMap
 from targets.profile.batches import Batch, batches
 from targets.profile.head_importance import head_importance
 from targets.profile.losses import answer_nll
+from targets.profile.moments import MomentSums
 from targets.profile.reconstruction import check_reconstruction, fall_interval
-from targets.profile.streaming_pca import MomentSums, spectrum
+from targets.profile.streaming_pca import spectrum
 from targets.profile.structure import Structure, find_structure
 from targets.profile.surgery import gated_heads, reading, reading_input, removed, run_blocks
 from targets.teachers.encoding import Encoded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -11,23 +12,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from targets.profile.streaming_pca import MomentSums, leading_directions, spectrum
+from targets.profile.heldout import HeldoutVariance
+from targets.profile.moments import BLOCK_ROWS, MomentSums, SketchedMoments
+from targets.profile.streaming_pca import leading_directions, spectrum
+
+Array = np.ndarray
 
 
-def sums_of(rows: np.ndarray, cuts: list[int], weights: np.ndarray | None = None) -> MomentSums:
-    """Each piece between two cuts is summed alone and merged into those before it."""
+def pieces(rows: Array, cuts: list[int]) -> list[slice]:
+    edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+    return [slice(start, end) for start, end in itertools.pairwise(edges)]
+
+
+def sums_of(
+    rows: Array, cuts: list[int], weights: Array | None = None, shards: list[int] | None = None
+) -> MomentSums:
+    """Rows are taken in between one cut and the next; each shard alone, and then merged."""
     total = MomentSums(rows.shape[1])
-    edges = [0, *sorted({min(cut, len(rows)) for cut in cuts}), len(rows)]
-    for start, end in itertools.pairwise(edges):
-        shard = MomentSums(rows.shape[1])
-        if end > start:
-            weight = None if weights is None else torch.tensor(weights[start:end])
-            shard.add(torch.tensor(rows[start:end]), weight)
-        total = total.merged(shard)
+    for shard in pieces(rows, shards or []):
+        sums = MomentSums(rows.shape[1])
+        for piece in pieces(rows[shard], cuts):
+            weight = None if weights is None else torch.tensor(weights[shard][piece])
+            sums.add(torch.tensor(rows[shard][piece]), weight)
+        total = total.merged(sums)
     return total
 
 
-def planted(seed: int, rows: int, width: int, rank: int, shift: float) -> np.ndarray:
+def planted(seed: int, rows: int, width: int, rank: int, shift: float) -> Array:
     generator = np.random.default_rng(seed)
     scales = 2.0 ** -np.arange(rank)
     signal = generator.normal(size=(rows, rank)) * scales @ generator.normal(size=(rank, width))
@@ -35,57 +46,162 @@ def planted(seed: int, rows: int, width: int, rank: int, shift: float) -> np.nda
     return signal + noise + shift * generator.normal(size=width)
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 2**20),
-    rows=st.integers(2, 120),
-    width=st.integers(2, 24),
-    rank=st.integers(1, 8),
-    shift=st.sampled_from([0.0, 1.0, 1e4]),
-    cuts=st.lists(st.integers(0, 120), max_size=6),
-)
-def test_agrees_with_exact_pca(
-    seed: int, rows: int, width: int, rank: int, shift: float, cuts: list[int]
-) -> None:
-    data = planted(seed, rows, width, min(rank, width), shift)
-    exact = PCA().fit(data)
-    ours = spectrum(sums_of(data, cuts))
-
-    assert np.allclose(ours.mean.numpy(), data.mean(axis=0), rtol=1e-6, atol=1e-6)
+def assert_is_exact_pca(data: Array, sums: MomentSums) -> None:
+    """Mean, variances, ranks and subspaces are scikit-learn's, up to float32's rounding of C."""
+    rows = len(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # shares of no variance
+        exact = PCA(svd_solver="full").fit(data)
+    ours = spectrum(sums)
+    spread = float(np.abs(data - data.mean(axis=0)).max())
+    assert np.allclose(ours.mean.numpy(), exact.mean_, rtol=1e-6, atol=1e-6 * spread)
     count = len(exact.explained_variance_)
-    variances = exact.explained_variance_ * (rows - 1) / rows
-    largest = variances[0]
-    assert np.allclose(ours.variances[:count].numpy(), variances, rtol=1e-4, atol=1e-6 * largest)
-    for share in (0.5, 0.9, 0.97):
-        cumulative = np.cumsum(exact.explained_variance_ratio_)
+    variances = exact.singular_values_**2 / rows
+    largest = float(variances[0])
+    magnitude = float(np.abs(data).max())
+    rounding = 4e-6 * largest + 1e-12 * spread**2 + 1e-18 * magnitude**2
+    assert np.allclose(ours.variances[:count].numpy(), variances, rtol=0, atol=rounding)
+    assert float(ours.variances[count:].abs().sum()) <= rounding
+    if largest <= 1e-12 * magnitude**2:
+        return  # nothing but the rounding of a constant
+    assert ours.total == pytest.approx(variances.sum(), abs=count * rounding)
+    cumulative = np.cumsum(variances) / variances.sum()
+    for share in (0.5, 0.9, 0.97, 0.995):
         if np.abs(cumulative - share).min() > 1e-4:
             assert ours.rank(share) == int(np.argmax(cumulative >= share)) + 1
+    for k in range(1, min(count, 30)):
+        gap = variances[k - 1] - variances[k]
+        if gap > 100 * rounding:
+            # Davis-Kahan: the sine of the largest angle is at most the error over the gap.
+            inside = exact.components_[:k] @ ours.directions[:, :k].numpy()
+            outside = ours.directions[:, :k].numpy() - exact.components_[:k].T @ inside
+            assert np.linalg.norm(outside, 2) < 2 * rounding / gap
 
-    gaps = -np.diff(variances)
-    for k in range(1, count):
-        if gaps[k - 1] > 1e-2 * largest:
-            ours_k = ours.directions[:, :k].numpy()
-            cosines = np.linalg.svd(exact.components_[:k] @ ours_k, compute_uv=False)
-            assert cosines.min() > 1 - 1e-5
+
+cuts = st.lists(st.integers(0, 120), max_size=5)
+kinds = st.sampled_from(["random", "shifted", "degenerate", "ill-conditioned", "drifting"])
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    kind=kinds,
+    seed=st.integers(0, 2**20),
+    rows=st.integers(1, 120),
+    width=st.integers(1, 24),
+    scale=st.sampled_from([1e-6, 1.0, 1e6]),
+    cuts=cuts,
+    shards=cuts,
+)
+def test_agrees_with_exact_pca(
+    kind: str, seed: int, rows: int, width: int, scale: float, cuts: list[int], shards: list[int]
+) -> None:
+    generator = np.random.default_rng(seed)
+    data = generator.normal(size=(rows, width))
+    match kind:
+        case "shifted":
+            data += 1e4 * generator.normal(size=width)
+        case "degenerate":  # rows repeat, channels are constant or copies of others
+            data = data[generator.integers(0, rows, size=rows) // 2]
+            data[:, width // 2 :] = data[:, :1]
+            data[:, -1] = 3.0
+        case "ill-conditioned":
+            mixed = np.linalg.qr(generator.normal(size=(width, width)))[0]
+            data = data * 10.0 ** -np.linspace(0, 8, width) @ mixed
+        case "drifting":  # the first rows' mean says nothing of the later ones
+            data += np.linspace(0, 50, rows)[:, None] * generator.normal(size=width)
+    assert_is_exact_pca(scale * data, sums_of(scale * data, cuts, shards=shards))
+
+
+def test_agrees_with_exact_pca_over_many_blocks_and_strips() -> None:
+    data = planted(0, BLOCK_ROWS + 100, 140, 20, 50.0)
+    assert_is_exact_pca(data, sums_of(data, [10, BLOCK_ROWS + 50]))
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**20), order=st.permutations(range(5)))
-def test_merge_order_does_not_matter(seed: int, order: list[int]) -> None:
+@given(seed=st.integers(0, 2**20), order=st.permutations(range(5)), sketched=st.booleans())
+def test_merge_order_does_not_matter(seed: int, order: list[int], sketched: bool) -> None:
+    def empty() -> MomentSums:
+        return SketchedMoments(7, size=4) if sketched else MomentSums(7)
+
     data = torch.tensor(planted(seed, 60, 7, 3, 10.0))
     weights = torch.rand(60, generator=torch.Generator().manual_seed(seed)) + 0.1
     shards = []
     for index in range(5):
-        shard = MomentSums(7)
+        shard = empty()
         shard.add(data[index * 12 : index * 12 + 12], weights[index * 12 : index * 12 + 12])
         shards.append(shard)
-    straight, shuffled = MomentSums(7), MomentSums(7)
+    straight, shuffled = empty(), empty()
     for index in range(5):
         straight = straight.merged(shards[index])
         shuffled = shards[order[index]].merged(shuffled)
     assert straight.rows == shuffled.rows == 60
     assert torch.allclose(straight.mean(), shuffled.mean(), atol=1e-9)
-    assert torch.allclose(straight.covariance(), shuffled.covariance(), atol=1e-9)
+    assert torch.allclose(straight.variances(), shuffled.variances(), atol=1e-9)
+    covariances = [
+        sums.factor() @ sums.factor().T if isinstance(sums, SketchedMoments) else sums.covariance()
+        for sums in (straight, shuffled)
+    ]
+    assert torch.allclose(*covariances, atol=1e-6 if sketched else 1e-9)
+
+
+@pytest.mark.parametrize("kind", [MomentSums, SketchedMoments])
+def test_a_stream_goes_on_from_a_state_to_the_same_bits(kind: type[MomentSums]) -> None:
+    rows = torch.randn(90, 12) + 3
+    whole, first, second = kind(12), kind(12), kind(12)
+    for start in range(0, 90, 30):
+        whole.add(rows[start : start + 30])
+    first.add(rows[:30])
+    second.restore(first.state())
+    for start in (30, 60):
+        second.add(rows[start : start + 30])
+    assert torch.equal(spectrum(whole).directions, spectrum(second).directions)
+    assert torch.equal(whole.mean(), second.mean())
+    assert len(rows) == second.rows == 90
+
+
+def test_a_state_is_smaller_than_the_rows_it_stands_for() -> None:
+    """Sums only: as many numbers, however many rows were taken in."""
+
+    def numbers(sums: MomentSums) -> int:
+        state = sums.state()
+        return state["shift"].numel() + sum(part.numel() for part in state["sums"])
+
+    sums = MomentSums(8)
+    sums.add(torch.randn(3, 8))
+    few = numbers(sums)
+    sums.add(torch.randn(5000, 8))
+    assert numbers(sums) == few == 1 + 8 + 8 + 64
+
+
+def test_a_sketch_finds_the_directions_of_a_stream_of_low_rank() -> None:
+    data = torch.tensor(planted(5, 400, 60, 6, 20.0))
+    exact, sketch = MomentSums(60), SketchedMoments(60, size=24)
+    for start in range(0, 400, 100):
+        exact.add(data[start : start + 100])
+        sketch.add(data[start : start + 100])
+    whole, sketched = spectrum(exact), spectrum(sketch)
+    assert sketched.total == pytest.approx(whole.total, rel=1e-5)
+    assert torch.allclose(sketched.variances[:6], whole.variances[:6], rtol=1e-3)
+    for share in (0.5, 0.9, 0.99):
+        assert sketched.rank(share) == whole.rank(share)
+    cosines = torch.linalg.svdvals(whole.directions[:, :6].T @ sketched.directions[:, :6])
+    assert float(cosines.min()) > 1 - 1e-5
+
+
+def test_a_sketch_that_is_too_small_does_not_claim_more_than_it_holds() -> None:
+    data = torch.randn(2000, 64, generator=torch.Generator().manual_seed(0))
+    sketch = SketchedMoments(64, size=16)
+    sketch.add(data)
+    found = spectrum(sketch)
+    assert float(found.explained()[-1]) < 0.6
+    assert found.rank(0.97) == 16
+
+
+def test_values_that_are_not_finite_are_an_error() -> None:
+    sums = MomentSums(3)
+    sums.add(torch.tensor([[1.0, 2.0, float("inf")], [1.0, 2.0, 3.0]]))
+    with pytest.raises(ValueError, match="not finite"):
+        spectrum(sums)
 
 
 def test_weights_count_as_repetition() -> None:
@@ -136,12 +252,17 @@ def test_a_massive_channel_stands_apart_and_hides_nothing() -> None:
 
 
 def test_held_out_rows_are_explained_by_as_much_as_they_are() -> None:
-    train, held_out = MomentSums(12), MomentSums(12)
-    train.add(torch.tensor(planted(1, 300, 12, 3, 1.0)))
-    held_out.add(torch.randn(300, 12))
-    found = spectrum(train)
-    assert found.explained_elsewhere(train, 3) == pytest.approx(float(found.explained()[2]))
-    assert found.explained_elsewhere(held_out, 3) < 0.6
+    train, ones = torch.tensor(planted(1, 300, 12, 3, 1.0)), torch.ones(300)
+    sums = MomentSums(12)
+    sums.add(train)
+    found = spectrum(sums)
+    same, other = HeldoutVariance(found, 3), HeldoutVariance(found, 3)
+    for start in range(0, 300, 100):
+        same.add(train[start : start + 100], ones[:100])
+    other.add(torch.randn(300, 12), ones)
+    assert torch.allclose(same.explained(), found.explained()[:3], atol=1e-6)
+    assert float(other.explained()[-1]) < 0.6
+    assert same.rows == 300
 
 
 def test_subspace_iteration_finds_the_leading_directions() -> None:

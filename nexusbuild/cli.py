@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="nexusbuild" if name == "build" else f"nexusbuild {name}",
         description=command.help,
         epilog=_overview() if name == "build" and {"-h", "--help"} & set(rest) else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_help_formatter,
         allow_abbrev=False,
     )
     command.configure(parser)
@@ -104,6 +105,12 @@ def _blocked_targets(spec: Path) -> set[str]:
     from nexusbuild.blocked import blocked_targets
 
     return blocked_targets(spec)
+
+
+def _help_formatter(prog: str) -> argparse.HelpFormatter:
+    """As argparse's own; told the width, it need not import what finds it out."""
+    width = os.get_terminal_size(1).columns if os.isatty(1) else 80
+    return argparse.RawDescriptionHelpFormatter(prog, width=max(40, width - 2))
 
 
 def _overview() -> str:

@@ -92,8 +92,8 @@ class FileDigests:
             found[path] = tree_digest((name, digests[file]) for name, file in tree.items())
         return found
 
-    def save(self) -> None:
-        self._cache.save()
+    def save_cache(self) -> None:
+        self._cache.save_cache()
 
 
 def _files_below(directory: str) -> Iterator[tuple[str, str]]:

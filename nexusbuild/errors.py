@@ -7,7 +7,6 @@ with its exit code. Defects of the builder itself are ordinary exceptions, not t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 FAILED = 1
 WRONG = 2
@@ -37,6 +36,8 @@ class BuildError(Exception):
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
     near = get_close_matches(name, list(dict.fromkeys(names)), n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else ""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from statistics import median
 
 from nexusbuild.graph import Graph, Target
 from nexusbuild.record import Record
@@ -17,6 +16,8 @@ def expected_durations(
     A hint in the target (`expected_seconds`) scales its history when the hint has changed since,
     and, calibrated by how the other targets' hints fared here, stands in where there is none.
     """
+    from statistics import median
+
     ratios = []
     for target, record in results.items():
         hint = graph[target].expected_seconds if target in graph.targets else None

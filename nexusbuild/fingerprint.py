@@ -73,8 +73,8 @@ class CodeFingerprints:
         self._read.clear()
         self._trees.clear()
 
-    def save(self) -> None:
-        self._cache.save()
+    def save_cache(self) -> None:
+        self._cache.save_cache()
 
     def _fingerprint(self, work: str) -> Code:
         start = work.partition(":")[0]

@@ -80,9 +80,77 @@ def input_file(reference: str) -> str | None:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a resolver saw of the disk: the answer to one question about a path below `root`."""
+
+    root: str
+    question: str  # "files" or "real_path"
+    path: str
+    answer: Any
+
+    def holds(self) -> bool:
+        """Whether it is so still."""
+        return bool(self.answer == _ANSWERS[self.question](self.root, self.path))
+
+
+def _files(root: str, pattern: str) -> tuple[tuple[str, int], ...]:
+    # Path.glob refuses some patterns, and would take brackets in the folder's own name for one.
+    from glob import glob
+
+    found = sorted(glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207
+    return tuple((path, _bytes(Path(root, path))) for path in found)
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
+
+
+def _real_path(root: str, path: str) -> str:
+    return str(Path(root, path).resolve())
+
+
+_ANSWERS: Mapping[str, Callable[[str, str], Any]] = {"files": _files, "real_path": _real_path}
+
+
+class SpecFolder:
+    """The folder that a spec lies in, as its resolver sees it. `seen` is all that it saw: a
+    resolver that asks the disk through this alone gives a graph that can be kept.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+        self._seen: dict[tuple[str, str], Seen] = {}
+
+    def files(self, pattern: str) -> tuple[tuple[str, int], ...]:
+        """(path, bytes) of what a pattern finds, sorted; a folder, or a link to nowhere, has 0."""
+        found: tuple[tuple[str, int], ...] = self._answer("files", pattern)
+        return found
+
+    def real_path(self, path: str) -> Path:
+        """Where it lies, with all links followed."""
+        return Path(self._answer("real_path", path))
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        return tuple(self._seen.values())
+
+    def _answer(self, question: str, path: str) -> Any:
+        key = (question, path)
+        if key not in self._seen:
+            answer = _ANSWERS[question](self._root, path)
+            self._seen[key] = Seen(self._root, question, path, answer)
+        return self._seen[key].answer
+
+
+@dataclass(frozen=True)
 class Graph:
     """All targets that a spec and its lock resolve to.
 
+    seen: all that the resolver saw of the disk besides the spec. A graph that says so, be it nothing,
+    is used again while that, the spec, the lock and the code hold; one that says None never is.
     preload: modules that the executor imports once, before the first target runs.
     lock_values: per pin group, what the lock must remember so that it resolves to the same again.
     notes: what is worth knowing and makes nothing stale.
@@ -94,6 +162,7 @@ class Graph:
     ram_bytes: int | None = None
     vram_bytes: int | None = None
     notes: tuple[str, ...] = ()
+    seen: tuple[Seen, ...] | None = None
 
     def __iter__(self) -> Iterator[Target]:
         return iter(self.targets.values())

@@ -1,11 +1,12 @@
 """What machine and which libraries a result was made with: provenance, never part of a key."""
 
+# ruff: noqa: PTH208
+
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from pathlib import Path
 @cache
 def host_kind() -> dict[str, str | int]:
     """The kind of machine, without its name: results are equal on machines of one kind."""
+    import platform
+
     return {
         "system": platform.system(),
         "machine": platform.machine(),
@@ -30,6 +33,8 @@ def _processor() -> str:
                 return line.partition(":")[2].strip()
     except OSError:
         pass
+    import platform
+
     return platform.processor()
 
 
@@ -53,7 +58,9 @@ def version(distribution: str) -> str | None:
 
 def landlock_version() -> int | None:
     """Which Landlock the kernel has, by which a process can be confined; None: it has none."""
-    if platform.system() != "Linux":
+    import ctypes
+
+    if sys.platform != "linux":
         return None
     # landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION): one number everywhere
     found = ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)
@@ -73,5 +80,35 @@ def library_versions(modules: Iterable[str]) -> dict[str, str]:
 
 def changed_libraries(recorded: dict[str, str]) -> dict[str, tuple[str, str]]:
     """distribution -> (version then, version now), where they differ."""
-    now = {name: version(name) or "absent" for name in recorded}
-    return {name: (recorded[name], now[name]) for name in recorded if now[name] != recorded[name]}
+    named = _versions_by_folder()
+    # To ask what is installed takes longer than a plan: only of those whose folder looks another.
+    suspects = [name for name, then in recorded.items() if named.get(_folder_name(name)) != then]
+    now = {name: version(name) or "absent" for name in suspects}
+    return {name: (recorded[name], now[name]) for name in suspects if now[name] != recorded[name]}
+
+
+def package_folders() -> Iterator[tuple[str, str]]:
+    """(place on Python's path, folder in it) of what is installed, in the order Python looks."""
+    for place in sys.path:
+        try:
+            names = os.listdir(place or ".")
+        except OSError:
+            continue
+        for name in sorted(names):
+            if name.endswith((".dist-info", ".egg-info")):
+                yield place, name
+
+
+@cache
+def _versions_by_folder() -> dict[str, str]:
+    """`torch-2.6.0.dist-info` as torch -> 2.6.0, of each the one that Python finds first."""
+    found: dict[str, str] = {}
+    for _, folder in package_folders():
+        name, _, rest = folder.removesuffix(".dist-info").partition("-")
+        if rest and folder.endswith(".dist-info"):
+            found.setdefault(_folder_name(name), rest)
+    return found
+
+
+def _folder_name(distribution: str) -> str:
+    return distribution.lower().replace("-", "_").replace(".", "_")

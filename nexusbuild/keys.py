@@ -22,6 +22,14 @@ def sha256_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+class Canonical(dict[str, Any]):
+    """JSON values that come with their one JSON text, so that nobody writes it out again."""
+
+    def __init__(self, value: Mapping[str, Any], text: str) -> None:
+        super().__init__(value)
+        self.text = text
+
+
 def plain(value: Any, target: str = "", path: str = "") -> Any:
     """`value` as dictionaries, lists, strings, numbers, booleans and None only, or an error."""
     if value is None or isinstance(value, (bool, str)):
@@ -44,36 +52,44 @@ def plain(value: Any, target: str = "", path: str = "") -> Any:
 
 def canonical_json(value: Any, target: str = "") -> str:
     """The one JSON text of `value`: sorted names, no white space, finite numbers only."""
-    return json.dumps(
-        plain(value, target),
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        allow_nan=False,
-    )
+    if isinstance(value, Canonical):
+        return value.text
+    return _encoded(plain(value, target))
+
+
+_encoded = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
 
 
 def settings_digest(settings: Mapping[str, Any], target: str = "") -> str:
     return sha256_text(canonical_json(settings, target))
 
 
+def _object(names: Mapping[str, str]) -> str:
+    """canonical_json of names and strings; an encoder is slow to set out, not to write strings."""
+    pairs = (f"{_encoded(name)}:{_encoded(names[name])}" for name in sorted(names))
+    return f"{{{','.join(pairs)}}}"
+
+
 def own_digest(
     target: str, settings: Mapping[str, Any], sources: Mapping[str, str], code: str
 ) -> str:
     """Digest of a target's own parts. sources: role -> digest; code: its fingerprint."""
-    return sha256_text(
-        canonical_json(["own", KEY_FORMAT, target, settings, dict(sources), code], target)
-    )
+    name, written = _encoded(target), canonical_json(settings, target)
+    # What canonical_json makes of ["own", KEY_FORMAT, target, settings, sources, code].
+    return sha256_text(f'["own",{KEY_FORMAT},{name},{written},{_object(sources)},{_encoded(code)}]')
 
 
 def key_of(own: str, inputs: Mapping[str, str]) -> str:
     """The key. inputs: role -> digest of what that input puts out."""
-    return sha256_text(canonical_json(["key", own, dict(inputs)]))
+    return sha256_text(f'["key",{_encoded(own)},{_object(inputs)}]')
 
 
 def tree_digest(files: Iterable[tuple[str, str]]) -> str:
     """Digest of named files: (path, sha256) pairs, in any order."""
-    return sha256_text(canonical_json(["tree", sorted(files)]))
+    pairs = (f"[{_encoded(path)},{_encoded(digest)}]" for path, digest in sorted(files))
+    return sha256_text(f'["tree",[{",".join(pairs)}]]')
 
 
 def seed_of(seed: object, target: str) -> int:

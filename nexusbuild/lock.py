@@ -8,6 +8,7 @@ and outputs. The file is committed, so it changes only when what it says would.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from nexusbuild.facts import Facts
 from nexusbuild.graph import Graph, Target, input_target
 from nexusbuild.keys import plain, settings_digest
 from nexusbuild.record import Record
+from nexusbuild.statcache import StatCache
 
 LOCK_FORMAT = 1
 _HEADER = """\
@@ -153,9 +155,15 @@ def differences_from_lock(graph: Graph, lock: Lock, facts: Facts) -> list[str]:
     return found
 
 
-def read_lock(path: Path) -> Lock:
-    """The lock at `path`; an empty one where there is no file."""
+def read_lock(path: Path, cache: StatCache | None = None) -> Lock:
+    """The lock at `path`; an empty one where there is no file. cache: what its file holds."""
+    cache = cache or StatCache(None)
     try:
+        stat = path.stat()
+        known = cache.get(str(path), stat)
+        if known is not None:
+            return _lock(known)
+        began = time.time_ns()
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return Lock()
@@ -171,11 +179,17 @@ def read_lock(path: Path) -> Lock:
             raise ValueError("it does not say `nexus_lock: 1`")
         if raw["nexus_lock"] != LOCK_FORMAT:
             raise ValueError(f"format {raw['nexus_lock']}, known {LOCK_FORMAT}")
-        pins = {target: Pin(**pin) for target, pin in (raw.get("pins") or {}).items()}
-        return Lock(raw.get("values") or {}, pins)
+        lock = _lock(raw)
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise errors.lock_unreadable(str(path), detail) from error
+    cache.put(str(path), stat, raw, began)
+    return lock
+
+
+def _lock(raw: Mapping[str, Any]) -> Lock:
+    pins = {target: Pin(**pin) for target, pin in (raw.get("pins") or {}).items()}
+    return Lock(raw.get("values") or {}, pins)
 
 
 def write_lock(path: Path, lock: Lock) -> bool:

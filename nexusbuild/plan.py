@@ -25,7 +25,7 @@ from nexusbuild.graph import Graph, Target, input_target
 from nexusbuild.keys import key_of, own_digest
 from nexusbuild.lock import Lock, changed_source, pins_in_force, sources_behind
 from nexusbuild.reasons import Reason, differences
-from nexusbuild.record import Output, Record, outputs_digest
+from nexusbuild.record import Output, Record
 
 State = Literal["fresh", "cached", "stale", "maybe", "blocked"]
 
@@ -59,9 +59,7 @@ class Step:
 
     def digest(self, reference: str) -> str | None:
         """Digest of what an input reference to this target reads; None: it will be rebuilt."""
-        if self.record is None:
-            return None
-        return outputs_digest(self.record.files(reference))
+        return None if self.record is None else self.record.digest_of(reference)
 
 
 Steps = dict[str, Step]
@@ -112,7 +110,6 @@ def judged(target: Target, world: World, steps: Mapping[str, Step]) -> Step:
     known = {role: digest for role, digest in inputs.items() if digest is not None}
     key = key_of(own, known) if len(known) == len(inputs) else None
     current = history.current(target.id)
-    then = history.record(current) if current else None
     pinned = target.id in world.held
 
     if target.id in world.forced:
@@ -124,13 +121,14 @@ def judged(target: Target, world: World, steps: Mapping[str, Step]) -> Step:
             notes = () if kept.key == key else (_pin_note(target, kept, facts, inputs),)
             return Step(target, state, (), kept.key, kept, True, notes)
 
+    record = history.record(key) if key is not None else None
+    if record is not None and key == current:
+        return Step(target, "fresh", (), key, record, pinned)
+    then = history.record(current) if current else None
     reasons = differences(then, target, facts, inputs)
     if key is not None:
-        record = history.record(key)
         if record is None:
             return _to_build(target, world, key, reasons or (Reason("never-built"),), pinned)
-        if key == current:
-            return Step(target, "fresh", (), key, record, pinned)
         return Step(target, "cached", reasons, key, record, pinned)
     if any(_agrees(record, inputs) for record in history.records_with(own)):
         rebuilt = dict.fromkeys(

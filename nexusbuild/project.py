@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nexusbuild import errors
 from nexusbuild.digests import FileDigests
 from nexusbuild.facts import Facts, SourceMemory, gather
 from nexusbuild.fingerprint import CodeFingerprints
 from nexusbuild.graph import Graph, Resolver, Target
+from nexusbuild.graph_cache import GraphCache, Question
 from nexusbuild.lock import Lock, read_lock
 from nexusbuild.plan import World
-from nexusbuild.publish import is_published
 from nexusbuild.record import Record
+from nexusbuild.released import is_published
 from nexusbuild.statcache import StatCache
 from nexusbuild.store import Store
 
@@ -54,12 +55,15 @@ class Project:
 
     def __init__(self, place: Place, lock: Lock | None = None) -> None:
         self.place = place
-        self.store = Store(place.store)
+        cache = place.store / "cache"
+        self.store = Store(place.store, StatCache(cache / "records"))
         self.store.check_format()
-        self.lock = read_lock(place.lock) if lock is None else lock
-        self.graph = resolve(place, self.lock)
-        self.digests = FileDigests(StatCache(place.store / "cache" / "files.json"))
-        self._fingerprints = CodeFingerprints(StatCache(place.store / "cache" / "code.json"))
+        self._locks = StatCache(cache / "locks")
+        self.lock = read_lock(place.lock, self._locks) if lock is None else lock
+        self.digests = FileDigests(StatCache(cache / "files"))
+        self._fingerprints = CodeFingerprints(StatCache(cache / "code"))
+        self._graphs = GraphCache(cache / "graph", self._fingerprints)
+        self.graph = self._resolved()
         self.memory = SourceMemory(place.store / "sources.json")
 
     def results(self) -> dict[str, Record]:
@@ -96,8 +100,20 @@ class Project:
         return World(self.graph, self.facts(), self.store, self.lock, frozenset(forced))
 
     def save_caches(self) -> None:
-        self.digests.save()
-        self._fingerprints.save()
+        for each in (self.store, self._locks, self.digests, self._fingerprints, self._graphs):
+            each.save_cache()
+
+    def _resolved(self) -> Graph:
+        """The graph of the spec under the values of the lock."""
+        place, values = self.place, self.lock.values
+        question = Question(place.spec, place.resolver, values)
+        kept = self._graphs.graph(question)
+        if kept is not None:
+            return kept
+        resolver, function = find_resolver(place.resolver)
+        graph = resolve(place, values, resolver)
+        self._graphs.take(question, function, graph)
+        return graph
 
     def _gather(self, graph: Graph, targets: list[Target]) -> Facts:
         return gather(
@@ -144,38 +160,43 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def resolve(place: Place, lock: Lock) -> Graph:
-    """The graph of the spec under the values of the lock."""
-    values: Mapping[str, Mapping[str, object]] = lock.values
-    resolver = find_resolver(place.resolver)
+def resolve(place: Place, lock_values: Mapping[str, Any], resolver: Resolver) -> Graph:
+    """The graph that the resolver gives for the spec under these values of the lock."""
+    import inspect
+
     name = place.resolver or "default"
     try:
-        inspect.signature(resolver).bind(place.spec, values)
+        inspect.signature(resolver).bind(place.spec, lock_values)
     except (TypeError, ValueError) as error:
         raise errors.resolver_unusable(name, error) from error
-    graph = resolver(place.spec, values)
+    graph = resolver(place.spec, lock_values)
     if not isinstance(graph, Graph):
         raise errors.resolver_gave_no_graph(name, graph)
     return graph
 
 
-def find_resolver(name: str | None) -> Resolver:
-    """The resolver of this name; without one `default`, or the only one that is installed."""
-    from importlib import import_module, metadata
+def find_resolver(name: str | None) -> tuple[Resolver, str]:
+    """The resolver of this name; without one `default`, or the only one that is installed.
+
+    With it where it stands, as `module:function`.
+    """
+    from importlib import import_module
 
     if name is not None and ":" in name:
         module, _, attribute = name.partition(":")
         try:
             found: Resolver = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
+        except (ImportError, AttributeError, ValueError, SyntaxError) as error:
             raise errors.resolver_unusable(name, error) from error
-        return found
+        return found, name
+    from importlib import metadata
+
     points = {point.name: point for point in metadata.entry_points(group=RESOLVERS)}
     wanted = name or ("default" if "default" in points or len(points) != 1 else next(iter(points)))
     if wanted not in points:
         raise errors.no_resolver(wanted, sorted(points))
     try:
         loaded: Resolver = points[wanted].load()
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError) as error:
         raise errors.resolver_unusable(wanted, error) from error
-    return loaded
+    return loaded, points[wanted].value

@@ -3,22 +3,19 @@
 Views are links into the store; a release is a real copy that is swapped in whole.
 """
 
-# ruff: noqa: PTH104, PTH105, PTH114, PTH118, PTH211
+# ruff: noqa: PTH104, PTH105, PTH211
 # Links and swaps by name; pathlib has no word for most of it.
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
-import stat
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nexusbuild.digests import FileDigests
-from nexusbuild.errors import BuildError
 from nexusbuild.record import Record
+from nexusbuild.released import top_names
 from nexusbuild.store import Store
 
 _AT_FDCWD = -100
@@ -66,25 +63,6 @@ def drop_candidate(build: Path) -> None:
     shutil.rmtree(build / "candidate", ignore_errors=True)
 
 
-def is_published(dist: Path, record: Record, published: str | None, digests: FileDigests) -> bool:
-    """Whether dist/ holds this result: it was put there last, and its folders and files there hold
-    exactly these files with these bytes. What lies beside them is no concern of it.
-    """
-    if published != record.key:
-        return False
-    wanted = {str(dist / output.path): output.sha256 for output in record.outputs}
-    try:
-        if set(_files_at(dist / top for top in _top_names(record))) != wanted.keys():
-            return False
-        for output in record.outputs:
-            found = os.lstat(dist / output.path)
-            if not stat.S_ISREG(found.st_mode) or found.st_size != output.bytes:
-                return False
-        return digests.of_files(wanted) == wanted
-    except (OSError, BuildError):
-        return False
-
-
 def publish(
     dist: Path, store: Store, record: Record, before: Record | None, digests: FileDigests
 ) -> list[Path]:
@@ -94,7 +72,7 @@ def publish(
     digests: is told what the files hold, so that looking at them later costs nothing.
     """
     dist.mkdir(parents=True, exist_ok=True)
-    tops = _top_names(record)
+    tops = top_names(record)
     places = []
     for top in tops:
         place = dist / top
@@ -108,27 +86,12 @@ def publish(
                 shutil.copyfile(store.object(output.sha256), path)
         swap_in(fresh, place)
         places.append(place)
-    if before is not None and set(_top_names(before)) & set(tops):
-        for gone in set(_top_names(before)) - set(tops):
+    if before is not None and set(top_names(before)) & set(tops):
+        for gone in set(top_names(before)) - set(tops):
             if (dist / gone).is_file():
                 (dist / gone).unlink()
     digests.remember({str(dist / output.path): output.sha256 for output in record.outputs})
     return places
-
-
-def _files_at(places: Iterable[Path]) -> Iterator[str]:
-    """Every file there or below, hidden ones and links included."""
-    for place in places:
-        if place.is_symlink() or not place.is_dir():
-            yield str(place)
-            continue
-        for folder, folders, files in os.walk(place):
-            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-            yield from (os.path.join(folder, name) for name in (*files, *links))
-
-
-def _top_names(record: Record) -> list[str]:
-    return sorted({output.path.partition("/")[0] for output in record.outputs})
 
 
 def _beside(place: Path) -> Path:
@@ -157,6 +120,8 @@ def swap_in(fresh: Path, place: Path) -> None:
 
 def _exchange(one: Path, other: Path) -> bool:
     """Linux's renameat2 with RENAME_EXCHANGE; False where it cannot be had."""
+    import ctypes
+
     function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if function is None:
         return False

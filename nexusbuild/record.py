@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from nexusbuild.fingerprint import Code
@@ -64,10 +65,16 @@ class Record:
     def input_digests(self) -> dict[str, str]:
         return {role: use.digest for role, use in self.inputs.items()}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Digest of all outputs."""
         return outputs_digest(self.outputs)
+
+    def digest_of(self, reference: str) -> str:
+        """Digest of the outputs that an input reference names."""
+        if input_file(reference) is None:
+            return self.digest
+        return outputs_digest(self.files(reference))
 
     @property
     def bytes(self) -> int:
@@ -136,7 +143,14 @@ def record_from_text(text: str, key: str) -> Record | None:
     if check.strip() != sha256_text(line):
         return None
     try:
-        raw = json.loads(line)
+        return record_from_json(json.loads(line), key)
+    except ValueError:
+        return None
+
+
+def record_from_json(raw: Mapping[str, Any], key: str) -> Record | None:
+    """The record that `to_json` gave, or None where it is not that of `key`."""
+    try:
         code = raw["code"]
         record = Record(
             key=raw["key"],
@@ -150,7 +164,7 @@ def record_from_text(text: str, key: str) -> Record | None:
             verdict=raw["verdict"],
             provenance=raw["provenance"],
         )
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (KeyError, TypeError, AttributeError):
         return None
     return record if record.key == key else None
 

@@ -21,7 +21,7 @@ import contextlib
 import errno
 import itertools
 import os
-import shutil
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -31,10 +31,12 @@ from nexusbuild.record import (
     Output,
     Record,
     file_name,
+    record_from_json,
     record_from_text,
     record_text,
     target_of,
 )
+from nexusbuild.statcache import StatCache
 
 FORMAT = 1
 # Every object carries this modification time, so that a later write to it shows without hashing.
@@ -56,8 +58,12 @@ _FOLDERS = (
 class Store:
     """One store on disk. Safe to use from several threads."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, cache: StatCache | None = None) -> None:
+        """cache: what the records' files hold."""
         self.root = root
+        self._base = str(root)
+        self._cache = cache or StatCache(None)
+        self._written: dict[str, os.stat_result] = {}
         self._records: dict[str, Record | None] = {}
         self._current: dict[str, str | None] = {}
         self._numbers = itertools.count()
@@ -68,16 +74,28 @@ class Store:
         """The whole record of this key, or None."""
         if key not in self._records:
             try:
-                text = self._action(key).read_text(encoding="utf-8")
+                self._records[key] = self._read_record(key)
             except (OSError, ValueError):
                 return None
-            self._records[key] = record_from_text(text, key)
         return self._records[key]
+
+    def _read_record(self, key: str) -> Record | None:
+        path = f"{self._base}/actions/{key}.json"
+        stat = os.stat(path)
+        known = self._cache.get(path, stat)
+        if known is not None:
+            return record_from_json(known, key)
+        began = time.time_ns()
+        with open(path, encoding="utf-8") as file:
+            record = record_from_text(file.read(), key)
+        if record is not None:
+            self._cache.put(path, stat, record.to_json(), began)
+        return record
 
     def current(self, target: str) -> str | None:
         """The key that the current build left this target with."""
         if target not in self._current:
-            self._current[target] = _link_name(self.root / "current" / file_name(target))
+            self._current[target] = _link_name(f"{self._base}/current/{file_name(target)}")
         return self._current[target]
 
     def current_targets(self) -> list[str]:
@@ -86,7 +104,7 @@ class Store:
 
     def published(self, target: str) -> str | None:
         """The key of what was copied to dist/ last."""
-        return _link_name(self.root / "published" / file_name(target))
+        return _link_name(f"{self._base}/published/{file_name(target)}")
 
     def published_targets(self) -> list[str]:
         """Every target that was copied to dist/."""
@@ -94,7 +112,7 @@ class Store:
 
     def alias(self, key: str) -> str | None:
         """The key of what stands here for a result that a lock names by a key made elsewhere."""
-        return _link_name(self.root / "aliases" / key)
+        return _link_name(f"{self._base}/aliases/{key}")
 
     def records_with(self, own: str) -> list[Record]:
         """All records whose own parts have this digest."""
@@ -121,9 +139,8 @@ class Store:
 
     def sound(self, output: Output) -> bool:
         """Whether the object is here and untouched: by its stat, or hashed if that says nothing."""
-        path = self.object(output.sha256)
         try:
-            stat = path.stat()
+            stat = os.stat(f"{self._base}/objects/{output.sha256}")
         except OSError:
             return False
         if stat.st_size != output.bytes:
@@ -216,6 +233,15 @@ class Store:
         _sync_folder(index)
         self._write(self._action(record.key), record_text(record).encode())
         self._records[record.key] = record
+        self._written[record.key] = self._action(record.key).stat()
+
+    def save_cache(self) -> None:
+        """Remember what the records hold, those just written included."""
+        for key, stat in self._written.items():
+            record = self._records.get(key)
+            if record is not None:
+                self._cache.put(str(self._action(key)), stat, record.to_json())
+        self._cache.save_cache()
 
     def drop_record(self, key: str) -> None:
         record = self.record(key)
@@ -270,6 +296,8 @@ class Store:
             except OSError as error:
                 if error.errno not in (errno.EMLINK, errno.EXDEV, errno.EPERM, errno.ENOTSUP):
                     raise
+                import shutil
+
                 shutil.copyfile(self.object(output.sha256), path)
                 os.chmod(path, 0o444)
 
@@ -302,7 +330,7 @@ class Store:
         os.replace(temporary, path)
 
 
-def _link_name(path: Path) -> str | None:
+def _link_name(path: str) -> str | None:
     try:
         return os.path.basename(os.readlink(path)).removesuffix(".json")
     except OSError:
@@ -323,6 +351,8 @@ def _remove(path: Path) -> None:
         for folder in [str(path), *_folders_below(path)]:
             with contextlib.suppress(OSError):
                 os.chmod(folder, 0o700)
+        import shutil
+
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
-from nexusbuild.graph import Target
+from nexusbuild.graph import SpecFolder, Target
 from specs.model import TRAINABLE_MODALITIES, Modality, Spec, Teacher
 from targets.baseline import target as baseline
 from targets.dataset import target as dataset
@@ -19,16 +18,18 @@ from targets.teacher import target as teacher
 from targets.trace import target as trace
 
 
-def declared_only_targets(spec: Spec, root: Path, built: Mapping[str, Target]) -> Iterator[Target]:
+def declared_only_targets(
+    spec: Spec, folder: SpecFolder, built: Mapping[str, Target]
+) -> Iterator[Target]:
     """Every target that a declared pair of teacher and capability would begin with."""
     for one, name, modality in _untrainable(spec):
         obstacle = f"{name}: no trainer for {modality} yet"
         targets = [
-            dataset.declare(spec, root, spec.capabilities[name].dataset),
-            teacher.declare(spec, root, one),
-            baseline.declare(spec, root, one, name),
-            profile.declare(spec, root, one, name),
-            trace.declare(spec, root, one, name),
+            dataset.declare(spec, folder, spec.capabilities[name].dataset),
+            teacher.declare(spec, folder, one),
+            baseline.declare(spec, folder, one, name),
+            profile.declare(spec, folder, one, name),
+            trace.declare(spec, folder, one, name),
         ]
         yield from (
             replace(target, obstacle=obstacle) for target in targets if target.id not in built

@@ -5,9 +5,9 @@ Seconds were calibrated on one CPU thread with models of about a million paramet
 
 from __future__ import annotations
 
-from pathlib import Path
+from glob import escape
 
-from nexusbuild.graph import Needs
+from nexusbuild.graph import Needs, SpecFolder
 from specs.model import Hardware, Spec, Teacher, TrainedSource
 
 GIGABYTE = 2**30
@@ -62,17 +62,14 @@ def adapter_seconds(steps: int, batch: int) -> float:
     return max(1.0, 75 * steps / 700 * batch / 16)
 
 
-def teacher_parameters(root: Path, teacher: Teacher) -> int | None:
+def teacher_parameters(folder: SpecFolder, teacher: Teacher) -> int | None:
     """Parameters of a teacher; None where neither the spec nor its files say."""
     if teacher.source.train is not None:
         return trained_parameters(teacher.source.train)
     if teacher.parameters is not None or teacher.source.path is None:
         return teacher.parameters
-    try:
-        files = list((root / teacher.source.path).glob("*.safetensors"))
-        stored = sum(file.stat().st_size for file in files)
-    except OSError:
-        return None
+    weights = folder.files(f"{escape(teacher.source.path)}/*.safetensors")
+    stored = sum(size for _, size in weights)
     return stored // 2 or None  # models are mostly stored in two bytes per parameter
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from nexusbuild.graph import Problem, Target, input_target
-from specs.loading import shown_path
+from nexusbuild.graph import Problem, SpecFolder, Target, input_target
 from specs.model import Spec
 
 # They list what there is and ship it as a file of its own: no row or weight flows on from them.
@@ -18,16 +17,17 @@ OF_TEACHER = ("baseline", "profile", "trace")
 CHAIN = ("architecture", "adapter", "pack", "score", "gate")
 
 
-def isolation_problems(spec: Spec, targets: Mapping[str, Target], spec_path: Path) -> list[Problem]:
+def isolation_problems(
+    spec: Spec, targets: Mapping[str, Target], folder: SpecFolder, file: str
+) -> list[Problem]:
     """Every way in which an isolated capability would reach something else."""
-    file = shown_path(spec_path)
     return [
         problem
         for name, capability in spec.capabilities.items()
         if capability.isolated and f"dataset:{capability.dataset}" in targets
         for problem in (
             *_leaks(spec, targets, name, file),
-            *_shared_files(spec, targets, name, spec_path.parent, file),
+            *_shared_files(spec, targets, name, folder, file),
         )
     ]
 
@@ -100,15 +100,15 @@ def _remedy(target: Target, name: str) -> str:
 
 
 def _shared_files(
-    spec: Spec, targets: Mapping[str, Target], name: str, root: Path, file: str
+    spec: Spec, targets: Mapping[str, Target], name: str, folder: SpecFolder, file: str
 ) -> Iterator[Problem]:
     """Other data sets that read a file of the capability's data set, by whatever path."""
     dataset = f"dataset:{spec.capabilities[name].dataset}"
-    own = _files(targets[dataset], root)
+    own = _files(targets[dataset], folder)
     for target in targets.values():
         if target.kind != "dataset" or target.id == dataset:
             continue
-        shared = [path for path in _files(target, root) if _overlaps(path, own)]
+        shared = [path for path in _files(target, folder) if _overlaps(path, own)]
         if shared:
             yield Problem(
                 message=f"{target.id} reads {shared[0].name}, which is data of the isolated "
@@ -119,8 +119,8 @@ def _shared_files(
             )
 
 
-def _files(target: Target, root: Path) -> list[Path]:
-    return [(root / source.path).resolve() for source in target.sources.values()]
+def _files(target: Target, folder: SpecFolder) -> list[Path]:
+    return [folder.real_path(source.path) for source in target.sources.values()]
 
 
 def _overlaps(path: Path, others: list[Path]) -> bool:

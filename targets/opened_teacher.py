@@ -6,9 +6,8 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from nexusbuild.graph import Needs, Source
+from nexusbuild.graph import Needs, Source, SpecFolder
 from specs.model import Spec, Teacher
 from targets.estimates import opened_needs, opened_seconds, teacher_parameters
 from targets.slices import Field
@@ -28,12 +27,12 @@ class OpenedTeacher:
     seconds_of: Mapping[str, float]
 
 
-def opened_teacher(spec: Spec, root: Path, teacher: Teacher) -> OpenedTeacher:
-    """How a target of this spec, which lies in `root`, opens a teacher."""
+def opened_teacher(spec: Spec, folder: SpecFolder, teacher: Teacher) -> OpenedTeacher:
+    """How a target of this spec, which lies in `folder`, opens a teacher."""
     path = f"teachers.{teacher.id}"
     source = teacher.source
     hub = {"repo": source.hub, "revision": source.revision} if source.hub else None
-    parameters = teacher_parameters(root, teacher)
+    parameters = teacher_parameters(folder, teacher)
     seconds = {"teacher": 2.0, "baseline": 15.0, "profile": 10.0, "trace": 15.0}
     return OpenedTeacher(
         inputs={"model": f"trained_teacher:{teacher.id}"} if source.train else {},

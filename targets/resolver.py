@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import specs
-from nexusbuild.graph import Graph, Problem, ResolveError, Target
+from nexusbuild.graph import Graph, Problem, ResolveError, SpecFolder, Target
+from specs.loading import shown_path
 from specs.model import Spec
 from specs.problems import indented
 from targets.adapter import target as adapter
@@ -40,10 +41,10 @@ def resolve(spec_path: Path, lock_values: Mapping[str, Any]) -> Graph:
     except specs.SpecError as error:
         raise ResolveError([as_graph_problem(problem) for problem in error.problems]) from None
     pins = pins_of(spec, lock_values)
-    root = spec_path.parent
-    targets = {target.id: target for target in declared_targets(spec, root, pins)}
-    targets |= {target.id: target for target in declared_only_targets(spec, root, targets)}
-    problems = isolation_problems(spec, targets, spec_path)
+    folder = SpecFolder(spec_path.parent)
+    targets = {target.id: target for target in declared_targets(spec, folder, pins)}
+    targets |= {target.id: target for target in declared_only_targets(spec, folder, targets)}
+    problems = isolation_problems(spec, targets, folder, shown_path(spec_path))
     if problems:
         raise ResolveError(problems)
     return Graph(
@@ -53,27 +54,28 @@ def resolve(spec_path: Path, lock_values: Mapping[str, Any]) -> Graph:
         ram_bytes=spec.hardware.ram,
         vram_bytes=spec.hardware.vram,
         notes=(*pins.notes, *declared_only_notes(spec), *_unused(spec, targets)),
+        seen=folder.seen,
     )
 
 
-def declared_targets(spec: Spec, root: Path, pins: Pins) -> Iterator[Target]:
-    """Every target of a spec that lies in `root`, each after its inputs' kinds."""
+def declared_targets(spec: Spec, folder: SpecFolder, pins: Pins) -> Iterator[Target]:
+    """Every target of a spec that lies in `folder`, each after its inputs' kinds."""
     served = spec.served_capabilities()
     routed = [name for name in spec.included_capabilities() if not spec.capabilities[name].isolated]
     used = {spec.capabilities[name].dataset for name in served} | set(pins.tokenizer_datasets)
 
     for name in sorted(used):
-        yield dataset.declare(spec, root, name)
+        yield dataset.declare(spec, folder, name)
     for one in spec.teachers:
         if one.source.train is not None:
             yield trained_teacher.declare(spec, one, one.source.train)
         learned = [name for name in sorted(one.capabilities) if not spec.untrainable(one, name)]
         if learned:
-            yield teacher.declare(spec, root, one)
+            yield teacher.declare(spec, folder, one)
         for name in learned:
-            yield baseline.declare(spec, root, one, name)
-            yield profile.declare(spec, root, one, name)
-            yield trace.declare(spec, root, one, name)
+            yield baseline.declare(spec, folder, one, name)
+            yield profile.declare(spec, folder, one, name)
+            yield trace.declare(spec, folder, one, name)
     yield registry.declare(spec)
 
     yield tokenizer.declare(spec, pins.tokenizer_datasets)

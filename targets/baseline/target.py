@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from nexusbuild.graph import Target
+from nexusbuild.graph import SpecFolder, Target
 from specs.model import Spec, Teacher
 from targets.opened_teacher import opened_teacher
 from targets.slices import slice_of
 
 
-def declare(spec: Spec, root: Path, teacher: Teacher, capability: str) -> Target:
+def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str) -> Target:
     """A teacher's answers; which metric scores them is decided at the gate."""
-    opened = opened_teacher(spec, root, teacher)
+    opened = opened_teacher(spec, folder, teacher)
     declared = slice_of(spec, opened.fields)
     dataset = f"dataset:{spec.capabilities[capability].dataset}"
     return Target(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from glob import glob, has_magic
-from pathlib import Path
+from glob import has_magic
 
-from nexusbuild.graph import Source, Target
+from nexusbuild.graph import Source, SpecFolder, Target
 from specs.model import Dataset, Spec
 from targets.estimates import QUICK_SECONDS, quick_needs
 from targets.slices import section_fields, slice_of
 
 
-def declare(spec: Spec, root: Path, name: str) -> Target:
-    """A data set of a spec that lies in `root`."""
+def declare(spec: Spec, folder: SpecFolder, name: str) -> Target:
+    """A data set of a spec that lies in `folder`."""
     dataset = spec.datasets[name]
     # Where the data can be had decides nothing about the rows.
     said = dataset.model_dump(mode="json", exclude={"origin"})
@@ -30,7 +29,7 @@ def declare(spec: Spec, root: Path, name: str) -> Target:
         work=f"targets.{work}:build",
         settings=declared.settings,
         origins=declared.origins,
-        sources=data_sources(root, dataset, name),
+        sources=data_sources(folder, dataset, name),
         needs=quick_needs(),
         expected_seconds=QUICK_SECONDS,
     )
@@ -46,7 +45,7 @@ def answers_needed(spec: Spec, name: str) -> bool:
     return not uses or any(own) or any(train is not None for train in trained)
 
 
-def data_sources(root: Path, dataset: Dataset, name: str) -> dict[str, Source]:
+def data_sources(folder: SpecFolder, dataset: Dataset, name: str) -> dict[str, Source]:
     """Role `data` for a file or a folder; `data0`, `data1` … for what a glob finds, sorted."""
     written = dataset.path
     if written is None:
@@ -55,8 +54,7 @@ def data_sources(root: Path, dataset: Dataset, name: str) -> dict[str, Source]:
     remedy = f"{fetch}put the data there, or correct datasets.{name}.path"
     if not has_magic(written):
         return {"data": Source(written, remedy)}
-    # Path.glob refuses some patterns, and would take brackets in the folder's own name for one.
-    found = sorted(glob(written, root_dir=root, recursive=True))  # noqa: PTH207
+    found = [path for path, _ in folder.files(written)]
     if not found:
         return {"data0": Source(written, remedy)}
     digits = len(str(len(found) - 1))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from nexusbuild.graph import Target
+from nexusbuild.graph import SpecFolder, Target
 from specs.model import Spec, Teacher
 from targets.opened_teacher import opened_teacher
 from targets.slices import section_fields, slice_of
 
 
-def declare(spec: Spec, root: Path, teacher: Teacher, name: str) -> Target:
+def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Target:
     """The NIWT profile of a teacher for the capability `name`."""
-    opened = opened_teacher(spec, root, teacher)
+    opened = opened_teacher(spec, folder, teacher)
     capability = spec.capabilities[name]
     path = f"capabilities.{name}"
     declared = slice_of(

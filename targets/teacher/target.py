@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from nexusbuild.graph import Target
+from nexusbuild.graph import SpecFolder, Target
 from specs.model import Spec, Teacher
 from targets.opened_teacher import opened_teacher
 from targets.slices import slice_of
 
 
-def declare(spec: Spec, root: Path, teacher: Teacher) -> Target:
+def declare(spec: Spec, folder: SpecFolder, teacher: Teacher) -> Target:
     """The record of a teacher; the one target that its licence belongs to."""
-    opened = opened_teacher(spec, root, teacher)
+    opened = opened_teacher(spec, folder, teacher)
     licence = (teacher.licence, f"teachers.{teacher.id}.licence")
     declared = slice_of(spec, {**opened.fields, "licence": licence})
     return Target(

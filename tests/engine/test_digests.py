@@ -58,7 +58,7 @@ def test_what_is_known_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     time.sleep(0.15)  # longer than the clock's grain
     cache = StatCache(tmp_path / "cache.json")
     first = digest_of(path, cache)
-    cache.save()
+    cache.save_cache()
     monkeypatch.setattr("nexusbuild.digests.hash_file", lambda path: "read again")
     again = StatCache(tmp_path / "cache.json")
     assert digest_of(path, again) == first

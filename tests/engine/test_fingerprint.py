@@ -197,7 +197,7 @@ def test_the_cache_changes_nothing(tree: Tree, tmp_path: Path) -> None:
     tree.write("app/__init__.py", "")
     cache = StatCache(tmp_path / "cache.json")
     first = tree.code(cache=cache)
-    cache.save()
+    cache.save_cache()
     assert tree.code(cache=StatCache(tmp_path / "cache.json")) == first
     tree.write("app/work.py", BEFORE.replace("LIMIT = 3", "LIMIT = 5"))
     again = tree.code(cache=StatCache(tmp_path / "cache.json"))

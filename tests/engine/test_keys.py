@@ -93,3 +93,19 @@ def test_trees_know_no_order_and_no_concatenation() -> None:
 def test_seeds_differ_by_target_and_by_the_specs_seed() -> None:
     assert seed_of(42, "a") != seed_of(42, "b") != seed_of(43, "b")
     assert 0 <= seed_of(42, "a") < 2**32
+
+
+def test_what_is_composed_is_the_canonical_json() -> None:
+    """Keys are written out piece by piece, for speed; every old key must stay what it was."""
+    from nexusbuild.keys import Canonical, sha256_text
+
+    settings, sources = {"ü": [1, 1.0, {"b": None, "a": True}], "a": '\n"\\'}, {"é": "1", "a": "2"}
+    assert own_digest('kind:ä"', settings, sources, "code") == sha256_text(
+        canonical_json(["own", 1, 'kind:ä"', settings, sources, "code"])
+    )
+    known = Canonical(settings, canonical_json(settings))
+    assert own_digest("k", known, {}, "") == own_digest("k", settings, {}, "")
+    assert key_of("own", sources) == sha256_text(canonical_json(["key", "own", sources]))
+    files = [("ü/b", "2"), ("a", "1")]
+    assert tree_digest(files) == sha256_text(canonical_json(["tree", sorted(files)]))
+    assert tree_digest([]) == sha256_text(canonical_json(["tree", []]))

@@ -1,4 +1,7 @@
-"""From a toy spec (JSON, which is YAML) to a graph: its targets stand in it one by one."""
+"""From a toy spec (JSON, which is YAML) to a graph: its targets stand in it one by one.
+
+`each`: patterns; one target more for each file that they find.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nexusbuild.graph import Graph, Needs, Problem, ResolveError, Source, Target
+from nexusbuild.graph import Graph, Needs, Problem, ResolveError, Source, SpecFolder, Target
 
 
 def resolve(spec: Path, lock_values: Mapping[str, Any]) -> Graph:
@@ -38,5 +41,18 @@ def resolve(spec: Path, lock_values: Mapping[str, Any]) -> Graph:
             release=body.get("release", False),
             expected_seconds=body.get("expected_seconds"),
         )
+    folder = SpecFolder(spec.parent)
+    for path, size in [each for pattern in raw.get("each", ()) for each in folder.files(pattern)]:
+        targets[f"each:{path}"] = Target(
+            id=f"each:{path}",
+            work="toy.works:join",
+            settings={"bytes": size},
+            sources={"file": Source(path)},
+        )
+    if "diary" in raw:  # so that a test can tell whether it was called
+        with (spec.parent / raw["diary"]).open("a") as diary:
+            diary.write("resolved\n")
     values = {name: {"it": value} for name, value in chosen.items()}
-    return Graph(targets, lock_values=values, notes=tuple(raw.get("notes", ())))
+    return Graph(
+        targets, lock_values=values, notes=tuple(raw.get("notes", ())), seen=folder.seen
+    )

@@ -1,0 +1,186 @@
+"""The resolved graph, used again for as long as nothing that it was resolved from has changed.
+
+That is: the spec's bytes; the lock's values; what the resolver saw of the disk, which the graph
+itself says; the resolver's code, project modules by their fingerprint and every other module that
+was loaded by its file's stat; the packages that are installed; Python and where it looks for them.
+"""
+
+# ruff: noqa: PTH100, PTH116, PTH118, PTH120
+# Asks for hundreds of files; os is several times as fast as pathlib.
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from nexusbuild.cache_file import read_values, write_values
+from nexusbuild.errors import BuildError
+from nexusbuild.fingerprint import CodeFingerprints
+from nexusbuild.graph import Graph, Needs, Seen, Source, Target
+from nexusbuild.host import package_folders
+from nexusbuild.keys import Canonical, canonical_json, plain
+from nexusbuild.statcache import Signature, settled, signature_of
+
+# Raise it when what stands in the file, or what it is held against, changes.
+_FORM = 1
+
+
+class Question:
+    """What is asked, before it is answered: of which resolver, about what, in which Python."""
+
+    def __init__(self, spec: Path, resolver: str | None, lock_values: Mapping[str, Any]) -> None:
+        self.asked_ns = time.time_ns()
+        self.spec = str(spec)
+        self.values = (
+            _FORM,
+            self.spec,
+            _bytes(spec),
+            canonical_json(lock_values),
+            resolver,
+            sys.version,
+            [os.path.abspath(place) for place in sys.path],
+            _installed(),
+        )
+
+
+class GraphCache:
+    """The graph of one store's project, in one file."""
+
+    def __init__(self, path: Path, fingerprints: CodeFingerprints) -> None:
+        self._path = path
+        self._fingerprints = fingerprints
+        self._new: dict[str, Any] | None = None
+
+    def graph(self, question: Question) -> Graph | None:
+        """The graph that the resolver would give, where that is certain."""
+        kept = read_values(self._path)
+        if not isinstance(kept, dict) or kept.get("question") != question.values:
+            return None
+        return _graph(kept["graph"]) if self._holds(kept) else None
+
+    def take(self, question: Question, function: str, graph: Graph) -> None:
+        """Keep a graph that `function` (`module:name`) has just resolved, if it can be kept."""
+        if graph.seen is None:
+            return
+        try:
+            code = self._fingerprints.of(function)
+            files = {path: signature_of(os.stat(path)) for path in _loaded_files(code.modules)}
+            reached = [sys.modules[name].__file__ for name in code.modules if name in sys.modules]
+            for path in (question.spec, *filter(None, reached), *files):
+                if not settled(signature_of(os.stat(path)), question.asked_ns):
+                    return  # who knows which of two versions it was resolved from
+        except (BuildError, OSError):
+            return  # no file holds the resolver, or one is gone
+        self._new = {
+            "question": question.values,
+            "code": (function, code.fingerprint),
+            "files": files,
+            "graph": _values(graph),
+        }
+
+    def save_cache(self) -> None:
+        """Write what was taken."""
+        if self._new is not None:
+            write_values(self._path, self._new)
+            self._new = None
+
+    def _holds(self, kept: Mapping[str, Any]) -> bool:
+        """Whether all that the graph was resolved from is what it was."""
+        function, fingerprint = kept["code"]
+        try:
+            return (
+                all(_signature(path) == then for path, then in kept["files"].items())
+                and self._fingerprints.of(function).fingerprint == fingerprint
+                and all(Seen(*each).holds() for each in kept["graph"]["seen"])
+            )
+        except BuildError:
+            return False
+
+
+def _bytes(spec: Path) -> bytes | None:
+    try:
+        return spec.read_bytes()
+    except OSError:
+        return None  # the resolver has the words for it
+
+
+def _loaded_files(modules: Collection[str]) -> list[str]:
+    """Files of all modules loaded by now but `modules` and Python's own."""
+    standard = os.path.dirname(os.__file__)
+    found = set()
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if path is None or name in modules:
+            continue
+        if os.path.dirname(path).startswith(standard) and "-packages" not in path:
+            continue
+        found.add(path)
+    return sorted(found)
+
+
+def _installed() -> list[Any]:
+    """What packages Python finds, and what entry points they have: (folder, name, signature)."""
+    return [
+        (place, folder, _signature(os.path.join(place, folder, "entry_points.txt")))
+        for place, folder in package_folders()
+    ]
+
+
+def _signature(path: str) -> Signature | None:
+    try:
+        return signature_of(os.stat(path))
+    except OSError:
+        return None
+
+
+def _values(graph: Graph) -> dict[str, Any]:
+    """A graph as plain values: each field by its name, so that none can be forgotten."""
+    assert graph.seen is not None
+    return {
+        **{each.name: getattr(graph, each.name) for each in fields(Graph)},
+        "targets": [
+            [_VALUES.get(name, _itself)(getattr(target, name)) for name in _TARGET]
+            for target in graph
+        ],
+        "lock_values": plain(graph.lock_values),
+        "seen": [_of_fields(each) for each in graph.seen],
+    }
+
+
+def _graph(values: Mapping[str, Any]) -> Graph:
+    """The graph of which `values` were made."""
+    targets = {}
+    for each in values["targets"]:
+        for place, restored in _RESTORED:
+            each[place] = restored(each[place])
+        targets[each[0]] = Target(*each)
+    return Graph(**{**values, "targets": targets, "seen": tuple(Seen(*s) for s in values["seen"])})
+
+
+def _itself(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _of_fields(value: Any) -> tuple[Any, ...]:
+    return tuple(getattr(value, each.name) for each in fields(value))
+
+
+_TARGET = [each.name for each in fields(Target)]
+_VALUES: Mapping[str, Callable[[Any], Any]] = {
+    "settings": lambda settings: (plain(settings), canonical_json(settings)),
+    "sources": lambda sources: {role: _of_fields(each) for role, each in sources.items()},
+    "needs": _of_fields,
+}
+_RESTORED: Sequence[tuple[int, Callable[[Any], Any]]] = [
+    (_TARGET.index("settings"), lambda pair: Canonical(*pair)),
+    (
+        _TARGET.index("sources"),
+        lambda sources: {role: Source(*each) for role, each in sources.items()},
+    ),
+    (_TARGET.index("needs"), lambda needs: Needs(*needs)),
+]

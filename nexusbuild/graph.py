@@ -149,8 +149,8 @@ class SpecFolder:
 class Graph:
     """All targets that a spec and its lock resolve to.
 
-    seen: all that the resolver saw of the disk besides the spec. A graph that says so, be it nothing,
-    is used again while that, the spec, the lock and the code hold; one that says None never is.
+    seen: all that the resolver saw of the disk besides the spec. A graph that says so, be it
+    nothing, is used again while that, spec, lock and code hold; one that says None never is.
     preload: modules that the executor imports once, before the first target runs.
     lock_values: per pin group, what the lock must remember so that it resolves to the same again.
     notes: what is worth knowing and makes nothing stale.

@@ -74,14 +74,14 @@ class GraphCache:
             for path in (question.spec, *filter(None, reached), *files):
                 if not settled(signature_of(os.stat(path)), question.asked_ns):
                     return  # who knows which of two versions it was resolved from
+            self._new = {
+                "question": question.values,
+                "code": (function, code.fingerprint),
+                "files": files,
+                "graph": _values(graph),
+            }
         except (BuildError, OSError):
-            return  # no file holds the resolver, or one is gone
-        self._new = {
-            "question": question.values,
-            "code": (function, code.fingerprint),
-            "files": files,
-            "graph": _values(graph),
-        }
+            return  # no file holds the resolver, or it is gone, or a setting is no JSON
 
     def save_cache(self) -> None:
         """Write what was taken."""

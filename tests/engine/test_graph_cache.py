@@ -141,8 +141,9 @@ def test_what_a_resolver_saw_holds_as_long_as_it_is_so(tmp_path: Path) -> None:
 
 
 names = st.text(max_size=6)
+finite = st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | names,
+    st.none() | st.booleans() | st.integers() | finite | names,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=6,
 )
@@ -159,7 +160,7 @@ targets = st.builds(
     verdict=st.none() | names,
     obstacle=st.none() | names,
     release=st.booleans(),
-    expected_seconds=st.none() | st.floats(allow_nan=False),
+    expected_seconds=st.none() | finite,
 )
 graphs = st.builds(
     Graph,

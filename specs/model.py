@@ -150,6 +150,9 @@ class Dataset(Section):
     """Where the data can be had, said when it is missing; nothing is fetched by itself."""
     longest_row: Positive = 8000
     """Characters of prompt and answer together above which a row is dropped."""
+    drop_similar: Annotated[float, Field(ge=0.5, le=1)] | None = None
+    """Training rows whose prompt is at least so similar to one of `eval` are dropped; none is,
+    unless said. 1 is the same words in the same order; from 0.8 on, pairs are reported."""
     licence: Text | None = None
     """SPDX name of the data's licence; NOASSERTION where it is not known."""
     template: Annotated[

@@ -1,7 +1,7 @@
-"""Records of data files: JSON Lines, JSON, CSV and TSV, each also gzipped.
+"""Records of data files: JSON Lines, JSON, tables and parquet, each also gzipped.
 
-A record is an object as the file has it, with the place it came from; what its keys mean is not
-decided here.
+A file is what its content says; a name that ends in `.jsonl` or `.tsv` is believed. A record is
+an object as the file has it, with the place it came from; what its keys mean is not decided here.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+from targets.raw_data.formats import GZIP, head_of
+from targets.raw_data.parquet import parquet_rows
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".psv", ".parquet")
 LARGEST_FIELD = 1 << 24
 
 
 @dataclass(frozen=True)
 class Record:
-    """One object of a file. place: file name and line, or file name and index."""
+    """One object of a file. place: file name and line, or file name and row."""
 
     fields: dict[str, Any]
     place: str
@@ -31,18 +34,14 @@ class Record:
 def data_files(path: Path) -> list[Path]:
     """The data files that a path means: itself, or all below a folder, in order of their names.
 
-    Raises ValueError where there is none, or a file's format is not known.
+    Raises ValueError where a folder has none.
     """
-    if path.is_dir():
-        files = sorted(file for file in _files_below(path) if _format(file))
-        if not files:
-            raise ValueError(f"{path}: no data file in this folder ({', '.join(FORMATS)}, or .gz)")
-        return files
-    if _format(path) is None:
-        raise ValueError(
-            f"{path}: the format is not known; give one of {', '.join(FORMATS)}, or these as .gz"
-        )
-    return [path]
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in _files_below(path) if _suffix(file) in SUFFIXES)
+    if not files:
+        raise ValueError(f"{path}: no data file in this folder ({', '.join(SUFFIXES)}, or .gz)")
+    return files
 
 
 def _files_below(directory: Path) -> Iterator[Path]:
@@ -64,29 +63,60 @@ def _files_below(directory: Path) -> Iterator[Path]:
                 yield folder / file
 
 
-def records(path: Path) -> Iterator[Record]:
-    """The records of one data file. Raises ValueError naming the line that cannot be read."""
-    opener = gzip.open if path.suffix == ".gz" else open
+def records(path: Path, *, numbered: bool = False) -> Iterator[Record]:
+    """The records of one data file. Raises ValueError naming the line that cannot be read.
+
+    numbered: the columns of a table and the parts of rows that are lists are called by their
+    numbers, from 0; a table has no header then.
+    """
+    kind = _kind(path)
+    if kind == "parquet":
+        for number, row in enumerate(parquet_rows(path), start=1):
+            yield Record(row, f"{path.name}, row {number}")
+        return
+    with path.open("rb") as raw:
+        packed = raw.read(2) == GZIP
+    opener = gzip.open if packed else open
     with opener(path, "rb") as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
         try:
-            if _format(path) in (".csv", ".tsv"):
-                yield from _of_table(text, path)
-            elif _format(path) == ".json":
-                yield from _of_json(text.read(), path)
+            if kind == "table":
+                yield from _of_table(text, path, numbered)
+            elif kind == "lines":
+                yield from _of_lines(text, path, numbered)
             else:
-                yield from _of_lines(text, path)
+                yield from _of_json(text.read(), path, numbered)
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from error
         except (gzip.BadGzipFile, EOFError) as error:
             raise ValueError(f"{path}: not a whole gzip file ({error})") from error
 
 
-def _format(path: Path) -> str | None:
-    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    return suffix.lower() if suffix.lower() in FORMATS else None
+def has_header(path: Path) -> bool:
+    """Whether the first row of a table looks like names of columns; True where it is no table."""
+    return head_of(path).header
 
 
-def _of_lines(text: io.TextIOBase, path: Path) -> Iterator[Record]:
+def _kind(path: Path) -> str:
+    """`lines`, `json`, `table` or `parquet`. Raises ValueError where the content is none of it."""
+    suffix = _suffix(path)
+    if suffix in (".jsonl", ".ndjson"):
+        return "lines"
+    if suffix in (".csv", ".tsv", ".psv"):
+        return "table"
+    head = head_of(path)
+    if head.kind in ("lines", "table", "parquet"):
+        return head.kind
+    if head.kind in ("array", "object") or suffix == ".json":
+        return "json"
+    why = head.note or f"a {head.kind} file without rows"
+    raise ValueError(f"{path}: the format is not known ({why}); give JSON, CSV or parquet")
+
+
+def _suffix(path: Path) -> str:
+    return (Path(path.stem).suffix if path.suffix == ".gz" else path.suffix).lower()
+
+
+def _of_lines(text: io.TextIOBase, path: Path, numbered: bool) -> Iterator[Record]:
     for number, line in enumerate(text, start=1):
         if not line.strip():
             continue
@@ -96,47 +126,59 @@ def _of_lines(text: io.TextIOBase, path: Path) -> Iterator[Record]:
             raise ValueError(
                 f"{path}:{number}:{error.colno}: not JSON: {error.msg}; each line must be an object"
             ) from error
-        yield _record(value, path, number)
+        yield _record(value, path, f":{number}", numbered)
 
 
-def _of_json(text: str, path: Path) -> Iterator[Record]:
-    """A list of objects; or an object with one list of objects; or JSON Lines by another name."""
+def _of_json(text: str, path: Path, numbered: bool) -> Iterator[Record]:
+    """A list of objects; or an object with one list of objects."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        if text.lstrip().startswith("{") and error.msg == "Extra data":
-            yield from _of_lines(io.StringIO(text), path)
-            return
         raise ValueError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+    key = ""
     if isinstance(value, dict):
-        lists = [key for key, held in value.items() if isinstance(held, list)]
-        if len(lists) != 1:
+        lists = [name for name, held in value.items() if isinstance(held, list)]
+        objects = [name for name in lists if value[name] and isinstance(value[name][0], dict)]
+        if len(objects) != 1:
             raise ValueError(
                 f"{path}: an object with {len(lists)} lists; rows must be a list of objects"
             )
-        value = value[lists[0]]
+        key = f", {objects[0]}"
+        value = value[objects[0]]
     if not isinstance(value, list):
         raise ValueError(f"{path}: rows must be a list of objects")
-    for index, row in enumerate(value):
-        yield _record(row, path, index)
+    for number, row in enumerate(value, start=1):
+        yield _record(row, path, f"{key}, row {number}", numbered)
 
 
-def _of_table(text: io.TextIOBase, path: Path) -> Iterator[Record]:
+def _of_table(text: io.TextIOBase, path: Path, numbered: bool) -> Iterator[Record]:
     csv.field_size_limit(LARGEST_FIELD)
-    reader = csv.DictReader(text, delimiter="\t" if _format(path) == ".tsv" else ",", strict=True)
+    head = head_of(path)
+    delimiter = "\t" if _suffix(path) == ".tsv" else head.delimiter
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    names: list[str] = []
     try:
         for row in reader:
-            if None in row or None in row.values():
+            if not row:
+                continue
+            cells = [cell.strip() for cell in row] if delimiter == "|" else row
+            if not names:
+                names = [str(number) for number in range(len(cells))] if numbered else cells
+                if not numbered:
+                    continue
+            if len(cells) != len(names):
+                which = "the first row has cells" if numbered else "the header has names"
                 raise ValueError(
-                    f"{path}:{reader.line_num}: not as many cells as the header has names "
-                    f"({len(reader.fieldnames or ())})"
+                    f"{path}:{reader.line_num}: not as many cells as {which} ({len(names)})"
                 )
-            yield Record(row, f"{path.name}:{reader.line_num}")
+            yield Record(dict(zip(names, cells)), f"{path.name}:{reader.line_num}")
     except csv.Error as error:
         raise ValueError(f"{path}:{reader.line_num}: {error}") from error
 
 
-def _record(value: Any, path: Path, number: int) -> Record:
+def _record(value: Any, path: Path, place: str, numbered: bool) -> Record:
+    if numbered and isinstance(value, list):
+        value = {str(number): part for number, part in enumerate(value)}
     if not isinstance(value, dict):
-        raise ValueError(f"{path}:{number}: a {type(value).__name__}; a row must be an object")
-    return Record(value, f"{path.name}:{number}")
+        raise ValueError(f"{path}{place}: a {type(value).__name__}; a row must be an object")
+    return Record(value, f"{path.name}{place}")

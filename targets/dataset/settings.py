@@ -20,6 +20,7 @@ class Settings:
     template: what a model sees, with `{prompt}` in it. stop: texts that end an answer.
     max_new_tokens: longest answer; None takes it from the rows.
     longest_row: characters of prompt and answer together above which a row is dropped.
+    drop_similar: similarity to an `eval` prompt from which a training row is dropped, or None.
     answer_required: False where only the teachers' own answers are learned: a row may lack one.
     """
 
@@ -37,6 +38,7 @@ class Settings:
     stop: tuple[str, ...] = ()
     max_new_tokens: int | None = None
     longest_row: int = 8000
+    drop_similar: float | None = None
     answer_required: bool = True
 
     @staticmethod

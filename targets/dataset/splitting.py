@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from targets.dataset.settings import Settings
 from targets.samplers.row import Row, normal_form
 
 
@@ -50,3 +51,12 @@ def split(
         for start, end in zip(starts, borders, strict=False)
     ]
     return Splits(eval=parts[0], validation=parts[1], pilot=parts[2], train=parts[3])
+
+
+def too_few(target: str, settings: Settings, rows: int, which: str, dropped: str) -> str:
+    """That the other splits leave no row to train on."""
+    return (
+        f"{target}: {rows} rows {which}, but eval {settings.eval} + validation "
+        f"{settings.validation} + pilot {settings.pilot} leave none to train on (dropped: "
+        f"{dropped}); give more rows, or ask for smaller splits"
+    )

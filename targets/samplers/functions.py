@@ -13,7 +13,7 @@ from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from targets.dataset.work import build_sampled
+from targets.dataset.sampled import build_sampled
 from targets.samplers.operations import (
     CONDITIONS,
     FILTERS,

@@ -11,7 +11,7 @@ from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
-from targets.dataset.work import build_sampled
+from targets.dataset.sampled import build_sampled
 from targets.samplers import spoken_values as say
 from targets.samplers.row import Row
 

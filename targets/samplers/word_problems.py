@@ -11,7 +11,7 @@ from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
-from targets.dataset.work import build_sampled
+from targets.dataset.sampled import build_sampled
 from targets.samplers.row import Row
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from nexusbuild.digests import _files_below
 from nexusbuild.graph import Job
-from targets.dataset.fields import MissingFieldError, text_at, texts_at
+from targets.dataset.fields import MissingFieldError, answer_at, prompt_at, text_at, texts_at
+from targets.dataset.near_duplicates import WORD, near_duplicates
 from targets.dataset.reading import data_files, records
 from targets.dataset.splitting import Splits, split
 from targets.dataset.work import build
@@ -84,7 +85,21 @@ def test_the_same_job_gives_the_same_bytes(make_dataset: MakeDataset) -> None:
         assert file.read_bytes() == (other.out / file.name).read_bytes()
 
 
-@pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "json", "csv", "tsv", "folder"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "jsonl",
+        "jsonl.gz",
+        "json",
+        "array.json",
+        "csv",
+        "tsv",
+        "psv",
+        "nameless",
+        "parquet",
+        "folder",
+    ],
+)
 def test_every_format_gives_the_same_rows(
     form: str, tmp_path: Path, make_dataset: MakeDataset
 ) -> None:
@@ -95,6 +110,15 @@ def test_every_format_gives_the_same_rows(
         path = write_lines(path, rows)
     elif form == "jsonl.gz":
         path.write_bytes(gzip.compress(plain.read_bytes()))
+    elif form == "nameless":
+        path.write_bytes(plain.read_bytes())
+    elif form == "array.json":
+        path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    elif form == "parquet":
+        arrow = pytest.importorskip("pyarrow", reason="pyarrow (extra `parquet`) is not installed")
+        from pyarrow import parquet
+
+        parquet.write_table(arrow.Table.from_pylist(rows), path)
     elif form == "json":
         path.write_text(json.dumps({"data": rows}), encoding="utf-8")
     elif form == "folder":
@@ -104,9 +128,8 @@ def test_every_format_gives_the_same_rows(
         (path / "README.md").write_text("not data", encoding="utf-8")
     else:
         with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(
-                file, ["prompt", "response"], delimiter="\t" if form == "tsv" else ","
-            )
+            delimiter = {"csv": ",", "tsv": "\t", "psv": "|"}[form]
+            writer = csv.DictWriter(file, ["prompt", "response"], delimiter=delimiter)
             writer.writeheader()
             writer.writerows(rows)
     expected, job = make_dataset({}, plain), make_dataset({}, path)
@@ -135,6 +158,94 @@ def test_fields_are_keys_paths_or_templates_and_values_become_compact_json() -> 
     with pytest.raises(MissingFieldError) as missing:
         text_at(fields, "questoin")
     assert "the nearest is 'question'" in missing.value.detail
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_columns_without_names_are_called_by_their_numbers(
+    form: str, tmp_path: Path, make_dataset: MakeDataset
+) -> None:
+    rows = [[f"What is {n}+1?", str(n + 1), "5000", "A"] for n in range(20)]
+    path = tmp_path / f"quiz.{form}"
+    lines = "".join(",".join(row) + "\n" for row in rows)
+    path.write_text(lines if form == "csv" else json.dumps(rows), encoding="utf-8")
+    job = make_dataset({"prompt": "{0} A: {1} B: {2}", "response": "3"}, path)
+    read = [row for name in SPLITS for row in read_rows(job.out / f"{name}.jsonl")]
+    assert len(read) == 20 and {row["answer"] for row in read} == {"A"}
+    assert "What is 7+1? A: 8 B: 5000" in {row["prompt"] for row in read}
+    message = "call them 0, 1, 2" if form == "csv" else r"quiz.json, row 1: a list"
+    with pytest.raises(ValueError, match=message):
+        make_dataset({}, path)
+
+
+def test_conversations_are_split_before_the_last_answer() -> None:
+    said = [
+        {"role": "user", "content": " Add 2 and 3. "},
+        {"role": "assistant", "content": "5"},
+        {"role": "user", "content": "And 4?"},
+        {"role": "assistant", "content": None, "tool_calls": [{"name": "add"}]},
+    ]
+    whole, first = {"messages": said}, {"chat": {"turns": said[:2]}}
+    assert prompt_at(first, "chat.turns") == "Add 2 and 3."
+    assert answer_at(first, "chat.turns") == "5"
+    assert prompt_at(whole, "messages") == "user: Add 2 and 3.\nassistant: 5\nuser: And 4?"
+    assert answer_at(whole, "messages") == '[{"name":"add"}]'
+    assert answer_at({"messages": said[:1]}, "messages") == ""
+    assert text_at(whole, "messages.-2.content") == "And 4?"
+    with pytest.raises(MissingFieldError):
+        text_at(whole, "messages.-5.content")
+
+
+def near_rows() -> list[dict[str, str]]:
+    texts = [" ".join(f"{letter}{n}" for letter in "abcdefghijkl") for n in range(40)]
+    return [
+        {"prompt": text, "response": str(number)}
+        for number, text in enumerate([*texts, *(f"{text}, please!" for text in texts)])
+    ]
+
+
+def test_rows_almost_like_eval_are_reported_and_dropped_where_asked(
+    tmp_path: Path, make_dataset: MakeDataset
+) -> None:
+    path = write_lines(tmp_path / "rows.jsonl", near_rows())
+    job = make_dataset({}, path)
+    told = read_json(job.out / "about.json")["near_duplicates"]
+    held_out = {tuple(prompt.split()[:3]) for prompt in prompts(job, "eval")}
+    twins = [p for p in prompts(job, "train") if tuple(p.split()[:3]) in held_out]
+    assert twins and told["rows"] == len(twins) and told["dropped"] == 0
+    first = told["examples"][0]
+    assert told["similarity"] == 0.8 and first["similarity"] == pytest.approx(10 / 11, abs=0.001)
+    assert first["train"].split()[:3] == first["eval"].split()[:3]
+
+    kept = make_dataset({"drop_similar": 0.9}, path)
+    about = read_json(kept.out / "about.json")
+    assert prompts(kept, "train") == [p for p in prompts(job, "train") if p not in twins]
+    assert about["near_duplicates"]["dropped"] == len(twins)
+    (dropped,) = about["dropped"]
+    assert dropped["why"] == "90% like a prompt of eval" and dropped["count"] == len(twins)
+    assert (
+        make_dataset({"drop_similar": 0.95}, path).out.joinpath("train.jsonl").read_bytes()
+        == (job.out / "train.jsonl").read_bytes()
+    )
+
+
+texts_of_few_words = st.lists(st.text(alphabet="ab 語", max_size=24), min_size=1, max_size=8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(texts_of_few_words, texts_of_few_words, st.sampled_from([0.5, 0.8, 0.95, 1.0]))
+def test_near_duplicates_are_those_of_comparing_all_with_all(
+    train: list[str], held_out: list[str], least: float
+) -> None:
+    def pieces(text: str) -> set[str]:
+        words = WORD.findall(normal_form(text))
+        return {" ".join(words[n : n + 3]) for n in range(max(1, len(words) - 2))}
+
+    def like(one: str, other: str) -> float:
+        return len(pieces(one) & pieces(other)) / len(pieces(one) | pieces(other))
+
+    best = {n: max(like(text, other) for other in held_out) for n, text in enumerate(train)}
+    wanted = {n: value for n, value in best.items() if value >= least}
+    assert {p.train: p.similarity for p in near_duplicates(train, held_out, least)} == wanted
 
 
 def test_what_is_dropped_is_told_with_counts_and_places(

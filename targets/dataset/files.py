@@ -1,0 +1,54 @@
+"""A data set of the rows of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from targets.dataset.cleaning import usable_rows
+from targets.dataset.dropped import Dropped
+from targets.dataset.fields import are_numbers
+from targets.dataset.making import Made, Progress, made
+from targets.dataset.reading import Record, data_files, has_header, records
+from targets.dataset.settings import Settings
+from targets.dataset.splitting import split, too_few
+
+
+def made_of_files(
+    target: str, settings: Settings, sources: Iterable[Path], seed: int, progress: Progress
+) -> Made:
+    """Read, clean and split. Raises ValueError where a file cannot be read, or too few rows are."""
+    files = [file for source in sources for file in data_files(source)]
+    keys = [settings.prompt, settings.response, settings.tests]
+    numbered = are_numbers(key for key in keys if key is not None)
+    dropped = Dropped()
+    origin: dict[str, Any] = {"files": []}
+
+    def all_records() -> Iterator[Record]:
+        for number, file in enumerate(files):
+            count = 0
+            for record in records(file, numbered=numbered):
+                count += 1
+                yield record
+            origin["files"].append({"name": file.name, "rows": count})
+            progress(number + 1, len(files))
+
+    rows = list(usable_rows(all_records(), settings, dropped))
+    if not rows:
+        names = ", ".join(file.name for file in files)
+        bare = [file.name for file in files if not numbered and not has_header(file)]
+        hint = f"; {bare[0]} has no names of columns: call them 0, 1, 2 …" if bare else ""
+        raise ValueError(f"{target}: no usable row in {names}; dropped: {dropped}{hint}")
+    total = len(rows) if settings.rows is None else min(len(rows), settings.rows)
+    if total <= settings.eval + settings.validation + settings.pilot:
+        raise ValueError(too_few(target, settings, total, "usable", str(dropped)))
+    splits = split(
+        rows,
+        seed,
+        held_out=settings.eval,
+        validation=settings.validation,
+        pilot=settings.pilot,
+        total=total,
+    )
+    return made(splits, settings, dropped, origin)

@@ -1,0 +1,52 @@
+"""A data set of the rows of a sampler. It reads no file, and imports nothing that does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from targets.dataset.dropped import Dropped
+from targets.dataset.making import Made, Progress, made
+from targets.dataset.settings import Settings
+from targets.dataset.splitting import Splits, split, too_few
+from targets.dataset.writing import write
+from targets.samplers.row import Row
+from targets.samplers.sampling import Draw, sample
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
+
+
+def build_sampled(job: Job, draw: Draw) -> None:
+    """Make a data set of the rows of a sampler: the work of each sampler's own module."""
+    settings = Settings.from_json(job.settings)
+    write(job, settings, made_of_samples(job.target, settings, draw, job.seed, job.progress))
+
+
+def made_of_samples(
+    target: str, settings: Settings, draw: Draw, seed: int, progress: Progress
+) -> Made:
+    """`eval` from the sampler's own `eval`, every other split from its `train`."""
+    name = settings.sample
+    assert name is not None
+    if settings.rows is None:
+        raise ValueError(f"{target}: say how many rows to sample: set `rows`")
+    others = settings.rows - settings.eval
+    if others <= settings.validation + settings.pilot:
+        raise ValueError(too_few(target, settings, settings.rows, "asked for", "none"))
+    rows: list[Row] = []
+    for row in sample(name, draw, seed, others, "train"):
+        rows.append(row)
+        if len(rows) % 1000 == 0:
+            progress(len(rows), settings.rows)
+    kept = split(
+        rows,
+        seed,
+        held_out=0,
+        validation=settings.validation,
+        pilot=settings.pilot,
+        total=others,
+    )
+    held_out = list(sample(name, draw, seed, settings.eval, "eval"))
+    progress(settings.rows, settings.rows)
+    splits = Splits(kept.train, kept.pilot, kept.validation, held_out)
+    return made(splits, settings, Dropped(), {"sample": name})

@@ -11,11 +11,13 @@ import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import yaml
 
 from specs.document import composed, parse_document
+from specs.model import TRAINABLE_MODALITIES
 
 Section = tuple[str, ...]
 
@@ -24,30 +26,49 @@ class EditError(Exception):
     """The text cannot be edited safely; says what to write by hand."""
 
 
-def append_teacher(text: str, teacher: Mapping[str, Any]) -> str:
-    """The text with one more teacher; what it teaches also ships, where the spec lists what does.
+Comments = Mapping[str, str]
+"""Field of an entry -> what stands in a comment behind it, or below all where it has no value."""
+
+
+def append_teacher(text: str, teacher: Mapping[str, Any], comments: Comments | None = None) -> str:
+    """The text with one more teacher; what it teaches also ships, where the spec lists what does
+    and there is a trainer for it.
 
     Raises EditError, and SpecError where the text is no YAML.
     """
-    text = appended(text, ("teachers",), dict(teacher))
-    include = _at(parse_document(text, "").data, ("bundle", "include"))
+    text = appended(text, ("teachers",), dict(teacher), comments=comments)
+    data = parse_document(text, "").data
+    include = _at(data, ("bundle", "include"))
     for capability in teacher.get("capabilities", ()):
-        if isinstance(include, list) and capability not in include:
+        modality = _at(data, ("capabilities", capability, "modality")) or "text"
+        known = isinstance(include, list) and capability in include
+        if isinstance(include, list) and not known and modality in TRAINABLE_MODALITIES:
             text = appended(text, ("bundle", "include"), capability)
     return text
 
 
-def append_capability(text: str, name: str, capability: Mapping[str, Any]) -> str:
+def append_capability(
+    text: str, name: str, capability: Mapping[str, Any], comments: Comments | None = None
+) -> str:
     """The text with one more capability. Raises as `append_teacher`."""
-    return appended(text, ("capabilities",), dict(capability), key=name)
+    return appended(text, ("capabilities",), dict(capability), key=name, comments=comments)
 
 
-def append_dataset(text: str, name: str, dataset: Mapping[str, Any]) -> str:
+def append_dataset(
+    text: str, name: str, dataset: Mapping[str, Any], comments: Comments | None = None
+) -> str:
     """The text with one more data set. Raises as `append_teacher`."""
-    return appended(text, ("datasets",), dict(dataset), key=name)
+    return appended(text, ("datasets",), dict(dataset), key=name, comments=comments)
 
 
-def appended(text: str, section: Section, value: Any, *, key: str | None = None) -> str:
+def appended(
+    text: str,
+    section: Section,
+    value: Any,
+    *,
+    key: str | None = None,
+    comments: Comments | None = None,
+) -> str:
     """The text with `value` as the last item of a list, or under `key` as the last of a mapping.
 
     Raises EditError where that cannot be done without changing anything else.
@@ -66,8 +87,8 @@ def appended(text: str, section: Section, value: Any, *, key: str | None = None)
             raise EditError(f"{'.'.join(section)}.{key} is there already")
         else:
             holder[section[-1]][key] = value
-        edited = _insert(text, section, value, key)
-        if parse_document(edited, "").data != expected:
+        edited = _insert(text, section, _Entry(value, key, comments or {}))
+        if _told_apart(parse_document(edited, "").data) != _told_apart(expected):
             raise by_hand
     except (AttributeError, TypeError, IndexError, _NoPlaceError):
         raise by_hand from None
@@ -84,7 +105,7 @@ class _Text:
 
     text: str
 
-    @property
+    @cached_property
     def lines(self) -> list[str]:
         return self.text.splitlines(keepends=True)
 
@@ -106,7 +127,35 @@ class _Text:
         return "".join([*lines[:line], *(each + self.newline for each in new), *lines[line:]])
 
 
-def _insert(text: str, section: Section, value: Any, key: str | None) -> str:
+@dataclass(frozen=True)
+class _Entry:
+    """What is added: an item of a list, or of a mapping where there is a key."""
+
+    value: Any
+    key: str | None
+    comments: Comments
+
+    @property
+    def flow(self) -> str:
+        """On one line."""
+        return _entry(self.value, self.key)
+
+    def block(self, indent: int, *, flow: bool) -> list[str]:
+        """Its lines. A comment has no place in a value on one line, so that is opened up then."""
+        pad = " " * indent
+        if not isinstance(self.value, Mapping) or not self.value or (flow and not self.comments):
+            return [pad + ("- " if self.key is None else "") + self.flow]
+        inner = [f"{_scalar(name)}: {flow_text(part)}" for name, part in self.value.items()]
+        for place, name in enumerate(self.value):
+            if name in self.comments:
+                inner[place] += f"  # {self.comments[name]}"
+        inner += [f"# {said}" for name, said in self.comments.items() if name not in self.value]
+        if self.key is None:
+            return [f"{pad}- {inner[0]}", *(f"{pad}  {line}" for line in inner[1:])]
+        return [f"{pad}{_scalar(self.key)}:", *(f"{pad}  {line}" for line in inner)]
+
+
+def _insert(text: str, section: Section, entry: _Entry) -> str:
     source = _Text(text)
     root = composed(text)
     holder = _mapping(root)
@@ -114,45 +163,44 @@ def _insert(text: str, section: Section, value: Any, key: str | None) -> str:
         holder = _mapping(_pair(holder, part)[1])
     found = [pair for pair in holder.value if pair[0].value == section[-1]]
     if not found:
-        return _new_section(source, holder, section[-1], value, key)
+        return _new_section(source, holder, section[-1], entry)
     name, node = found[0]
     if isinstance(node, yaml.ScalarNode):
         # `teachers:` with nothing behind it.
         if node.value or node.start_mark.index < name.end_mark.index:
             raise _NoPlaceError
         indent = name.start_mark.column + 2
-        return source.with_lines(name.end_mark.line + 1, _block(value, key, indent, flow=False))
+        return source.with_lines(name.end_mark.line + 1, entry.block(indent, flow=False))
     if node.start_mark.index < name.end_mark.index:
         raise _NoPlaceError  # an alias: what it names stands elsewhere
     if node.flow_style:
-        return _into_flow(source, node, value, key)
-    return _after_block(source, node, value, key)
+        return _into_flow(source, node, entry)
+    return _after_block(source, node, entry)
 
 
-def _new_section(
-    source: _Text, holder: yaml.MappingNode, name: str, value: Any, key: str | None
-) -> str:
+def _new_section(source: _Text, holder: yaml.MappingNode, name: str, entry: _Entry) -> str:
     if holder.flow_style:
-        content = [value] if key is None else {key: value}
-        return _into_flow(source, holder, content, name)
+        content = [entry.value] if entry.key is None else {entry.key: entry.value}
+        return _into_flow(source, holder, _Entry(content, name, entry.comments))
     column = holder.start_mark.column
     line = _line_after(source, holder)
     head = f"{' ' * column}{name}:"
     gap = [""] if column == 0 else []
-    return source.with_lines(line, [*gap, head, *_block(value, key, column + 2, flow=False)])
+    return source.with_lines(line, [*gap, head, *entry.block(column + 2, flow=False)])
 
 
-def _into_flow(source: _Text, node: yaml.CollectionNode, value: Any, key: str | None) -> str:
+def _into_flow(source: _Text, node: yaml.CollectionNode, entry: _Entry) -> str:
     """`[a, b]` -> `[a, b, c]`."""
-    entry = _entry(value, key)
+    if entry.comments:
+        raise _NoPlaceError  # the rest of the line would be part of the comment
     if not node.value:
         start = source.offset(node.start_mark.line, node.start_mark.column)
-        return source.inserted(start + 1, entry)
+        return source.inserted(start + 1, entry.flow)
     line, column = _end(node)
-    return source.inserted(source.offset(line, column), f", {entry}")
+    return source.inserted(source.offset(line, column), f", {entry.flow}")
 
 
-def _after_block(source: _Text, node: yaml.CollectionNode, value: Any, key: str | None) -> str:
+def _after_block(source: _Text, node: yaml.CollectionNode, entry: _Entry) -> str:
     last = node.value[-1]
     first_node, last_value = last if isinstance(last, tuple) else (last, last)
     column = node.start_mark.column
@@ -161,7 +209,7 @@ def _after_block(source: _Text, node: yaml.CollectionNode, value: Any, key: str 
     while line < len(source.lines) and _is_comment_below(source.lines[line], column):
         line += 1
     flow = isinstance(last_value, yaml.CollectionNode) and bool(last_value.flow_style)
-    new = _block(value, key, column, flow=flow)
+    new = entry.block(column, flow=flow)
     before = first_node.start_mark.line - 1
     while before > 0 and source.lines[before].lstrip().startswith("#"):
         before -= 1
@@ -198,17 +246,6 @@ def _mark(mark: Any) -> tuple[int, int]:
     return mark.line, mark.column
 
 
-def _block(value: Any, key: str | None, indent: int, *, flow: bool) -> list[str]:
-    """The lines of an entry: a list's item, or a mapping's where there is a key."""
-    pad = " " * indent
-    if not isinstance(value, Mapping) or flow or not value:
-        return [pad + ("- " if key is None else "") + _entry(value, key)]
-    inner = [f"{_scalar(name)}: {flow_text(part)}" for name, part in value.items()]
-    if key is None:
-        return [f"{pad}- {inner[0]}", *(f"{pad}  {line}" for line in inner[1:])]
-    return [f"{pad}{_scalar(key)}:", *(f"{pad}  {line}" for line in inner)]
-
-
 def _entry(value: Any, key: str | None) -> str:
     return flow_text(value) if key is None else f"{_scalar(key)}: {flow_text(value)}"
 
@@ -226,7 +263,8 @@ def flow_text(value: Any) -> str:
 
 def _scalar(text: str) -> str:
     """Plain where it reads as the same text everywhere, quoted else."""
-    plain = text and text[0].isalnum() and all(c.isalnum() or c in "_./-+" for c in text)
+    plain = text and text[0].isalnum() and all(c.isalnum() or c in "_./-+ " for c in text)
+    plain = plain and text == " ".join(text.split())
     if plain and text.isascii() and _reads_as_text(text):
         return text
     quoted = json.dumps(text, ensure_ascii=False)
@@ -251,6 +289,15 @@ def _pair(holder: yaml.MappingNode, name: str) -> tuple[yaml.Node, yaml.Node]:
         if key.value == name:
             return key, value
     raise _NoPlaceError
+
+
+def _told_apart(value: Any) -> Any:
+    """The value with what Python takes for equal told apart: 1, 1.0 and true; the order of keys."""
+    if isinstance(value, Mapping):
+        return [(name, _told_apart(part)) for name, part in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [_told_apart(item) for item in value]
+    return (type(value).__name__, repr(value))
 
 
 def _at(data: Any, path: Section) -> Any:

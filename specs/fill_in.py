@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from specs.document import Document
+from specs.document import Document, FieldPath
 from specs.problems import SpecProblem
 
 FILL_IN = "FILL IN:"
+LEFT = "is left to fill in"
 _COMMENT = re.compile(rf"(?:^|\s)(#\s*{FILL_IN}\s*(.*?))\s*$")
 
 
@@ -18,11 +19,22 @@ def to_fill_in(document: Document) -> Iterator[SpecProblem]:
         found = _COMMENT.search(line)
         if found:
             yield SpecProblem(
-                message=f"is left to fill in: {found[2] or 'see the line'}",
+                message=f"{LEFT}: {found[2] or 'see the line'}",
                 file=document.file,
                 line=number,
                 column=found.start(1) + 1,
+                field=document.dotted(_field(document, number)),
                 remedy="write it, then delete this comment",
                 source_line=line,
                 length=len(found[1]),
             )
+
+
+def _field(document: Document, line: int) -> FieldPath:
+    """The field that ends on a line; for a comment of its own, the entry that it stands in."""
+    above = [(span.line, span.column, path) for path, span in document.keys.items()]
+    above = [each for each in above if each[0] <= line]
+    if not above:
+        return ()
+    last, _, path = max(above)
+    return path if last == line else path[:-1]

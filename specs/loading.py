@@ -32,7 +32,11 @@ def shown_path(path: Path) -> str:
 
 def _spec(document: Document) -> Spec:
     spec, problems = validated(document)
-    problems += [*document.problems, *crosscheck_problems(document), *to_fill_in(document)]
+    problems += [*document.problems, *crosscheck_problems(document)]
+    left = list(to_fill_in(document))
+    # What is left to fill in is wrong for that reason, and need not be said twice.
+    lines = {problem.line for problem in left}
+    problems = [*left, *(problem for problem in problems if problem.line not in lines)]
     if spec is None or problems:
         raise SpecError(problems)
     return spec

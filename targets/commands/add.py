@@ -3,40 +3,62 @@
 from __future__ import annotations
 
 import argparse
-import os
-import re
-import shutil
 from pathlib import Path
 from typing import Any, get_args
 
-import specs
-from specs.edit import EditError, append_capability, append_dataset, append_teacher
+from specs.edit import append_capability, append_dataset, append_teacher
 from specs.loading import shown_path
-from specs.model import Metric, Precision, Sampler
+from specs.model import Metric, Modality, Precision, Sampler
 from targets.commands.command import (
     DONE,
     WRONG,
     Command,
     add_file_argument,
-    complain,
     say,
     spec_path,
 )
+from targets.commands.model_folder import is_model, model_folder
+from targets.commands.spec_file import as_written, edited, name_from
 
-EXAMPLES = """\
+TEACHER_EXAMPLES = """\
+The licence that the folder states is written, too, unless you say another.
+
 examples:
-  nexusbuild add teacher models/Qwen3-8B --capabilities reasoning code --licence Apache-2.0
-  nexusbuild add teacher Qwen/Qwen3-8B --revision 9c925d64 --parameters 8B --capabilities reasoning
-  nexusbuild add capability poems --path data/poems.jsonl --licence CC0-1.0 --metric rouge_l
+  nexusbuild add teacher models/Qwen3-8B --capabilities reasoning code
+  nexusbuild add teacher models/big --id giant --capabilities code --licence MIT --load nf4
+  nexusbuild add teacher Qwen/Qwen3-8B --revision 9c925d64 --parameters 8B \\
+      --licence Apache-2.0 --capabilities reasoning
 """
+CAPABILITY_EXAMPLES = """\
+examples:
+  nexusbuild add capability poems --path data/poems.jsonl --licence CC0-1.0 --metric rouge_l
+  nexusbuild add capability sums --sample word_problems --rows 9000 --metric final_answer
+  nexusbuild add capability asr --path datasets/asr --licence CC-BY-4.0 \\
+      --metric word_error_rate --modality speech-to-text
+"""
+EXAMPLES = f"""\
+The file keeps its comments, its order and its layout; what would be wrong is not written.
+
+{TEACHER_EXAMPLES.partition("examples:")[1]}{TEACHER_EXAMPLES.partition("examples:")[2]}
+{CAPABILITY_EXAMPLES.partition("examples:")[2].lstrip()}"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """What to add, and what is to be said of it."""
     parser.epilog = EXAMPLES
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="teacher|capability")
-    _configure_teacher(kinds.add_parser("teacher", help="a model to learn from"))
-    _configure_capability(kinds.add_parser("capability", help="something to be learned"))
+    for name, help_text, examples, configured in (
+        ("teacher", "a model to learn from", TEACHER_EXAMPLES, _configure_teacher),
+        ("capability", "something to be learned", CAPABILITY_EXAMPLES, _configure_capability),
+    ):
+        configured(
+            kinds.add_parser(
+                name,
+                help=help_text,
+                epilog=examples,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+        )
 
 
 def _configure_teacher(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +69,7 @@ def _configure_teacher(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--capabilities", nargs="+", required=True, metavar="NAME", help="what it teaches"
     )
-    parser.add_argument("--licence", help="SPDX name")
+    parser.add_argument("--licence", help="SPDX name (default: what the folder states)")
     parser.add_argument("--load", choices=get_args(Precision), help="precision (default: fp32)")
     parser.add_argument("--revision", metavar="COMMIT", help="of a model of the hub")
     parser.add_argument(
@@ -58,11 +80,21 @@ def _configure_teacher(parser: argparse.ArgumentParser) -> None:
 
 def _configure_capability(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME")
-    parser.add_argument("--metric", required=True, choices=get_args(Metric), metavar="METRIC")
+    parser.add_argument(
+        "--metric", required=True, choices=get_args(Metric), metavar="METRIC",
+        help=f"how an answer is scored: {', '.join(get_args(Metric))}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--modality", choices=get_args(Modality), metavar="MODALITY",
+        help=f"what is read and written (default: text): {', '.join(get_args(Modality))}",
+    )  # fmt: skip
     parser.add_argument("--dataset", help="its data set (default: one of the capability's name)")
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--path", help="declare the data set too: a file, folder or glob")
-    data.add_argument("--sample", choices=get_args(Sampler), help="or a sampler, with --rows")
+    data.add_argument(
+        "--sample", choices=get_args(Sampler), metavar="SAMPLER",
+        help=f"or a sampler, with --rows: {', '.join(get_args(Sampler))}",
+    )  # fmt: skip
     parser.add_argument("--rows", type=int, help="rows of the data set")
     parser.add_argument("--licence", help="SPDX name, of the data set")
     parser.add_argument("--isolated", action="store_true", help="keep it apart from all others")
@@ -74,21 +106,17 @@ def run(arguments: argparse.Namespace) -> int:
     path = spec_path(arguments)
     if path is None:
         return WRONG
-    try:
-        raw = path.read_bytes()
-        text = raw.decode("utf-8")
-        edited, done = (
-            _with_teacher(text, path, arguments)
-            if arguments.kind == "teacher"
-            else _with_capability(text, arguments)
-        )
-        specs.load_text(edited.removeprefix("\ufeff"), shown_path(path))
-        _replace(path, edited.encode("utf-8"))
-    except (OSError, UnicodeDecodeError, EditError) as error:
-        complain([f"{shown_path(path)}: {error}"])
-        return WRONG
-    except specs.SpecError as error:
-        complain([*error.problems, f"{shown_path(path)} was left as it is"])
+    done = ""
+
+    def edit(text: str) -> str:
+        nonlocal done
+        if arguments.kind == "teacher":
+            text, done = _with_teacher(text, path, arguments)
+        else:
+            text, done = _with_capability(text, arguments)
+        return text
+
+    if edited(path, edit) is None:
         return WRONG
     say(f"{done} to {shown_path(path)}; nexusbuild --dry-run shows what that means")
     return DONE
@@ -96,8 +124,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _with_teacher(text: str, spec: Path, arguments: argparse.Namespace) -> tuple[str, str]:
     names = [name for given in arguments.capabilities for name in given.split(",") if name]
-    identity = arguments.id or _name_from(arguments.source)
+    identity = arguments.id or name_from(arguments.source)
     teacher: dict[str, Any] = {"id": identity, "source": _source(spec, arguments)}
+    folder = Path(arguments.source)
+    if arguments.revision is None and is_model(folder):
+        here = model_folder(folder)
+        arguments.licence = arguments.licence or here.licence
     for key in ("licence", "load", "parameters"):
         if getattr(arguments, key) is not None:
             teacher[key] = getattr(arguments, key)
@@ -108,19 +140,7 @@ def _with_teacher(text: str, spec: Path, arguments: argparse.Namespace) -> tuple
 def _source(spec: Path, arguments: argparse.Namespace) -> dict[str, str]:
     if arguments.revision is not None:
         return {"hub": arguments.source, "revision": arguments.revision}
-    given = Path(arguments.source)
-    folder = spec.parent.resolve()
-    # Not resolved: `models` may be a link, and is what the person wrote.
-    absolute = Path(os.path.abspath(given))  # noqa: PTH100
-    if not given.is_absolute() or folder in absolute.parents:
-        return {"path": Path(os.path.relpath(absolute, folder)).as_posix()}
-    return {"path": absolute.as_posix()}
-
-
-def _name_from(source: str) -> str:
-    """`models/Qwen3-8B/` -> `qwen3-8b`."""
-    last = Path(source.rstrip("/")).name.lower()
-    return re.sub(r"[^a-z0-9_.-]+", "-", last).strip("-._") or "teacher"
+    return {"path": as_written(Path(arguments.source), spec)}
 
 
 def _with_capability(text: str, arguments: argparse.Namespace) -> tuple[str, str]:
@@ -135,21 +155,11 @@ def _with_capability(text: str, arguments: argparse.Namespace) -> tuple[str, str
         text = append_dataset(text, dataset, given)
         done += f" and its data set {dataset}"
     capability: dict[str, Any] = {"dataset": dataset, "metric": arguments.metric}
+    if arguments.modality not in (None, "text"):
+        capability["modality"] = arguments.modality
     if arguments.isolated:
         capability["isolated"] = True
     return append_capability(text, arguments.name, capability), done
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write it whole or not at all; a link stays a link."""
-    real = path.resolve()
-    temporary = real.with_name(f".{real.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        shutil.copymode(real, temporary)
-        temporary.replace(real)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 command = Command("add", "append a teacher or a capability to nexus.yaml", configure, run)

@@ -8,9 +8,18 @@ import sys
 from specs.schema import json_schema_text
 from targets.commands.command import DONE, Command
 
+EXAMPLES = """\
+examples:
+  nexusbuild schema > nexus.schema.json
+
+and as the first line of nexus.yaml, for editors that know the YAML language server:
+  # yaml-language-server: $schema=./nexus.schema.json
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """It has no arguments."""
+    parser.epilog = EXAMPLES
 
 
 def run(arguments: argparse.Namespace) -> int:

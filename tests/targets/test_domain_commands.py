@@ -142,6 +142,45 @@ def test_add(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ran(check.command) == 0
 
 
+def test_add_takes_the_licence_that_the_folder_states(spec: Path) -> None:
+    folder = spec.parent / "models" / "open"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+    (folder / "LICENSE").write_text("MIT License\n\nCopyright ...\n", encoding="utf-8")
+    assert ran(add.command, "teacher", "models/open", "--capabilities", "code") == 0
+    assert "source: {path: models/open}\n    licence: MIT\n" in spec.read_text(encoding="utf-8")
+
+
+def test_add_to_a_file_that_has_mistakes_already(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec.write_text(TINY.replace("seed: 7", "sede: 7"), encoding="utf-8")
+    teacher = ("teacher", "m", "--licence", "MIT", "--capabilities")
+    assert ran(add.command, *teacher, "code") == 0
+    assert ran(add.command, *teacher, "poems", "--id", "other") == 2
+    said = capsys.readouterr().err
+    assert "no such capability" in said
+    assert "sede" not in said, "what was wrong before is not this edit's doing"
+
+
+def test_add_what_can_only_be_declared(spec: Path) -> None:
+    given = (
+        "capability",
+        "voice",
+        "--metric",
+        "word_error_rate",
+        "--path",
+        "v",
+        "--licence",
+        "MIT",
+    )
+    assert ran(add.command, *given, "--modality", "text-to-speech") == 0
+    assert ran(add.command, "teacher", "m", "--licence", "MIT", "--capabilities", "voice") == 0
+    text = spec.read_text(encoding="utf-8")
+    assert "modality: text-to-speech" in text
+    assert "include: [reasoning, tools, code]" in text, "what has no trainer does not ship"
+
+
 def test_add_from_the_hub(spec: Path) -> None:
     teacher = ("teacher", "Qwen/Qwen3-8B", "--revision", "abcdef0", "--licence", "MIT")
     assert ran(add.command, *teacher, "--capabilities", "code,tools", "--id", "big") == 2

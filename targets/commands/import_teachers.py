@@ -1,0 +1,220 @@
+"""`nexusbuild import teachers FILE.csv`: a table of models becomes entries of nexus.yaml."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from specs.document import parse_document
+from specs.edit import append_capability, append_dataset, append_teacher
+from specs.fill_in import FILL_IN
+from specs.loading import shown_path
+from specs.model import NO_ASSERTION
+from targets.commands.command import (
+    DONE,
+    WRONG,
+    Command,
+    add_file_argument,
+    complain,
+    counted,
+    say,
+    spec_path,
+)
+from targets.commands.known_capabilities import BY_NAME, told_capabilities
+from targets.commands.model_folder import is_model, model_folder
+from targets.commands.spec_file import as_written, edited, left_to_fill_in, name_from
+from targets.commands.teacher_table import (
+    TableError,
+    TeacherRow,
+    parameter_count,
+    read_teachers,
+    written_count,
+)
+
+EXAMPLES = """\
+The table has the columns ModelName, Parameters, Category and BestFeature, separated by commas,
+semicolons or tabs. Every model is added once; what it teaches is told from its category and best
+feature; what could not be told is marked in nexus.yaml with `# FILL IN: ...`, and
+`nexusbuild check` names it until it is written.
+
+examples:
+  nexusbuild import teachers models.csv
+  nexusbuild import teachers models.csv --models /disk/models -f nexus.yaml
+"""
+# Models from which no text comes, as people name them.
+_NO_TEXT = re.compile(r"codec|autoencoder|encoder\b(?![ -]decoder)|embedding", re.IGNORECASE)
+
+
+@dataclass
+class _Import:
+    """What becomes of a table: the text as it grows, and what there is to say of it."""
+
+    text: str
+    added: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    capabilities: list[str] = field(default_factory=list)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which table, into which spec."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("what", choices=["teachers"], metavar="teachers")
+    parser.add_argument("table", metavar="FILE.csv", help="the table")
+    parser.add_argument(
+        "--models",
+        metavar="FOLDER",
+        help="where the models lie or are to lie (default: models beside the spec)",
+    )
+    add_file_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Add every teacher of the table that the spec does not have yet."""
+    path = spec_path(arguments)
+    if path is None:
+        return WRONG
+    try:
+        rows = read_teachers(Path(arguments.table))
+    except (OSError, TableError) as error:
+        complain([str(error)])
+        return WRONG
+    models = Path(arguments.models) if arguments.models else path.parent / "models"
+    found = _Import("")
+
+    def edit(text: str) -> str:
+        found.text = text
+        _add_all(found, rows, models, path)
+        return found.text
+
+    if edited(path, edit) is None:
+        return WRONG
+    _tell(found, path)
+    return DONE
+
+
+def _add_all(found: _Import, rows: Iterable[TeacherRow], models: Path, spec: Path) -> None:
+    taken: dict[str, TeacherRow] = {}
+    known = _known_teachers(found.text)
+    for row in rows:
+        name = row.name.rstrip("/").rpartition("/")[2]
+        first = taken.get(name.casefold())
+        if first is not None:
+            found.skipped.append(f"line {row.line}: {row.name} stands on line {first.line} already")
+            continue
+        taken[name.casefold()] = row
+        if name.casefold() in known:
+            found.skipped.append(f"line {row.line}: {row.name} is a teacher of the spec already")
+            continue
+        _add(found, row, name, models / name, spec)
+
+
+def _known_teachers(text: str) -> set[str]:
+    """Names of the spec's teachers, by their folders or else by their ids, in lower case."""
+    data = parse_document(text.removeprefix("\ufeff"), "").data
+    teachers = data.get("teachers") if isinstance(data, dict) else None
+    known = set()
+    for teacher in teachers if isinstance(teachers, list) else []:
+        teacher = teacher if isinstance(teacher, dict) else {}
+        source = teacher.get("source")
+        places = source if isinstance(source, dict) else {}
+        names = [places[key] for key in ("path", "hub", "origin") if places.get(key)]
+        names = names or [teacher.get("id")]
+        known |= {Path(str(name)).name.casefold() for name in names}
+    return known
+
+
+def _add(found: _Import, row: TeacherRow, name: str, folder: Path, spec: Path) -> None:
+    """One teacher, after the capabilities that the spec does not have yet."""
+    taught = told_capabilities(
+        f"{row.category}. {row.best_feature}. {name}", _own_capabilities(found.text)
+    )
+    for capability in taught:
+        _declare(found, capability)
+    here = model_folder(folder) if is_model(folder) else None
+    parameters = parameter_count(row.parameters) or parameter_count(re.sub(r"[-_]", " ", name))
+    if parameters is None and here is not None:
+        parameters = here.parameters
+    source = {"path": as_written(folder, spec)}
+    if "/" in row.name.strip("/"):
+        source["origin"] = row.name.strip("/")
+    licence = here.licence if here is not None else None
+    teacher: dict[str, Any] = {"id": _free_id(found.text, name), "source": source}
+    comments: dict[str, str] = {}
+    teacher["licence"] = licence or NO_ASSERTION
+    if licence is None:
+        comments["licence"] = f"{FILL_IN} its licence, as SPDX names it"
+    if parameters is not None:
+        teacher["parameters"] = written_count(parameters)
+    else:
+        given = f' (the table says "{row.parameters}")' if row.parameters else ""
+        comments["parameters"] = f"{FILL_IN} parameters: its size, as 8B{given}"
+    if _NO_TEXT.search(f"{row.category} {row.best_feature}"):
+        teacher["modality"] = "features"
+    for key in ("category", "best_feature"):
+        if getattr(row, key):
+            teacher[key] = getattr(row, key)
+    teacher["capabilities"] = taught
+    if not taught:
+        comments["capabilities"] = f"{FILL_IN} what it teaches, as [reasoning]"
+    found.text = append_teacher(found.text, teacher, comments)
+    found.added.append((teacher["id"], teacher.get("parameters", "?"), taught))
+
+
+def _free_id(text: str, name: str) -> str:
+    """The name as an id, with a number behind it where another teacher has that one."""
+    teachers = parse_document(text.removeprefix("\ufeff"), "").data.get("teachers") or []
+    ids = {teacher.get("id") for teacher in teachers if isinstance(teacher, dict)}
+    wanted = name_from(name)
+    numbered = (f"{wanted}-{number}" for number in count(2))
+    return next(each for each in chain([wanted], numbered) if each not in ids)
+
+
+def _own_capabilities(text: str) -> list[str]:
+    data = parse_document(text.removeprefix("\ufeff"), "").data
+    names = data.get("capabilities") if isinstance(data, dict) else None
+    return list(names) if isinstance(names, dict) else []
+
+
+def _declare(found: _Import, name: str) -> None:
+    """A capability that Nexus knows, with a data set where `data sort` would put it."""
+    data = parse_document(found.text.removeprefix("\ufeff"), "").data
+    if name in (data.get("capabilities") or {}):
+        return
+    known = BY_NAME[name]
+    if name not in (data.get("datasets") or {}):
+        dataset = {"path": f"datasets/{name}", "licence": NO_ASSERTION}
+        comments = {"licence": f"{FILL_IN} the licence of the data in datasets/{name}"}
+        found.text = append_dataset(found.text, name, dataset, comments)
+    capability: dict[str, Any] = {"dataset": name, "metric": known.metric}
+    if known.modality != "text":
+        capability["modality"] = known.modality
+    if known.isolated:
+        capability["isolated"] = True
+    found.text = append_capability(found.text, name, capability)
+    found.capabilities.append(name)
+
+
+def _tell(found: _Import, path: Path) -> None:
+    added = f"added {counted(len(found.added), 'teacher')}"
+    if found.capabilities:
+        number = counted(len(found.capabilities), "capability", "capabilities")
+        added += f" and {number}: {', '.join(found.capabilities)}"
+    say(f"{added}; in {shown_path(path)}")
+    width = max((len(name) for name, _, _ in found.added), default=0)
+    for name, parameters, taught in found.added:
+        learned = ", ".join(taught) or "nothing that could be told"
+        say(f"  {name:<{width}}  {parameters:>6}  {learned}")
+    for line in found.skipped:
+        say(f"  passed over: {line}")
+    left = left_to_fill_in(found.text, path)
+    if left:
+        say(f"{counted(len(left), 'thing')} left to fill in; `nexusbuild check` names each:")
+        say(f"  the first: {left[0].file}:{left[0].line}: {left[0].message}")
+
+
+command = Command("import", "a table of models becomes entries of nexus.yaml", configure, run)

@@ -20,27 +20,33 @@ from targets.commands.command import (
 from targets.commands.model_folder import is_model, model_folder
 from targets.commands.spec_file import as_written, edited, name_from
 
-TEACHER_EXAMPLES = """\
-The licence that the folder states is written, too, unless you say another.
-
-examples:
+_TEACHER = """\
   nexusbuild add teacher models/Qwen3-8B --capabilities reasoning code
-  nexusbuild add teacher models/big --id giant --capabilities code --licence MIT --load nf4
+  nexusbuild add teacher models/big --id giant --licence MIT --load nf4 \\
+      --capabilities code
   nexusbuild add teacher Qwen/Qwen3-8B --revision 9c925d64 --parameters 8B \\
       --licence Apache-2.0 --capabilities reasoning
 """
-CAPABILITY_EXAMPLES = """\
-examples:
-  nexusbuild add capability poems --path data/poems.jsonl --licence CC0-1.0 --metric rouge_l
-  nexusbuild add capability sums --sample word_problems --rows 9000 --metric final_answer
+_CAPABILITY = """\
+  nexusbuild add capability poems --path data/poems.jsonl --licence CC0-1.0 \\
+      --metric rouge_l
+  nexusbuild add capability sums --sample word_problems --rows 9000 \\
+      --metric final_answer
   nexusbuild add capability asr --path datasets/asr --licence CC-BY-4.0 \\
       --metric word_error_rate --modality speech-to-text
 """
-EXAMPLES = f"""\
-The file keeps its comments, its order and its layout; what would be wrong is not written.
+TEACHER_EXAMPLES = f"""\
+The licence that the folder states is written, too, unless you say another.
 
-{TEACHER_EXAMPLES.partition("examples:")[1]}{TEACHER_EXAMPLES.partition("examples:")[2]}
-{CAPABILITY_EXAMPLES.partition("examples:")[2].lstrip()}"""
+examples:
+{_TEACHER}"""
+CAPABILITY_EXAMPLES = f"examples:\n{_CAPABILITY}"
+EXAMPLES = f"""\
+The file keeps its comments, its order and its layout; what would be wrong is
+not written.
+
+examples:
+{_TEACHER}{_CAPABILITY}"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

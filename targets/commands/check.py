@@ -29,9 +29,9 @@ from targets.resolver import resolve
 
 EXAMPLES = """\
 examples:
-  nexusbuild check                     every mistake in nexus.yaml, with what is missing on disk
-  nexusbuild check -f other.yaml       the same for another spec
-  nexusbuild check --json              for editors and scripts
+  nexusbuild check                 every mistake, and what is missing on disk
+  nexusbuild check -f other.yaml   the same for another spec
+  nexusbuild check --json          for editors and scripts
 
 Ends with 0 where nothing is wrong, with 2 where something is.
 """

@@ -37,14 +37,15 @@ from targets.commands.teacher_table import (
 )
 
 EXAMPLES = """\
-The table has the columns ModelName, Parameters, Category and BestFeature, separated by commas,
-semicolons or tabs. Every model is added once; what it teaches is told from its category and best
-feature; what could not be told is marked in nexus.yaml with `# FILL IN: ...`, and
-`nexusbuild check` names it until it is written.
+The table has the columns ModelName, Parameters, Category and BestFeature, with
+commas, semicolons or tabs between them. Every model is added once; what it
+teaches is told from its category and best feature. What could not be told is
+marked in nexus.yaml with `# FILL IN: ...`, and `nexusbuild check` names it until
+it is written.
 
 examples:
   nexusbuild import teachers models.csv
-  nexusbuild import teachers models.csv --models /disk/models -f nexus.yaml
+  nexusbuild import teachers models.csv --models /disk/models
 """
 # Models from which no text comes, as people name them.
 _NO_TEXT = re.compile(r"codec|autoencoder|encoder\b(?![ -]decoder)|embedding", re.IGNORECASE)

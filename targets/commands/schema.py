@@ -12,7 +12,7 @@ EXAMPLES = """\
 examples:
   nexusbuild schema > nexus.schema.json
 
-and as the first line of nexus.yaml, for editors that know the YAML language server:
+and as the first line of nexus.yaml, for editors:
   # yaml-language-server: $schema=./nexus.schema.json
 """
 

@@ -89,10 +89,9 @@ def data(text: str) -> Any:
 
 def untouched(before: str, after: str) -> None:
     """Every line is there, in order, byte for byte; a list on one line may have grown."""
-    if not before.endswith("\n"):
-        before += "\r\n" if "\r\n" in before else "\n"
-    lines = iter(after.splitlines(keepends=True))
-    for line in before.splitlines(keepends=True):
+    end = "\r\n" if "\r\n" in before else "\n"
+    lines = iter(f"{after}{end}".splitlines(keepends=True))
+    for line in (before if before.endswith(end) else before + end).splitlines(keepends=True):
         for new in lines:
             if new == line or _with_more_inside(line, new):
                 break

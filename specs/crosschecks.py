@@ -13,16 +13,19 @@ from typing import Any, TypeGuard, get_args
 
 from specs.document import Document, FieldPath
 from specs.model import (
+    HARNESS_METRIC,
     NO_ASSERTION,
     RESERVED_NAMES,
     ROUTER,
     TRAINABLE_MODALITIES,
+    UNBOUNDED_METRICS,
     Dataset,
     Modality,
 )
 from specs.problems import SpecProblem, known_names, nearest, suggestion
 
 NF4_MULTIPLE = 64
+HIGHEST_SHARE = 1.2
 
 
 def crosscheck_problems(document: Document) -> list[SpecProblem]:
@@ -244,12 +247,14 @@ class _Crosschecks:
                     )
 
     def contracts(self) -> Iterator[SpecProblem]:
-        for name in self._contracts:
+        for name, contract in self._contracts.items():
             path: FieldPath = ("contracts", name)
             if name == ROUTER:
                 continue
             if not self._capabilities:
                 return
+            yield from self._levels(name, _mapping(contract), path)
+            yield from self._harness_task(name, _mapping(contract), path)
             if name not in self._capabilities:
                 remedy = (
                     f"allowed: {known_names([*self._capabilities, ROUTER])}"
@@ -261,6 +266,38 @@ class _Crosschecks:
                 yield self.problem(
                     path, "a contract for a capability that no teacher serves", remedy, at_key=True
                 )
+
+    def _levels(
+        self, name: str, contract: dict[str, Any], path: FieldPath
+    ) -> Iterator[SpecProblem]:
+        """A share above 1.2 would be asked for by mistake: as a percentage, say."""
+        own = self._capabilities.get(name, {}).get("metric")
+        metric = contract.get("metric") or own
+        for key in ("at_least", "teacher_at_least"):
+            level = contract.get(key)
+            if not isinstance(level, int | float) or isinstance(level, bool):
+                continue
+            own_unit = metric in UNBOUNDED_METRICS or str(metric).startswith("lm_eval/")
+            if level > HIGHEST_SHARE and not own_unit:
+                yield self.problem(
+                    (*path, key),
+                    f"{level:g} is not allowed",
+                    f"allowed: a number above 0 and at most {HIGHEST_SHARE}: {metric} is a share",
+                )
+
+    def _harness_task(
+        self, name: str, contract: dict[str, Any], path: FieldPath
+    ) -> Iterator[SpecProblem]:
+        """The gate judges what was answered before; it asks no model."""
+        metric = contract.get("metric")
+        found = HARNESS_METRIC.fullmatch(metric) if isinstance(metric, str) else None
+        harness = _mapping(self._capabilities.get(name, {}).get("harness"))
+        if found and found["task"] not in _names(harness.get("tasks")):
+            yield self.problem(
+                (*path, "metric"),
+                f'"{found["task"]}" is no harness task of {name}',
+                f"add it: capabilities.{name}.harness: {{tasks: [{found['task']}]}}",
+            )
 
     def included(self) -> Iterator[SpecProblem]:
         path: FieldPath = ("bundle", "include")

@@ -6,8 +6,9 @@ Shapes, types and ranges stand here; rules that look at more than one field are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -35,6 +36,7 @@ NotNegative = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Threshold = Annotated[float, Field(gt=0, le=1.2)]
+Level = Annotated[float, Field(gt=0)]
 
 Family = Literal["llama", "gpt2", "qwen2", "qwen3"]
 Sampler = Literal["functions", "plain_talk", "queries", "tool_calls", "word_problems"]
@@ -56,6 +58,7 @@ TRAINABLE_MODALITIES: tuple[Modality, ...] = ("text",)
 Metric = Literal[
     "accuracy",
     "bits_per_byte",
+    "cosine",
     "exact_match",
     "final_answer",
     "json_equal",
@@ -64,6 +67,36 @@ Metric = Literal[
     "unit_tests",
     "word_error_rate",
 ]
+
+
+HARNESS_METRIC = re.compile(r"lm_eval/(?P<task>[\w.-]+)(/[\w.,-]+)?")
+
+
+def _contract_metric(value: Any) -> Any:
+    named = isinstance(value, str) and HARNESS_METRIC.fullmatch(value)
+    if value in get_args(Metric) or named:
+        return value
+    raise PydanticCustomError("metric", "no metric")
+
+
+ContractMetric = Annotated[
+    str,
+    BeforeValidator(_contract_metric),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(get_args(Metric))},
+                {
+                    "type": "string",
+                    "pattern": f"^{HARNESS_METRIC.pattern}$".replace("?P<task>", ""),
+                },
+            ],
+            ALLOWED: f"{', '.join(get_args(Metric))}, lm_eval/TASK",
+        }
+    ),
+]
+# Scores of these may be above 1; all others are shares.
+UNBOUNDED_METRICS = ("bits_per_byte", "word_error_rate")
 
 
 def _auto_or_positive(value: Any) -> Any:
@@ -291,6 +324,15 @@ class Training(Section):
     """Retention on the validation rows below which an adapter trains on (not the contract)."""
 
 
+class Harness(Section):
+    """Tasks of lm-evaluation-harness that teachers and student answer besides the held-out rows."""
+
+    tasks: Annotated[Names, Field(min_length=1)]
+    """Their names there; a contract takes one with `metric: lm_eval/NAME`."""
+    folder: Text | None = None
+    """A folder with task files of your own, relative to this file."""
+
+
 class Capability(Section):
     """Something the model is to be able to do."""
 
@@ -306,6 +348,8 @@ class Capability(Section):
     """How thoroughly its teachers are profiled."""
     trace: Trace = Trace()
     """What is kept of its teachers' answers."""
+    harness: Harness | None = None
+    """Tasks of lm-evaluation-harness that are answered, too; none, unless said."""
     training: Training = Training()
     """What differs from `student.training`."""
 
@@ -315,11 +359,13 @@ class Contract(Section):
 
     retain_fraction: Threshold = 0.97
     """Least share of the teacher's score."""
-    metric: Metric | None = None
-    """The capability's metric, unless said."""
+    at_least: Level | None = None
+    """Least score of the student besides, in the metric's unit; most, where lower is better."""
+    metric: ContractMetric | None = None
+    """The capability's metric, unless said; `lm_eval/TASK` for one of its harness tasks."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
     """Where said, the one-sided bound at this confidence decides, not the point estimate."""
-    teacher_at_least: Threshold | None = None
+    teacher_at_least: Level | None = None
     """Least score of the teacher itself, so that a weak one does not make the contract easy."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nexusbuild.graph import SpecFolder, Target
 from specs.model import Spec, Teacher
+from targets.harness_tasks import harness_fields, harness_sources
 from targets.opened_teacher import opened_teacher
 from targets.slices import slice_of
 
@@ -11,7 +12,7 @@ from targets.slices import slice_of
 def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str) -> Target:
     """A teacher's answers; which metric scores them is decided at the gate."""
     opened = opened_teacher(spec, folder, teacher)
-    declared = slice_of(spec, opened.fields)
+    declared = slice_of(spec, {**opened.fields, **harness_fields(spec, capability)})
     dataset = f"dataset:{spec.capabilities[capability].dataset}"
     return Target(
         id=f"baseline:{teacher.id}/{capability}",
@@ -24,7 +25,7 @@ def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str) -
             "eval": f"{dataset}#eval.jsonl",
             "description": f"{dataset}#dataset.json",
         },
-        sources=opened.sources,
+        sources={**opened.sources, **harness_sources(spec, capability)},
         needs=opened.needs,
         expected_seconds=opened.seconds_of["baseline"],
     )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from targets.answers import Description, answered_rows
 from targets.baseline.settings import Settings
+from targets.harness.answering import answer_tasks
+from targets.harness.tasks import Harness, load_tasks
 from targets.rows import read_json, read_rows, write_rows
 from targets.teachers.loading import answering_teacher
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def build(job: Job) -> None:
-    """Write `validation.jsonl` and `eval.jsonl`, a row of answer and likelihood per prompt."""
+    """Write `validation.jsonl` and `eval.jsonl`, a row of answer and likelihood per prompt; and
+    what harness tasks the settings name, as `targets.harness` has it.
+    """
     settings = Settings.from_json(job.settings)
     description = Description.from_json(read_json(job.inputs["description"]))
     teacher = answering_teacher(job)
@@ -36,3 +40,7 @@ def build(job: Job) -> None:
         )
         write_rows(job.out / f"{name}.jsonl", answers)
         before += len(rows)
+    harness = Harness.from_job(job.settings, job.sources)
+    if harness is not None:
+        tasks = load_tasks(harness, job.scratch / "documents")
+        answer_tasks(teacher.model, teacher.tokenizer, tasks, job.out, batch=settings.batch)

@@ -9,16 +9,19 @@ from targets.bundle.settings import Settings
 
 RULE = """\
 A capability meets its contract when the packed student, asked greedily for every held-out item,
-scores at least this share of the best teacher's score on the same items. By default the measured
-share decides; where a confidence is given, its one-sided bound decides.
+scores at least this share of the best teacher's score on the same items, and at least the score
+that is named for the student itself, if one is. By default the measured figure decides; where a
+confidence is given, its one-sided bound decides. A teacher below the score that is named for it
+fails the contract.
 """
 
 
 def contracts_page(settings: Settings) -> str:
     """The contracts as a table, with the rule that they follow."""
     rows = [
-        "| capability | data set | metric | at least | confidence | teacher at least |",
-        "|---|---|---|---|---|---|",
+        "| capability | data set | metric | at least | student at least | confidence "
+        "| teacher at least |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name in settings.include:
         contract = settings.contracts[name]
@@ -26,10 +29,11 @@ def contracts_page(settings: Settings) -> str:
         source = settings.capabilities[name].dataset
         rows.append(
             f"| {name} | {source} | {contract['metric']} | {at_least} | "
-            f"{_or_none(contract, 'confidence')} | {_or_none(contract, 'teacher_at_least')} |"
+            f"{_or_none(contract, 'at_least')} | {_or_none(contract, 'confidence')} | "
+            f"{_or_none(contract, 'teacher_at_least')} |"
         )
     router = settings.contracts["router"]
-    rows.append(f"| router | all of these | {router['metric']} | {router['at_least']:g} | | |")
+    rows.append(f"| router | all of these | {router['metric']} | {router['at_least']:g} | | | |")
     table = "\n".join(rows)
     return f"# Retention contracts of {settings.name}\n\n{RULE}\n{table}\n"
 

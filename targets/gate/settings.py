@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Settings:
-    """One contract: exactly one of `retain_fraction` and `at_least` is set.
+    """One contract: what it sets must all hold, and it sets `retain_fraction` or `at_least`.
 
     retain_fraction: the fraction of the best teacher's quality that the student must retain.
     at_least: the score, in the metric's unit, that it must reach whatever a teacher reached; at
@@ -33,6 +33,6 @@ class Settings:
             settings.get("confidence"),
             settings.get("teacher_at_least"),
         )
-        if (found.retain_fraction is None) == (found.at_least is None):
-            raise ValueError("a contract says either `retain_fraction` or `at_least`")
+        if found.retain_fraction is None and found.at_least is None:
+            raise ValueError("a contract says `retain_fraction` or `at_least`, or both")
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nexusbuild.graph import Target
-from specs.model import ROUTER, Spec
+from specs.model import HARNESS_METRIC, ROUTER, Spec
 from targets.estimates import QUICK_SECONDS, quick_needs, student_needs
 from targets.slices import Field, section_fields, slice_of
 
@@ -30,6 +30,8 @@ def declare_capability(spec: Spec, name: str) -> Target:
     """The verdict on the capability `name`: no model is opened for it."""
     declared = slice_of(spec, contract_fields(spec, name))
     dataset = spec.capabilities[name].dataset
+    harness = HARNESS_METRIC.fullmatch(declared.settings["metric"]) is not None
+    answers = "harness.jsonl" if harness else "eval.jsonl"
     return Target(
         id=f"gate:{name}",
         work="targets.gate.work:build_capability",
@@ -37,9 +39,9 @@ def declare_capability(spec: Spec, name: str) -> Target:
         origins=declared.origins,
         inputs={
             "score": f"score:{name}",
-            "eval": f"dataset:{dataset}#eval.jsonl",
+            **({} if harness else {"eval": f"dataset:{dataset}#eval.jsonl"}),
             **{
-                f"baseline/{teacher.id}": f"baseline:{teacher.id}/{name}#eval.jsonl"
+                f"baseline/{teacher.id}": f"baseline:{teacher.id}/{name}#{answers}"
                 for teacher in spec.teachers_of(name)
             },
         },

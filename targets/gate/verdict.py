@@ -1,13 +1,25 @@
-"""Whether an estimate meets a contract, in a word and in a sentence."""
+"""Whether estimates meet a contract's conditions, in a word and in a sentence."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from targets.metrics.statistics import Estimate, items_to_settle
 
 REPORTED_CONFIDENCE = 0.95
 ROUNDING = 1e-9
+WORST_FIRST = ("fail", "inconclusive", "pass")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A figure that must be at least `threshold`; at most, if lower is better. rule: in words."""
+
+    rule: str
+    estimate: Estimate
+    threshold: float
+    higher_is_better: bool = True
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,25 @@ def judged(
     if bounds[1] < bar:
         return Verdict("fail", shortfall, None)
     return Verdict("inconclusive", shortfall, items_to_settle(estimate, threshold))
+
+
+def judged_by_all(
+    conditions: Sequence[Condition], confidence: float | None
+) -> tuple[Condition, Verdict]:
+    """The condition that decides, and its verdict: the first of those that hold least."""
+    verdicts = [
+        judged(
+            condition.estimate,
+            condition.threshold,
+            confidence,
+            higher_is_better=condition.higher_is_better,
+        )
+        for condition in conditions
+    ]
+    decided = sorted(
+        zip(conditions, verdicts, strict=True), key=lambda each: WORST_FIRST.index(each[1].verdict)
+    )
+    return decided[0]
 
 
 def in_words(verdict: Verdict, estimate: Estimate, confidence: float | None) -> str:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from targets.gate.settings import Settings
-from targets.gate.verdict import REPORTED_CONFIDENCE, Verdict, in_words, judged
+from targets.gate.verdict import (
+    REPORTED_CONFIDENCE,
+    Condition,
+    Verdict,
+    in_words,
+    judged_by_all,
+)
 from targets.metrics import Metric, get_metric, score_rows
+from targets.metrics.harness import HarnessMetric
+from targets.metrics.metric import Row
 from targets.metrics.statistics import Estimate, retained_estimate, score_estimate
-from targets.rows import read_rows, write_json, write_rows
+from targets.rows import read_json, read_rows, write_json, write_rows
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
@@ -36,8 +43,7 @@ def build_capability(job: Job) -> None:
     chance: there is nothing to retain then.
     """
     settings = Settings.from_json(job.settings)
-    metric = get_metric(settings.metric)
-    rows = read_rows(job.inputs["eval"])
+    metric, rows, answers = _asked(job, settings)
     weights = metric.weights(rows)
     baselines = {
         role.partition("/")[2]: path
@@ -46,11 +52,11 @@ def build_capability(job: Job) -> None:
     }
     teachers: list[Scored] = []
     for number, (name, path) in enumerate(sorted(baselines.items())):
-        teachers.append(_scored(name, metric, rows, path, weights))
+        teachers.append(_scored(name, metric, rows, read_rows(path), weights))
         job.progress(number + 1, len(baselines) + 1)
     if not teachers:
         raise ValueError(f"{job.target}: no teacher's baseline to compare with")
-    student = _scored("student", metric, rows, _eval_file(job.inputs["score"]), weights)
+    student = _scored("student", metric, rows, answers, weights)
     best = teachers[0]
     for teacher in teachers[1:]:
         best = teacher if metric.is_better(teacher.total, best.total) else best
@@ -69,7 +75,12 @@ def build_capability(job: Job) -> None:
     of_student = score_estimate(
         metric, student.scores, weights, seed=job.seed, confidence=confidence
     )
-    verdict = _verdict(settings, metric, best, retained, of_student)
+    conditions = _conditions(settings, metric, retained, of_student)
+    deciding, verdict = judged_by_all(conditions, settings.confidence)
+    rule = " and ".join(condition.rule for condition in conditions)
+    if _below_floor(settings, metric, best):
+        # A weak teacher must not make the contract easy.
+        verdict = Verdict("fail", verdict.shortfall, None)
     write_rows(
         job.out / "items.jsonl",
         (
@@ -82,7 +93,11 @@ def build_capability(job: Job) -> None:
         _rounded(
             {
                 "verdict": verdict.verdict,
-                "summary": _summary(job, settings, metric, best, retained, of_student, verdict),
+                "summary": f"{job.target.partition(':')[2]}: student {of_student.value:.3f}, "
+                f"teacher {best.name} {best.total:.3f}, retained {retained.value:.3f} "
+                f"({_interval(retained)}) {rule}: "
+                f"{in_words(verdict, deciding.estimate, settings.confidence)}"
+                + _on_the_floor(settings, metric, best),
                 "contract": job.target.partition(":")[2],
                 "metric": metric.name,
                 "unit": metric.unit,
@@ -94,7 +109,7 @@ def build_capability(job: Job) -> None:
                 "student_score": student.total,
                 "chance": chance,
                 **_estimate_json(retained, "retained"),
-                "rule": _rule(settings, metric),
+                "rule": rule,
                 "retain_fraction": settings.retain_fraction,
                 "at_least": settings.at_least,
                 "teacher_at_least": settings.teacher_at_least,
@@ -136,12 +151,8 @@ def build_router(job: Job) -> None:
         seed=job.seed,
         confidence=settings.confidence or REPORTED_CONFIDENCE,
     )
-    verdict = judged(
-        estimate,
-        settings.at_least,
-        settings.confidence,
-        higher_is_better=metric.higher_is_better,
-    )
+    condition = _level(metric, estimate, settings.at_least)
+    condition, verdict = judged_by_all([condition], settings.confidence)
     write_rows(
         job.out / "items.jsonl",
         (
@@ -159,7 +170,7 @@ def build_router(job: Job) -> None:
     }
     summary = (
         f"router: {metric.name} {estimate.value:.3f} ({_interval(estimate)}) "
-        f"{_rule(settings, metric)}: {in_words(verdict, estimate, settings.confidence)}"
+        f"{condition.rule}: {in_words(verdict, estimate, settings.confidence)}"
     )
     write_json(
         job.out / "verdict.json",
@@ -174,7 +185,7 @@ def build_router(job: Job) -> None:
                 "chance": metric.chance(items),
                 **_estimate_json(estimate, "score"),
                 "per_capability": per_capability,
-                "rule": _rule(settings, metric),
+                "rule": condition.rule,
                 "at_least": settings.at_least,
                 "confidence": settings.confidence,
                 "shortfall": verdict.shortfall,
@@ -184,15 +195,24 @@ def build_router(job: Job) -> None:
     )
 
 
-def _eval_file(path: Path) -> Path:
-    return path / "eval.jsonl" if path.is_dir() else path
+def _asked(job: Job, settings: Settings) -> tuple[Metric, list[Row], list[Row]]:
+    """The metric, the items, and the student's answers to them."""
+    folder = job.inputs["score"]
+    harness = HarnessMetric.named(settings.metric)
+    if harness is None:
+        answers = read_rows(folder / "eval.jsonl")
+        return get_metric(settings.metric), read_rows(job.inputs["eval"]), answers
+    answered = read_rows(folder / "harness.jsonl")
+    answers = [row for row in answered if row["task"] == harness.task]
+    return harness.metric_of(read_json(folder / "harness.json")), answers, answers
 
 
 def _scored(
-    name: str, metric: Metric, rows: Sequence[Mapping[str, Any]], path: Path, weights: Any
+    name: str, metric: Metric, rows: Sequence[Row], answered: Sequence[Row], weights: Any
 ) -> Scored:
     """A model's scores on the rows, paired by id."""
-    answers = {answer["id"]: answer for answer in read_rows(_eval_file(path))}
+    tasks = {row.get("task") for row in rows}
+    answers = {answer["id"]: answer for answer in answered if answer.get("task") in tasks}
     missing = [row["id"] for row in rows if row["id"] not in answers]
     if missing or len(answers) != len(rows):
         raise ValueError(
@@ -204,23 +224,23 @@ def _scored(
     return Scored(name, scores, float(metric.aggregate(scores, weights)))
 
 
-def _verdict(
-    settings: Settings, metric: Metric, best: Scored, retained: Estimate, of_student: Estimate
-) -> Verdict:
-    """A teacher below its floor fails the contract: a weak one must not make it easy."""
+def _conditions(
+    settings: Settings, metric: Metric, retained: Estimate, of_student: Estimate
+) -> list[Condition]:
+    """What must hold of the two estimates."""
+    conditions = []
     if settings.retain_fraction is not None:
-        verdict = judged(retained, settings.retain_fraction, settings.confidence)
-    else:
-        assert settings.at_least is not None
-        verdict = judged(
-            of_student,
-            settings.at_least,
-            settings.confidence,
-            higher_is_better=metric.higher_is_better,
-        )
-    if _below_floor(settings, metric, best):
-        return Verdict("fail", verdict.shortfall, None)
-    return verdict
+        rule = f">= {settings.retain_fraction:g}"
+        conditions.append(Condition(rule, retained, settings.retain_fraction))
+    if settings.at_least is not None:
+        conditions.append(_level(metric, of_student, settings.at_least))
+    return conditions
+
+
+def _level(metric: Metric, estimate: Estimate, level: float) -> Condition:
+    better = metric.higher_is_better
+    rule = f"{metric.name} {'>=' if better else '<='} {level:g}"
+    return Condition(rule, estimate, level, better)
 
 
 def _below_floor(settings: Settings, metric: Metric, best: Scored) -> bool:
@@ -228,32 +248,10 @@ def _below_floor(settings: Settings, metric: Metric, best: Scored) -> bool:
     return floor is not None and not metric.meets(best.total, floor)
 
 
-def _summary(
-    job: Job,
-    settings: Settings,
-    metric: Metric,
-    best: Scored,
-    retained: Estimate,
-    of_student: Estimate,
-    verdict: Verdict,
-) -> str:
-    """One line with all that the verdict rests on."""
-    deciding = retained if settings.retain_fraction is not None else of_student
-    text = (
-        f"{job.target.partition(':')[2]}: student {of_student.value:.3f}, "
-        f"teacher {best.name} {best.total:.3f}, retained {retained.value:.3f} "
-        f"({_interval(retained)}) {_rule(settings, metric)}: "
-        f"{in_words(verdict, deciding, settings.confidence)}"
-    )
-    if _below_floor(settings, metric, best):
-        text += f"; the teacher is below its own floor of {settings.teacher_at_least:g}"
-    return text
-
-
-def _rule(settings: Settings, metric: Metric) -> str:
-    if settings.retain_fraction is not None:
-        return f">= {settings.retain_fraction:g}"
-    return f"{metric.name} {'>=' if metric.higher_is_better else '<='} {settings.at_least:g}"
+def _on_the_floor(settings: Settings, metric: Metric, best: Scored) -> str:
+    if not _below_floor(settings, metric, best):
+        return ""
+    return f"; the teacher is below its own floor of {settings.teacher_at_least:g}"
 
 
 def _interval(estimate: Estimate) -> str:
@@ -272,7 +270,7 @@ def _estimate_json(estimate: Estimate, name: str) -> dict[str, Any]:
 
 
 def _held_out(
-    metric: Metric, rows: Sequence[Mapping[str, Any]], best: Scored, student: Scored
+    metric: Metric, rows: Sequence[Row], best: Scored, student: Scored
 ) -> dict[str, Any] | None:
     """The same comparison on the items whose structure training never had, where any are marked."""
     chosen = [index for index, row in enumerate(rows) if row.get("held_out")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from targets.metrics import likelihood, matching, overlap, unit_tests
+from targets.metrics import likelihood, matching, overlap, unit_tests, vectors
 from targets.metrics.metric import Answer, Metric, Row, as_answer
 
 __all__ = ["METRICS", "Metric", "get_metric", "score_rows"]
@@ -28,6 +28,10 @@ METRICS: dict[str, Metric] = {
         Metric(
             "json_equal", "share right", True, matching.json_equals,
             chance=matching.json_chance,
+        ),
+        Metric(
+            "cosine", "cosine", True, vectors.cosines,
+            chance=vectors.mean_direction,
         ),
         Metric("unit_tests", "share passed", True, unit_tests.tests_passed),
         Metric("token_f1", "F1", True, overlap.token_f1s),

@@ -1,7 +1,8 @@
 """How sure a retained fraction is: bootstrap over paired items, one-sided bounds, items to settle.
 
 The ratio is resampled as a whole (Efron & Tibshirani 1993): a resample draws items, both models'
-scores of an item together.
+scores of an item together. Where items are right or wrong, a bound is the more cautious of the
+bootstrap's and a score test's.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from typing import Any
 import numpy as np
 
 from targets.metrics.metric import Floats, Metric
+from targets.metrics.share_bounds import Pairs, ratio_bounds, share_bounds
 
 RESAMPLES = 2000
 CHUNK_CELLS = 4_000_000
+# The chance with which as many items as are named settle a verdict, if the figure is the truth.
+POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,11 @@ def retained_estimate(
         return np.asarray(metric.ratio(means[..., 0], means[..., 1]))
 
     scores = np.stack([teacher, student], axis=-1).astype(np.float64)
-    return _estimate(figure, scores, np.asarray(weights, np.float64), seed, confidence)
+    found = _estimate(figure, scores, np.asarray(weights, np.float64), seed, confidence)
+    if metric.higher_is_better and _right_or_wrong(scores, weights) and scores[:, 0].any():
+        pairs = _pairs(scores)
+        return _cautious(found, lambda z: ratio_bounds(pairs, z))
+    return found
 
 
 def score_estimate(
@@ -56,23 +64,54 @@ def score_estimate(
     found = _estimate(
         lambda means: means[..., 0], column, np.asarray(weights, np.float64), seed, confidence
     )
+    if metric.higher_is_better and _right_or_wrong(column, weights):
+        right = int(column.sum())
+        found = _cautious(found, lambda z: share_bounds(right, len(column), z))
     best = 1.0 if metric.higher_is_better else math.inf  # shares and F1 end at 1
     low, high = (min(best, bound) for bound in found.interval)
     return replace(found, interval=(low, high), upper_bound=min(best, found.upper_bound))
 
 
-def items_to_settle(estimate: Estimate, threshold: float) -> int | None:
-    """About how many items would put the bound on one side of the threshold.
+def _right_or_wrong(scores: Floats, weights: Any) -> bool:
+    """Whether every score is 0 or 1, and every item counts alike."""
+    return bool(np.isin(scores, (0.0, 1.0)).all()) and len(np.unique(weights)) == 1
 
-    The bound comes nearer to the estimate with the root of the number of items. None where the
-    estimate is the threshold itself: no number settles that.
+
+def _pairs(scores: Floats) -> Pairs:
+    """scores: (items, 2) of 0 and 1, the teacher's first."""
+    teacher, student = scores[:, 0] == 1, scores[:, 1] == 1
+    counts = (teacher & student, teacher & ~student, ~teacher & student, ~teacher & ~student)
+    return Pairs(*(int(each.sum()) for each in counts))
+
+
+def _cautious(estimate: Estimate, bounds: Callable[[float], tuple[float, float]]) -> Estimate:
+    """The estimate, with every bound the farther of its own and of `bounds(z)`."""
+    normal = NormalDist()
+    low, high = bounds(normal.inv_cdf((1 + estimate.confidence) / 2))
+    lower, upper = bounds(normal.inv_cdf(estimate.confidence))
+    return replace(
+        estimate,
+        interval=(min(low, estimate.interval[0]), max(high, estimate.interval[1])),
+        lower_bound=min(lower, estimate.lower_bound),
+        upper_bound=max(upper, estimate.upper_bound),
+    )
+
+
+def items_to_settle(estimate: Estimate, threshold: float) -> int | None:
+    """About how many items put the bound on one side of the threshold, four times in five.
+
+    The bound comes nearer to the figure with the root of the number of items; the figure itself
+    moves, so that reaching it is not enough. None where the figure is the threshold itself: no
+    number settles that.
     """
     margin = abs(estimate.value - threshold)
     if margin == 0 or not math.isfinite(margin):
         return None
     bound = estimate.lower_bound if estimate.value > threshold else estimate.upper_bound
     half_width = abs(estimate.value - bound)
-    return max(estimate.items, math.ceil(estimate.items * (half_width / margin) ** 2))
+    sure = NormalDist().inv_cdf(estimate.confidence)
+    widened = half_width * (sure + NormalDist().inv_cdf(POWER)) / sure
+    return max(estimate.items + 1, math.ceil(estimate.items * (widened / margin) ** 2))
 
 
 def _estimate(
@@ -89,10 +128,12 @@ def _estimate(
     items = len(scores)
     if items == 0:
         raise ValueError("no items to score")
-    weighted = np.concatenate([scores * weights[:, None], weights[:, None]], axis=1)
-    total = weighted.sum(axis=0)  # (models + 1,)
+    columns = np.concatenate([scores * weights[:, None], weights[:, None]], axis=1)
+    # Items that score alike are drawn together: of right and wrong there are four kinds.
+    weighted, counts = np.unique(columns, axis=0, return_counts=True)  # (kinds, models + 1)
+    total = counts @ weighted  # (models + 1,)
     value = float(figure(total[:-1] / total[-1]))
-    sums = _resampled_sums(weighted, seed)  # (resamples, models + 1)
+    sums = _resampled_sums(weighted, counts, seed)  # (resamples, models + 1)
     resampled = figure(sums[:, :-1] / sums[:, -1:])
     side = (1 - confidence) / 2
     if resampled.min() == resampled.max():
@@ -102,22 +143,22 @@ def _estimate(
         q, q_two = (1 - level ** (1 / items) for level in (1 - confidence, side))
         interval = (value * (1 - q_two), value * (1 + q_two))
         return Estimate(value, interval, value * (1 - q), value * (1 + q), confidence, items)
-    without_one = total - weighted  # (items, models + 1)
-    jackknife = figure(without_one[:, :-1] / without_one[:, -1:])
+    without_one = total - weighted  # (kinds, models + 1)
+    jackknife = np.repeat(figure(without_one[:, :-1] / without_one[:, -1:]), counts)
     levels = _bca_levels(value, resampled, jackknife, (side, 1 - side, 1 - confidence, confidence))
     low, high, lower, upper = (float(x) for x in _quantiles(resampled, levels))
     return Estimate(value, (low, high), lower, upper, confidence, items)
 
 
-def _resampled_sums(weighted: Floats, seed: int) -> Floats:
-    """(items, columns) -> (resamples, columns): sums over items drawn with replacement."""
+def _resampled_sums(weighted: Floats, counts: Any, seed: int) -> Floats:
+    """(kinds, columns) -> (resamples, columns): sums over as many items, drawn with replacement."""
     generator = np.random.default_rng(seed)
-    items = len(weighted)
-    chunk = max(1, CHUNK_CELLS // items)
-    parts = []
-    for start in range(0, RESAMPLES, chunk):
-        drawn = generator.integers(items, size=(min(chunk, RESAMPLES - start), items))
-        parts.append(np.stack([column[drawn].sum(axis=1) for column in weighted.T], axis=1))
+    items, kinds = int(counts.sum()), len(counts)
+    chunk = max(1, CHUNK_CELLS // kinds)
+    parts = [
+        generator.multinomial(items, counts / items, size=min(chunk, RESAMPLES - start)) @ weighted
+        for start in range(0, RESAMPLES, chunk)
+    ]
     return np.concatenate(parts)
 
 

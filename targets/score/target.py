@@ -5,12 +5,13 @@ from __future__ import annotations
 from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.estimates import student_needs
+from targets.harness_tasks import harness_fields, harness_sources
 from targets.slices import slice_of
 
 
 def declare(spec: Spec, name: str) -> Target:
     """What the packed student answers with the adapter of the capability `name`."""
-    declared = slice_of(spec)
+    declared = slice_of(spec, harness_fields(spec, name))
     dataset = spec.capabilities[name].dataset
     return Target(
         id=f"score:{name}",
@@ -24,6 +25,7 @@ def declare(spec: Spec, name: str) -> Target:
             "eval": f"dataset:{dataset}#eval.jsonl",
             "description": f"dataset:{dataset}#dataset.json",
         },
+        sources=harness_sources(spec, name),
         needs=student_needs(spec),
         expected_seconds=max(1.0, 15 * spec.datasets[dataset].eval / 1000),
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from nexus.adapters import load_adapter, merged
 from nexus.packing import load_backbone
 from targets.answers import Description, answered_rows
+from targets.harness.answering import answer_tasks
+from targets.harness.tasks import Harness, load_tasks
 from targets.rows import read_json, read_rows, write_json, write_rows
 from targets.score.confinement import Progress, run_confined
 from targets.score.settings import Settings
@@ -19,14 +22,19 @@ if TYPE_CHECKING:
 
 
 def build(job: Job) -> None:
-    """Write `eval.jsonl`, a row of answer and likelihood per prompt, and `confinement.json`."""
+    """Write `eval.jsonl`, a row of answer and likelihood per prompt, and `confinement.json`; and
+    what harness tasks the settings name, as `targets.harness` has it.
+    """
+    harness = Harness.from_job(job.settings, job.sources)
+    # Before the confinement: documents may have to be fetched. No model is open yet.
+    tasks = load_tasks(harness, job.scratch / "documents") if harness else {}
     confinement = run_confined(
-        lambda progress: score(job, progress), job.inputs, job.out, job.scratch, job.progress
+        lambda progress: score(job, tasks, progress), job.inputs, job.out, job.scratch, job.progress
     )
     write_json(job.out / "confinement.json", confinement)
 
 
-def score(job: Job, progress: Progress) -> None:
+def score(job: Job, tasks: Mapping[str, Any], progress: Progress) -> None:
     """The packed components through the shipped runtime: no router, no manifest."""
     torch.set_num_threads(job.threads)
     settings = Settings.from_json(job.settings)
@@ -44,4 +52,6 @@ def score(job: Job, progress: Progress) -> None:
         answers = answered_rows(
             model, tokenizer, rows, description, batch=settings.batch, progress=progress
         )
+        if tasks:
+            answer_tasks(model, tokenizer, tasks, job.out, batch=settings.batch)
     write_rows(job.out / "eval.jsonl", answers)

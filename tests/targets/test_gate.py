@@ -167,8 +167,38 @@ def test_an_absolute_contract_asks_the_student_alone(
     found = make_gate(settings, REFERENCES, right(70), scholar=right(70))
     assert found["verdict"] == "fail" and found["shortfall"] == pytest.approx(0.1)
     assert "final_answer >= 0.8: fail, short by 0.1" in found["summary"]
-    with pytest.raises(ValueError, match="either"):
-        Settings.from_json({"metric": "x", "at_least": 0.5, "retain_fraction": 0.9})
+    with pytest.raises(ValueError, match="or both"):
+        Settings.from_json({"metric": "x", "teacher_at_least": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("kept", "at_least", "verdict", "summary"),
+    [
+        (90, 0.8, "pass", ">= 0.9 and final_answer >= 0.8: pass"),
+        (75, 0.8, "fail", ">= 0.9 and final_answer >= 0.8: fail, short by 0.15"),
+        (90, 0.95, "fail", ">= 0.9 and final_answer >= 0.95: fail, short by 0.05"),
+    ],
+)
+def test_a_share_and_a_floor_must_both_hold(
+    make_gate: Callable[..., dict[str, Any]],
+    kept: int,
+    at_least: float,
+    verdict: str,
+    summary: str,
+) -> None:
+    settings = {"metric": "final_answer", "retain_fraction": 0.9, "at_least": at_least}
+    found = make_gate(settings, REFERENCES, right(kept), scholar=right(100))
+    assert found["verdict"] == verdict and found["summary"].endswith(summary)
+
+
+def test_one_open_condition_leaves_the_verdict_open(
+    make_gate: Callable[..., dict[str, Any]],
+) -> None:
+    settings = {"metric": "final_answer", "retain_fraction": 0.5, "confidence": 0.95}
+    answers = {"student": right(90), "scholar": right(95)}
+    assert make_gate(settings, REFERENCES, **answers)["verdict"] == "pass"
+    found = make_gate({**settings, "at_least": 0.88}, REFERENCES, **answers)
+    assert found["verdict"] == "inconclusive" and found["items_to_settle"] > 100
 
 
 def test_lower_is_better_the_right_way_round(make_gate: Callable[..., dict[str, Any]]) -> None:

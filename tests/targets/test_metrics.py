@@ -57,6 +57,16 @@ def score(metric: str, reference: str, answer: str) -> float:
         ("token_f1", "cat", "", 0),
         ("rouge_l", "a b c d", "a x c d", 0.75),
         ("rouge_l", "a b c", "c b a", 1 / 3),
+        ("cosine", "[1, 0]", "[2, 0]", 1),
+        ("cosine", "[1, 0]", "[3, 4]", 0.6),
+        ("cosine", "[1, 0]", "[-1, 0]", 0),
+        ("cosine", "[1, 0]", "[1, 0, 0]", 0),
+        ("cosine", "[1, 0]", "[0, 0]", 0),
+        ("cosine", "[1e308, 0]", "[1e308, 1e308]", 0.5**0.5),
+        ("cosine", "[1, 0]", "[1, NaN]", 0),
+        ("cosine", "[1, 0]", '{"a": 1}', 0),
+        ("cosine", "[1, 0]", "[[1, 0]]", 0),
+        ("cosine", "[1, 0]", "[" * 100_000, 0),
         ("word_error_rate", "a b c d", "a x c", 0.5),
         ("word_error_rate", "a", "x y z", 3),
         ("word_error_rate", "a b", "", 1),
@@ -66,7 +76,10 @@ def test_scores_of_answers(metric: str, reference: str, answer: str, expected: f
     assert score(metric, reference, answer) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", [n for n in METRICS if n not in ("unit_tests", "bits_per_byte")])
+OF_TEXT = [name for name in METRICS if name not in ("unit_tests", "bits_per_byte", "cosine")]
+
+
+@pytest.mark.parametrize("name", OF_TEXT)
 def test_the_reference_itself_scores_best(name: str) -> None:
     metric, reference = get_metric(name), '{"a": [1, "two words"]}'
     assert score(name, reference, reference) == (1.0 if metric.higher_is_better else 0.0)
@@ -90,6 +103,8 @@ def test_chance_is_what_one_answer_for_all_would_score() -> None:
     rows = [{"answer": "#### 4"}, {"answer": "x #### 4.0"}, {"answer": "#### 5"}]
     assert get_metric("final_answer").chance(rows) == pytest.approx(2 / 3)
     assert get_metric("exact_match").chance(rows) == pytest.approx(1 / 3)
+    directions = [{"answer": text} for text in ("[5, 0]", "[0, 1]", "[0, 2]")]
+    assert get_metric("cosine").chance(directions) == pytest.approx(5**0.5 / 3)
     assert get_metric("word_error_rate").chance(rows) == 1
     assert get_metric("bits_per_byte").chance(rows) == 8
 
@@ -99,6 +114,8 @@ def test_mistakes_are_errors_that_say_what_to_do() -> None:
         get_metric("final-answer")
     with pytest.raises(ValueError, match="is no JSON"):
         score_rows("json_equal", [{"id": "r1", "answer": "plain"}], ["{}"])
+    with pytest.raises(ValueError, match="reference of row r1 is no list of numbers"):
+        score_rows("cosine", [{"id": "r1", "answer": "[0, 0]"}], ["[1, 0]"])
     with pytest.raises(ValueError, match="row r1 has no `tests`"):
         score_rows("unit_tests", [{"id": "r1", "answer": "x"}], ["x"])
     with pytest.raises(ValueError, match="2 rows, but 1 answers"):
@@ -275,21 +292,6 @@ def test_bounds_enclose_the_estimate_and_widen_with_confidence(
     assert again == found[1]
 
 
-def test_the_lower_bound_is_above_the_truth_as_seldom_as_it_says() -> None:
-    generator, truth, level, trials = np.random.default_rng(3), 0.9, 0.95, 150
-    metric, weights, above = get_metric("exact_match"), np.ones(150), 0
-    for trial in range(trials):
-        teacher = (generator.random(150) < 0.9).astype(float)
-        keeps = generator.random(150) < truth
-        student = teacher * keeps
-        estimate = retained_estimate(
-            metric, teacher, student, weights, seed=trial, confidence=level
-        )
-        above += estimate.lower_bound > truth
-    # 5 % of 150 is 7.5; 18 would be four standard deviations more.
-    assert above <= 18
-
-
 def test_items_that_never_differ_still_leave_a_doubt() -> None:
     metric = get_metric("exact_match")
     for items, bound in ((5, 0.55), (100, 0.97)):
@@ -304,7 +306,7 @@ def test_items_to_settle_falls_as_the_margin_grows() -> None:
     student = np.r_[np.ones(190), np.zeros(10)]
     estimate = retained_estimate(metric, teacher, student, weights, seed=1)
     near, far = items_to_settle(estimate, 0.94), items_to_settle(estimate, 0.9)
-    assert near is not None and far is not None and near > far >= 200
+    assert near is not None and far is not None and near > far > 200
     assert items_to_settle(estimate, estimate.value) is None
 
 

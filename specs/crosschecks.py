@@ -38,11 +38,13 @@ def crosscheck_problems(document: Document) -> list[SpecProblem]:
         *check.teachers(),
         *check.trained_teachers(),
         *check.capabilities(),
+        *check.references(),
         *check.isolation(),
         *check.contracts(),
         *check.included(),
         *check.trainable(),
         *check.licences(),
+        *check.student_tokenizer(),
         *check.student(),
     ]
 
@@ -64,6 +66,7 @@ class _Crosschecks:
             for index, teacher in enumerate(_list(data.get("teachers")))
             if isinstance(teacher, dict)
         ]
+        self._teacher_ids = {str(teacher.get("id")) for _, teacher in self._teachers}
         # A misspelt name counts for what it was meant to be: it is reported where it stands.
         # Of what a section of the wrong shape was meant to say, nothing is said.
         self._complete = bool(self._teachers) and bool(self._capabilities)
@@ -197,6 +200,25 @@ class _Crosschecks:
             yield from self._dangling(
                 [capability.get("dataset")], (*path, "dataset"), self._datasets, listed=False
             )
+
+    def references(self) -> Iterator[SpecProblem]:
+        """A data set of prompts alone is answered by the one teacher of a capability."""
+        for name, capability in self._capabilities.items():
+            trace = _mapping(capability.get("trace"))
+            dataset = self._datasets.get(str(capability.get("dataset")), {})
+            alone = "path" in dataset and "response" not in dataset
+            teachers = [
+                index
+                for index, teacher in self._teachers
+                if name in _named(teacher.get("capabilities"))
+            ]
+            if trace.get("answers") == "teacher" and alone and len(teachers) > 1:
+                yield self.problem(
+                    ("capabilities", name, "trace", "answers"),
+                    f'{len(teachers)} teachers answer for "{name}", whose data set has no answers '
+                    "to hold them to",
+                    "name the key of the answers in the data set's `response`, or keep one teacher",
+                )
 
     def isolation(self) -> Iterator[SpecProblem]:
         isolated = [
@@ -360,6 +382,21 @@ class _Crosschecks:
                 remedy = f"say its licence, {NO_ASSERTION} where it is not known; {allowed}"
                 yield self.problem(path, "names no licence", remedy, at_key=True)
 
+    def student_tokenizer(self) -> Iterator[SpecProblem]:
+        tokenizer = _mapping(self._student.get("tokenizer"))
+        path: FieldPath = ("student", "tokenizer")
+        named, wanted = tokenizer.get("teacher"), tokenizer.get("kind") == "teacher"
+        if wanted and named is None:
+            yield self.problem((*path, "kind"), "no teacher is named", "name one: `teacher: ID`")
+        if named is not None and not wanted:
+            yield self.problem(
+                (*path, "teacher"),
+                "a tokenizer of its own is no teacher's",
+                "say `kind: teacher`, or drop this",
+                at_key=True,
+            )
+        yield from self._dangling([named], (*path, "teacher"), self._teacher_ids, listed=False)
+
     def student(self) -> Iterator[SpecProblem]:
         backbone = _mapping(self._student.get("backbone"))
         path: FieldPath = ("student", "backbone")
@@ -397,7 +434,8 @@ class _Crosschecks:
     def _dangling(
         self, names: Any, path: FieldPath, known: Collection[str], *, listed: bool = True
     ) -> Iterator[SpecProblem]:
-        kind = "data set" if known is self._datasets else "capability"
+        kinds = {id(self._datasets): "data set", id(self._teacher_ids): "teacher"}
+        kind = kinds.get(id(known), "capability")
         for index, name in enumerate(_list(names)):
             if isinstance(name, str) and name not in known and known:
                 remedy = f"allowed: {known_names(known)}{suggestion(name, known)}"

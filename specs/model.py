@@ -151,8 +151,11 @@ class Hardware(Section):
 class Tokenizer(Section):
     """How text is cut into tokens."""
 
-    kind: Literal["bpe", "bytes"] = "bpe"
-    """`bpe` is learned from the data sets (digits stay single), `bytes` needs no learning."""
+    kind: Literal["bpe", "bytes", "teacher"] = "bpe"
+    """`bpe` is learned from the data sets (digits stay single), `bytes` needs no learning,
+    `teacher` takes the one of the teacher named."""
+    teacher: Text | None = None
+    """Whose tokenizer the student takes, with `kind: teacher`."""
     vocab: Annotated[int, Field(ge=258, le=1_000_000)] = 512
     """Entries in all, bytes and special tokens included; `bytes` always has 258."""
 
@@ -295,6 +298,8 @@ class Trace(Section):
     """Log-probabilities kept per token; the rest stays as one bucket."""
     answers: Literal["dataset", "teacher"] = "dataset"
     """Whose answers are learned: the data set's, or the teacher's own."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Of the teacher's own answers: 0 takes the likeliest token, above it tokens are drawn."""
     coefficient_rows: NotNegative = 0
     """Rows that also keep what activation anchors need."""
 

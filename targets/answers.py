@@ -46,7 +46,8 @@ def answered_rows(
 ) -> list[dict[str, Any]]:
     """Greedy answers and likelihoods of the references, one row each, in the order given.
 
-    `log_prob` is in nats over the reference answer and its end; `bytes` counts its UTF-8 bytes.
+    `log_prob` is in nats over the reference answer and its end, if it has one; `bytes` counts its
+    UTF-8 bytes.
     """
     answered: list[dict[str, Any]] = []
     for start in range(0, len(rows), CHUNK):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.estimates import adapter_seconds, student_needs
+from targets.references import reference
 from targets.slices import Field, slice_of
 from targets.traced import tokenizer_inputs
 
@@ -34,7 +35,7 @@ def declare(spec: Spec, name: str) -> Target:
             "backbone": "pack:backbone",
             "tokenizer": "tokenizer",
             "architecture": f"architecture:{name}#adapter.json",
-            "validation": f"{dataset}#validation.jsonl",
+            "validation": reference(spec, name, "validation"),
             "description": f"{dataset}#dataset.json",
             **{f"trace/{teacher}": f"trace:{teacher}/{name}" for teacher in teachers},
             **tokenizer_inputs(teachers),

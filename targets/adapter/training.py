@@ -19,7 +19,7 @@ from targets.adapter.low_rank import LowRank
 from targets.adapter.settings import Settings
 from targets.answers import Description, answered_rows
 from targets.metrics import score_rows
-from targets.teachers.encoding import encode_rows
+from targets.teachers.encoding import encode_rows, endings
 from targets.training.distillation import StudentRows, distillation_loss
 from targets.training.loop import Run, train
 from targets.training.outputs import answer_log_probs, cross_entropy
@@ -66,7 +66,8 @@ class AdapterTraining:
             else None
         )
         pairs = [(row["prompt"], row["answer"]) for row in validation.rows]
-        encoded = encode_rows(tokenizer, validation.description.template, pairs)
+        ended = endings(validation.rows)
+        encoded = encode_rows(tokenizer, validation.description.template, pairs, ended)
         prompts = [row.prompt_ids for row in encoded]
         answers = [row.answer_ids for row in encoded]
         order = sorted(range(len(encoded)), key=lambda i: len(prompts[i]) + len(answers[i]))

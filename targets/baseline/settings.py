@@ -9,11 +9,21 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Settings:
-    """load: precision of the teacher. batch: rows decoded side by side."""
+    """load: precision of the teacher. batch: rows decoded side by side.
+
+    temperature: of the teacher's own answers, which are the references then; None where the data
+    set has references.
+    """
 
     load: str
     batch: int
+    temperature: float | None
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> Settings:
-        return cls(settings["load"], int(settings.get("batch", 64)))
+        temperature = settings.get("temperature")
+        return cls(
+            settings["load"],
+            int(settings.get("batch", 64)),
+            None if temperature is None else float(temperature),
+        )

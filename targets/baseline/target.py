@@ -6,13 +6,18 @@ from nexusbuild.graph import SpecFolder, Target
 from specs.model import Spec, Teacher
 from targets.harness_tasks import harness_fields, harness_sources
 from targets.opened_teacher import opened_teacher
+from targets.references import teacher_is_reference
 from targets.slices import slice_of
 
 
 def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str) -> Target:
     """A teacher's answers; which metric scores them is decided at the gate."""
     opened = opened_teacher(spec, folder, teacher)
-    declared = slice_of(spec, {**opened.fields, **harness_fields(spec, capability)})
+    fields = {**opened.fields, **harness_fields(spec, capability)}
+    if teacher_is_reference(spec, capability):
+        temperature = spec.capabilities[capability].trace.temperature
+        fields["temperature"] = (temperature, f"capabilities.{capability}.trace.temperature")
+    declared = slice_of(spec, fields)
     dataset = f"dataset:{spec.capabilities[capability].dataset}"
     return Target(
         id=f"baseline:{teacher.id}/{capability}",

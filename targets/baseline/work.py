@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from targets.answers import Description, answered_rows
 from targets.baseline.settings import Settings
 from targets.harness.answering import answer_tasks
 from targets.harness.tasks import Harness, load_tasks
+from targets.own_answers import own_answers
 from targets.rows import read_json, read_rows, write_rows
-from targets.teachers.loading import answering_teacher
+from targets.teachers.loading import Teacher, answering_teacher
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
 def build(job: Job) -> None:
     """Write `validation.jsonl` and `eval.jsonl`, a row of answer and likelihood per prompt; and
     what harness tasks the settings name, as `targets.harness` has it.
+
+    For data without references, `validation_references.jsonl` and `eval_references.jsonl` too:
+    the rows with the teacher's own answers, which the likelihoods are of.
     """
     settings = Settings.from_json(job.settings)
     description = Description.from_json(read_json(job.inputs["description"]))
     teacher = answering_teacher(job)
     splits = {name: read_rows(job.inputs[name]) for name in ("validation", "eval")}
+    if settings.temperature is not None:
+        splits = _own_references(job, settings, teacher, description, splits)
     total = sum(len(rows) for rows in splits.values())
     before = 0
     for name, rows in splits.items():
@@ -44,3 +50,26 @@ def build(job: Job) -> None:
     if harness is not None:
         tasks = load_tasks(harness, job.scratch / "documents")
         answer_tasks(teacher.model, teacher.tokenizer, tasks, job.out, batch=settings.batch)
+
+
+def _own_references(
+    job: Job,
+    settings: Settings,
+    teacher: Teacher,
+    description: Description,
+    splits: dict[str, list[dict[str, Any]]],
+) -> dict[str, list[dict[str, Any]]]:
+    assert settings.temperature is not None
+    own = {}
+    for number, (name, rows) in enumerate(splits.items()):
+        own[name] = own_answers(
+            teacher.model,
+            teacher.tokenizer,
+            rows,
+            description,
+            temperature=settings.temperature,
+            seed=job.seed + number,
+            batch=settings.batch,
+        )
+        write_rows(job.out / f"{name}_references.jsonl", own[name])
+    return own

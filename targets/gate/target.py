@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from nexusbuild.graph import Target
 from specs.model import HARNESS_METRIC, ROUTER, Spec
 from targets.estimates import QUICK_SECONDS, quick_needs, student_needs
+from targets.references import reference
 from targets.slices import Field, section_fields, slice_of
 
 VERDICT = "verdict.json"
@@ -29,7 +30,6 @@ def router_contract_fields(spec: Spec) -> dict[str, Field]:
 def declare_capability(spec: Spec, name: str) -> Target:
     """The verdict on the capability `name`: no model is opened for it."""
     declared = slice_of(spec, contract_fields(spec, name))
-    dataset = spec.capabilities[name].dataset
     harness = HARNESS_METRIC.fullmatch(declared.settings["metric"]) is not None
     answers = "harness.jsonl" if harness else "eval.jsonl"
     return Target(
@@ -39,7 +39,7 @@ def declare_capability(spec: Spec, name: str) -> Target:
         origins=declared.origins,
         inputs={
             "score": f"score:{name}",
-            **({} if harness else {"eval": f"dataset:{dataset}#eval.jsonl"}),
+            **({} if harness else {"eval": reference(spec, name, "eval")}),
             **{
                 f"baseline/{teacher.id}": f"baseline:{teacher.id}/{name}#{answers}"
                 for teacher in spec.teachers_of(name)

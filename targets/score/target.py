@@ -6,6 +6,7 @@ from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.estimates import student_needs
 from targets.harness_tasks import harness_fields, harness_sources
+from targets.references import reference
 from targets.slices import slice_of
 
 
@@ -22,7 +23,7 @@ def declare(spec: Spec, name: str) -> Target:
             "backbone": "pack:backbone",
             "adapter": f"pack:{name}",
             "tokenizer": "tokenizer",
-            "eval": f"dataset:{dataset}#eval.jsonl",
+            "eval": reference(spec, name, "eval"),
             "description": f"dataset:{dataset}#dataset.json",
         },
         sources=harness_sources(spec, name),

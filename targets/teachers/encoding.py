@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -18,7 +19,8 @@ from nexus.prompt import render
 
 @dataclass(frozen=True)
 class Encoded:
-    """One row as numbers. `answer_ids` ends with the end-of-sequence token.
+    """One row as numbers. `answer_ids` ends with the end-of-sequence token, if
+    the answer is over.
 
     prompt_ids, answer_ids: what a decoder reads, one after the other. source: ids that an encoder
     reads before it. media: an image's or a sound's array by the name of the model's argument, as
@@ -36,9 +38,15 @@ class Encoded:
 
 
 def encode_rows(
-    tokenizer: PreTrainedTokenizerBase, template: str, rows: Sequence[tuple[str, str]]
+    tokenizer: PreTrainedTokenizerBase,
+    template: str,
+    rows: Sequence[tuple[str, str]],
+    ended: Sequence[bool] | None = None,
 ) -> list[Encoded]:
     """Ids of prompts and answers, given as pairs of raw prompt and answer.
+
+    ended: whether an answer is over where its text is, and so carries the end-of-sequence token;
+    all are where nothing is said.
 
     A prompt is cut as it will be at generation, with the special tokens that the tokenizer puts
     before a text. An answer is cut in its context where that leaves the prompt's tokens as they
@@ -51,15 +59,21 @@ def encode_rows(
     prompts = _token_ids(tokenizer, texts, end)
     whole = [text + answer for text, (_, answer) in zip(texts, rows, strict=True)]
     encoded = []
-    for (_, answer), prompt, joint in zip(
-        rows, prompts, _token_ids(tokenizer, whole, end), strict=True
+    overs = ended if ended is not None else [True] * len(rows)
+    for (_, answer), over, prompt, joint in zip(
+        rows, overs, prompts, _token_ids(tokenizer, whole, end), strict=True
     ):
         if joint[: len(prompt)] == prompt:
             ids = joint[len(prompt) :]
         else:
             ids = list(tokenizer(answer, add_special_tokens=False).input_ids)
-        encoded.append(Encoded(prompt, [*ids, end]))
+        encoded.append(Encoded(prompt, [*ids, end] if over or not ids else ids))
     return encoded
+
+
+def endings(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Whether each row's answer is over, as all are but those that a teacher was stopped in."""
+    return [bool(row.get("ended", True)) for row in rows]
 
 
 def encode_row(
@@ -74,6 +88,7 @@ def encode_apart(
     template: str,
     rows: Sequence[tuple[str, str]],
     start: Sequence[int],
+    ended: Sequence[bool],
 ) -> list[Encoded]:
     """Ids for an encoder that reads the prompt, and a decoder that begins with `start`.
 
@@ -81,10 +96,11 @@ def encode_apart(
     """
     end = _end_of_sequence(tokenizer)
     encoded = []
-    for prompt, answer in rows:
+    for (prompt, answer), over in zip(rows, ended, strict=True):
         source = list(tokenizer(render(template, prompt)).input_ids)
         ids = list(tokenizer(text_target=answer, add_special_tokens=False).input_ids)
-        encoded.append(Encoded(list(start), [*ids, end], source))
+        ids = [*ids, end] if over or not ids else ids
+        encoded.append(Encoded(list(start), ids, source))
     return encoded
 
 

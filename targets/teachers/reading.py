@@ -10,7 +10,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from nexus.prompt import render
-from targets.teachers.encoding import Encoded, encode_apart, encode_read, encode_rows
+from targets.teachers.encoding import Encoded, encode_apart, encode_read, encode_rows, endings
 from targets.teachers.media import has_media, row_arrays
 
 Row = Mapping[str, Any]
@@ -30,14 +30,14 @@ def read_as(
     """
     pairs = [(str(row["prompt"]), str(row["answer"])) for row in rows]
     if not any(has_media(row) for row in rows):
-        return _texts(model, _needed(tokenizer), template, pairs)
+        return _texts(model, _needed(tokenizer), template, pairs, endings(rows))
     arrays = [row_arrays(processor, row) for row in rows]
     if tokenizer is None or not any(prompt or answer for prompt, answer in pairs):
         encoded = [Encoded([], []) for _ in rows]
     elif model.can_generate() and not model.config.is_encoder_decoder:
         encoded = [_beside_image(processor, tokenizer, template, row) for row in rows]
     else:
-        encoded = _texts(model, tokenizer, template, pairs)
+        encoded = _texts(model, tokenizer, template, pairs, endings(rows))
     made = []
     for one, of_row in zip(encoded, arrays, strict=True):
         media = {name: array.to(model.dtype) for name, array in of_row.items()}
@@ -67,6 +67,7 @@ def _texts(
     tokenizer: PreTrainedTokenizerBase,
     template: str,
     pairs: Sequence[tuple[str, str]],
+    ended: Sequence[bool],
 ) -> list[Encoded]:
     if not model.can_generate():
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30)
@@ -74,8 +75,8 @@ def _texts(
         longest = min(tokenizer.model_max_length, positions - 2)
         return encode_read(tokenizer, template, pairs, longest)
     if model.config.is_encoder_decoder:
-        return encode_apart(tokenizer, template, pairs, decoder_start(model, tokenizer))
-    return encode_rows(tokenizer, template, pairs)
+        return encode_apart(tokenizer, template, pairs, decoder_start(model, tokenizer), ended)
+    return encode_rows(tokenizer, template, pairs, ended)
 
 
 def _beside_image(
@@ -89,7 +90,7 @@ def _beside_image(
 
     prompt = processor(images=decoded_image(row), text=text)["input_ids"]
     ids = list(prompt[0]) if isinstance(prompt[0], list) else list(prompt)
-    (answer,) = encode_rows(tokenizer, "{prompt}", [("", str(row["answer"]))])
+    (answer,) = encode_rows(tokenizer, "{prompt}", [("", str(row["answer"]))], endings([row]))
     return Encoded([int(token) for token in ids], answer.answer_ids)
 
 

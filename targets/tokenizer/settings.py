@@ -9,11 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Settings:
-    """kind: `bpe` or `bytes`. vocab: entries in all, special tokens and bytes included."""
+    """kind: `bpe`, `bytes` or `teacher`. vocab: entries in all, special tokens and bytes included;
+    None where a teacher's is taken.
+    """
 
     kind: str
-    vocab: int
+    vocab: int | None
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> Settings:
-        return cls(kind=settings["kind"], vocab=int(settings["vocab"]))
+        vocab = settings.get("vocab")
+        return cls(kind=settings["kind"], vocab=None if vocab is None else int(vocab))

@@ -1,6 +1,7 @@
 """The student's tokenizer: trained on the rows of the data sets that the lock names.
 
-Where the backbone starts from a model, its tokenizer is taken: its embedding knows no other.
+Where the backbone starts from a model, its tokenizer is taken: its embedding knows no other. A
+teacher's is taken where the spec says so: then no distribution needs to be carried across.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ def build(job: Job) -> None:
     if "init" in job.sources:
         open_tokenizer(job.sources["init"]).save_pretrained(job.out)
         return
+    taken = next((role for role in job.inputs if role.startswith("tokenizer/")), None)
+    if taken is not None:
+        tokenizer = open_tokenizer(job.inputs[taken])
+        # Batches need a filler; what is filled in is masked, so the end serves.
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        tokenizer.save_pretrained(job.out)
+        return
     settings = Settings.from_json(job.settings)
+    assert settings.vocab is not None
     texts = (
         text
         for role in sorted(job.inputs)

@@ -12,13 +12,15 @@ class Settings:
     """top_k: log-probabilities kept per answer token.
 
     answers: `dataset` traces the data set's answers, `teacher` the teacher's own.
-    metric: by which the teacher's own answers are scored, None where they are not traced.
+    temperature: of the teacher's own answers; 0 takes the likeliest token.
+    metric: by which the teacher's own answers are ranked, None where they need no rank.
     coefficient_rows: how many rows also keep the coefficients of their residual stream, for
     activation anchors.
     """
 
     top_k: int
     answers: str
+    temperature: float
     metric: str | None
     coefficient_rows: int
     batch: int
@@ -28,6 +30,7 @@ class Settings:
         return cls(
             int(settings["top_k"]),
             settings["answers"],
+            float(settings.get("temperature", 0.0)),
             settings["metric"],
             int(settings.get("coefficient_rows", 0)),
             int(settings.get("batch", 32)),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nexusbuild.graph import SpecFolder, Target
-from specs.model import Spec, Teacher
+from specs.model import Spec, Teacher, Trace
 from targets.opened_teacher import opened_teacher
+from targets.references import teacher_is_reference
 from targets.slices import section_fields, slice_of
 
 
@@ -17,12 +20,8 @@ def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Targ
         spec,
         {
             **opened.fields,
-            # Only a teacher's own answers are scored.
-            "metric": (
-                capability.metric if capability.trace.answers == "teacher" else None,
-                f"{path}.metric",
-            ),
-            **section_fields(capability.trace.model_dump(mode="json"), f"{path}.trace"),
+            "metric": (_ranking_metric(spec, name), f"{path}.metric"),
+            **section_fields(_kept(capability.trace), f"{path}.trace"),
         },
     )
     return Target(
@@ -40,6 +39,26 @@ def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Targ
         needs=opened.needs,
         expected_seconds=opened.seconds_of["trace"],
     )
+
+
+def _kept(settings: Trace) -> dict[str, Any]:
+    """What a trace depends on: a temperature only where a teacher answers."""
+    fields = settings.model_dump(mode="json")
+    if settings.answers == "dataset":
+        del fields["temperature"]
+    return fields
+
+
+def _ranking_metric(spec: Spec, name: str) -> str | None:
+    """By what the better of several teachers' own answers is found.
+
+    None where the data set's answers are learned, or there is no reference to hold one to, or
+    the metric is not about what is said.
+    """
+    capability = spec.capabilities[name]
+    if capability.trace.answers == "dataset" or capability.metric == "bits_per_byte":
+        return None
+    return None if teacher_is_reference(spec, name) else capability.metric
 
 
 def _bases(coefficient_rows: int, profile: str) -> dict[str, str]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from targets.answers import Description, answered_rows
+from targets.answers import Description
 from targets.metrics import get_metric, score_rows
+from targets.own_answers import own_answers
 from targets.profile.probing import block_lists
 from targets.rows import read_json, read_rows, write_json
 from targets.teachers.encoding import answer_byte_ends, token_bytes
@@ -45,7 +46,7 @@ def build(job: Job) -> None:
             continue
         shard = rows[start : start + SHARD_ROWS]
         if settings.answers == "teacher":
-            shard = _own_answers(teacher, shard, description, settings)
+            shard = _own_answers(teacher, shard, description, settings, job.seed + number)
         kept = max(0, settings.coefficient_rows - start)
         traced = _traced(job, teacher, shard, description, settings, kept, start, len(rows))
         write_shard(job.scratch, number, traced)
@@ -72,19 +73,24 @@ def _own_answers(
     rows: Sequence[dict[str, Any]],
     description: Description,
     settings: Settings,
+    seed: int,
 ) -> list[dict[str, Any]]:
-    """The rows with the teacher's own answers in place of the data set's, scored."""
-    answered = answered_rows(
-        teacher.model, teacher.tokenizer, rows, description, batch=settings.batch
+    """The rows with the teacher's own answers; scored where the data set has others to hold."""
+    answered = own_answers(
+        teacher.model,
+        teacher.tokenizer,
+        rows,
+        description,
+        temperature=settings.temperature,
+        seed=seed,
+        batch=settings.batch,
     )
-    assert settings.metric is not None
+    if settings.metric is None:
+        return answered
     metric = get_metric(settings.metric)
     sign = 1.0 if metric.higher_is_better else -1.0
-    scores = score_rows(metric, rows, answered)
-    return [
-        {**row, "answer": own["answer"], "merit": sign * score}
-        for row, own, score in zip(rows, answered, scores, strict=True)
-    ]
+    scores = score_rows(metric, rows, [one["answer"] for one in answered])
+    return [{**own, "merit": sign * score} for own, score in zip(answered, scores, strict=True)]
 
 
 @torch.inference_mode()
@@ -126,6 +132,7 @@ def _traced(
                     "answer": rows[row]["answer"],
                     "merit": rows[row].get("merit", 1.0),
                     "log_prob": round(score, 4),
+                    **({} if rows[row].get("ended", True) else {"ended": False}),
                 },
                 byte_ends=spelled,
                 coefficients={layer: values[cut] for layer, values in coefficients.items()}

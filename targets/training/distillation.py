@@ -19,7 +19,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from nexus.prompt import PLACEHOLDER, render
 from targets.rows import read_json
-from targets.teachers.encoding import encode_rows
+from targets.teachers.encoding import encode_rows, endings
 from targets.trace.shards import TracedRow, traced_rows
 from targets.training.alignment import Alignment, Soft
 from targets.training.sequences import Batch
@@ -101,7 +101,8 @@ def student_rows(sources: list[TraceSource], tokenizer: PreTrainedTokenizerBase)
         (render(templates[index], traced.row["prompt"]), traced.row["answer"])
         for index, traced in chosen
     ]
-    encoded = encode_rows(tokenizer, PLACEHOLDER, pairs)
+    ended = endings([traced.row for _, traced in chosen])
+    encoded = encode_rows(tokenizer, PLACEHOLDER, pairs, ended)
     prompts = [row.prompt_ids for row in encoded]
     answers = [row.answer_ids for row in encoded]
     softs = [

@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PREFIX = "base_model.model."
 # PEFT's names of the two factors, for linear layers and for embeddings.
@@ -47,6 +49,17 @@ class LowRank:
         if self.scaling != 1.0:
             product *= self.scaling
         return product.T if self.embedding else product
+
+    def check(self, module: str, weight: tuple[int, ...] | None) -> None:
+        """Raise ValueError unless it changes a weight of this shape; None where there is none."""
+        if weight is None:
+            raise ValueError(f"the adapter changes {module}, which the backbone does not have")
+        own = (self.B.shape[0], self.A.shape[1])
+        if weight != (own[::-1] if self.embedding else own):
+            raise ValueError(
+                f"the adapter's update of {module} is from {own[1]} to {own[0]}, the backbone's "
+                f"weight has shape {weight}: they are not of one build"
+            )
 
 
 @dataclass(frozen=True)
@@ -133,22 +146,19 @@ class AdapterSwitch:
             self._weight(module).data = weight
         self.active = None
 
+    def check(self, adapter: Adapter) -> None:
+        """Raise ValueError where the adapter was made for another model."""
+        for module, update in adapter.updates.items():
+            found = self._modules.get(module)
+            update.check(module, None if found is None else tuple(found.weight.shape))
+
     @torch.no_grad()
     def _merge(self, adapter: Adapter) -> dict[str, Tensor]:
+        self.check(adapter)
         merged: dict[str, Tensor] = {}
         for module, update in adapter.updates.items():
-            if module not in self._modules:
-                raise ValueError(f"the adapter changes {module}, which the backbone does not have")
-            if module not in self._base:
-                self._base[module] = self._weight(module).data
-            base = self._base[module]
-            delta = update.delta(base.device, base.dtype)
-            if delta.shape != base.shape:
-                raise ValueError(
-                    f"the adapter's update of {module} has shape {tuple(delta.shape)}, the "
-                    f"backbone's weight {tuple(base.shape)}: they are not of one build"
-                )
-            merged[module] = base + delta
+            base = self._base.setdefault(module, self._weight(module).data)
+            merged[module] = base + update.delta(base.device, base.dtype)
         return merged
 
     def _keep(self, name: str, merged: dict[str, Tensor]) -> None:

@@ -9,8 +9,9 @@ from typing import Any, overload
 
 import torch
 
-from nexus.adapters import Adapter, AdapterSwitch, load_adapter
-from nexus.decoding import greedy_decode, greedy_stream
+from nexus.adapters import load_adapter
+from nexus.backbone import open_decoder
+from nexus.decoding import Row, decoded, stream
 from nexus.errors import (
     REBUILD,
     BundleError,
@@ -20,7 +21,7 @@ from nexus.errors import (
     blamed,
 )
 from nexus.manifest import Capability, Manifest, read_manifest, verify
-from nexus.packing import end_of_sequence, load_backbone
+from nexus.packing import ends_of_sequence
 from nexus.prompt import cut, render
 from nexus.router import ROUTER_JSON, Route, Router
 from nexus.tokens import Tokens, refuse_no_text
@@ -36,12 +37,10 @@ class NexusModel:
     def __init__(self, bundle: Path, manifest: Manifest, device: str, dtype: torch.dtype) -> None:
         self._bundle = bundle
         self.manifest = manifest
-        self._model = load_backbone(bundle / "backbone", device, dtype)
-        with blamed("backbone/generation_config.json"):
-            self._end = end_of_sequence(self._model)
-        self._tokens = Tokens(bundle / "tokenizer", self._end)
-        self._switch = AdapterSwitch(self._model)
-        self._adapters: dict[str, Adapter] = {}
+        self._decoder = open_decoder(bundle / "backbone", device, dtype)
+        self._ends = ends_of_sequence(bundle / "backbone")
+        self._tokens = Tokens(bundle / "tokenizer", self._ends)
+        self._added: set[str] = set()
         self._router: Router | None = None
 
     @classmethod
@@ -90,7 +89,7 @@ class NexusModel:
             "isolated": [
                 name for name in self.capabilities if self.manifest.capabilities[name].isolated
             ],
-            "device": str(self._model.device),
+            "device": str(self._decoder.device),
         }
 
     @overload
@@ -144,7 +143,14 @@ class NexusModel:
             )
         texts = [prompt] if prompt is not None else list(prompts or [])
         asked = self._asked(texts, capability, enable_uncensored)
-        answers = self._answers(texts, asked, max_new_tokens)
+        rows = [
+            self._row(text, one, max_new_tokens) for text, one in zip(texts, asked, strict=True)
+        ]
+        tokens = decoded(self._decoder, rows, ends=self._ends, batch_size=BATCH)
+        answers = [
+            cut(self._tokens.decode(ids), one.stop_strings)
+            for ids, one in zip(tokens, asked, strict=True)
+        ]
         return answers[0] if prompt is not None else answers
 
     def stream(
@@ -157,8 +163,8 @@ class NexusModel:
     ) -> Iterator[str]:
         """The answer that `generate` gives, piece by piece as it comes to be."""
         # Checked at the call, not when the first piece is taken.
-        asked = self._asked([prompt], capability, enable_uncensored)[0]
-        return self._stream(prompt, asked, max_new_tokens)
+        (asked,) = self._asked([prompt], capability, enable_uncensored)
+        return self._stream(self._row(prompt, asked, max_new_tokens), asked.stop_strings)
 
     def permitted(self, name: str, *, enable_uncensored: bool = False) -> Capability:
         """The capability of this name; raises what `generate` would raise when asked for it."""
@@ -179,44 +185,17 @@ class NexusModel:
             )
         return known
 
-    def _stream(self, prompt: str, asked: Capability, most: int | None) -> Iterator[str]:
-        ids = self._tokens.encode(render(asked.template, prompt))
-        tokens = greedy_stream(
-            self._model,
-            ids,
-            max_new_tokens=_longest(asked, most),
-            eos_token_id=self._end,
-            # Another answer may be asked for between two pieces of this one.
-            before_step=lambda: self._use(asked),
-        )
-        yield from self._tokens.pieces(tokens, asked.stop_strings)
+    def _stream(self, row: Row, stop_strings: Sequence[str]) -> Iterator[str]:
+        tokens = stream(self._decoder, row, ends=self._ends)
+        yield from self._tokens.pieces(tokens, stop_strings)
 
-    def _answers(
-        self, prompts: Sequence[str], asked: Sequence[Capability], most: int | None
-    ) -> list[str]:
-        """Rows that need the same adapter run together; every adapter is put in once."""
-        answers = [""] * len(prompts)
-        groups: dict[str, list[int]] = {}
-        for index, capability in enumerate(asked):
-            groups.setdefault(capability.name, []).append(index)
-        for indices in groups.values():
-            capability = asked[indices[0]]
-            self._use(capability)
-            ids = [
-                self._tokens.encode(render(capability.template, prompts[index]))
-                for index in indices
-            ]
-            rows = greedy_decode(
-                self._model,
-                ids,
-                max_new_tokens=_longest(capability, most),
-                eos_token_id=self._end,
-                batch_size=BATCH,
-                finished=self._finished(capability),
-            )
-            for index, row in zip(indices, rows, strict=True):
-                answers[index] = cut(self._tokens.decode(row), capability.stop_strings)
-        return answers
+    def _row(self, prompt: str, asked: Capability, most: int | None) -> Row:
+        return Row(
+            self._tokens.encode(render(asked.template, prompt)),
+            _longest(asked, most),
+            self._adapter(asked),
+            self._finished(asked),
+        )
 
     def _finished(self, capability: Capability) -> Callable[[list[int]], bool] | None:
         stops = [stop for stop in capability.stop_strings if stop]
@@ -258,18 +237,18 @@ class NexusModel:
         files = (known.adapter, known.configuration)
         return all((self._bundle / file).is_file() for file in files)
 
-    def _use(self, capability: Capability) -> None:
+    def _adapter(self, capability: Capability) -> str | None:
+        """The name of the capability's adapter, which is read when it is first asked for."""
         if capability.name == BACKBONE:
-            self._switch.remove()
-            return
-        if capability.name not in self._adapters:
-            try:
-                self._adapters[capability.name] = load_adapter(
+            return None
+        if capability.name not in self._added:
+            with blamed(capability.adapter):
+                adapter = load_adapter(
                     self._bundle / capability.adapter, self._bundle / capability.configuration
                 )
-            except (OSError, ValueError, KeyError) as error:
-                raise BundleError(capability.adapter, f"cannot be read ({error})") from error
-        self._switch.use(capability.name, self._adapters[capability.name])
+                self._decoder.add(capability.name, adapter)
+            self._added.add(capability.name)
+        return capability.name
 
     def _opened_router(self) -> Router:
         if self._router is None:

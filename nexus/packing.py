@@ -10,15 +10,16 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, GenerationConfig, PreTrainedModel
-from transformers.utils import logging
 
-from nexus.errors import blamed
+from nexus.errors import REBUILD, BundleError, blamed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 WEIGHTS = "backbone.safetensors"
 CONFIG = "config.json"
@@ -35,11 +36,13 @@ NF4_KEYS = ("absmax", "quant_map", NF4_STATE)
 def load_backbone(
     directory: Path, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> PreTrainedModel:
-    """The packed backbone in evaluation mode, every weight dequantised to `dtype`.
+    """The packed backbone as a model of transformers, every weight dequantised to `dtype`.
 
     Dequantisation happens in float32, exactly as bitsandbytes does it. Reads local files only.
     Raises BundleError naming the file that is not what it should be.
     """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, GenerationConfig
+
     with blamed(f"backbone/{CONFIG}"):
         config = AutoConfig.from_pretrained(directory, local_files_only=True)
         architecture = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
@@ -63,21 +66,39 @@ def load_backbone(
     return opened
 
 
+class PackedWeights:
+    """The tensors of a packed backbone, mapped into memory and dequantised one at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._stored = load_file(directory / WEIGHTS)
+        # An int8 weight has its scales and its format beside it, an nf4 weight its state below it.
+        self.names = frozenset(
+            name
+            for name in self._stored
+            if not name.endswith((".SCB", ".weight_format")) and ".weight." not in name
+        )
+
+    def float32(self, name: str) -> Tensor:
+        """The weight, dequantised where it is quantised."""
+        tensor: Tensor = self._stored[name]
+        if f"{name}.{NF4_STATE}" in self._stored:
+            return nf4_weight(tensor, *(self._stored[f"{name}.{key}"] for key in NF4_KEYS))
+        if (codes := self.int8(name)) is not None:
+            return int8_weight(*codes)
+        return tensor.float()
+
+    def int8(self, name: str) -> tuple[Tensor, Tensor] | None:
+        """Codes (out, in) and the largest magnitude of every row (out,), where it is int8."""
+        tensor = self._stored[name]
+        if tensor.dtype != torch.int8:
+            return None
+        return tensor, self._stored[f"{name.removesuffix('.weight')}.SCB"]
+
+
 def float_weights(directory: Path) -> dict[str, Tensor]:
     """All weights of a packed backbone by name; quantised ones dequantised to float32."""
-    stored = load_file(directory / WEIGHTS)
-    weights: dict[str, Tensor] = {}
-    for name, tensor in stored.items():
-        module, _, leaf = name.rpartition(".")
-        if leaf in ("SCB", "weight_format") or ".weight." in name:
-            continue
-        if tensor.dtype == torch.int8:
-            weights[name] = int8_weight(tensor, stored[f"{module}.SCB"])
-        elif f"{name}.{NF4_STATE}" in stored:
-            weights[name] = nf4_weight(tensor, *(stored[f"{name}.{key}"] for key in NF4_KEYS))
-        else:
-            weights[name] = tensor
-    return weights
+    packed = PackedWeights(directory)
+    return {name: packed.float32(name) for name in sorted(packed.names)}
 
 
 def int8_weight(codes: Tensor, row_max: Tensor) -> Tensor:
@@ -99,19 +120,21 @@ def nf4_weight(packed: Tensor, block_max: Tensor, code: Tensor, state: Tensor) -
     return (values * block_max.view(-1, 1)).view(shape)
 
 
-def end_of_sequence(model: PreTrainedModel) -> int:
-    """The id that ends an answer; the first of them where a model knows several."""
-    ids = model.generation_config.eos_token_id
-    if ids is None:
-        ids = model.config.eos_token_id
-    if ids is None:
-        raise ValueError("the backbone's generation_config.json names no eos_token_id")
-    return int(ids[0]) if isinstance(ids, list) else int(ids)
+def ends_of_sequence(directory: Path) -> frozenset[int]:
+    """The ids that end an answer, as generation_config.json says, or else config.json."""
+    for file in (GENERATION_CONFIG, CONFIG):
+        with blamed(f"backbone/{file}"):
+            ids = json.loads((directory / file).read_text(encoding="utf-8")).get("eos_token_id")
+            if ids is not None:
+                return frozenset(map(int, ids if isinstance(ids, list) else [ids]))
+    raise BundleError(f"backbone/{GENERATION_CONFIG}", "names no eos_token_id", REBUILD)
 
 
 @contextmanager
 def _without_progress_bar() -> Iterator[None]:
     """transformers draws a bar for every load; a library that loads in milliseconds must not."""
+    from transformers.utils import logging
+
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

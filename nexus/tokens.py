@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -15,12 +15,12 @@ REPLACEMENT = "\ufffd"
 class Tokens:
     """The tokenizer of a directory. Gives the ids that `AutoTokenizer` gives, without its cost."""
 
-    def __init__(self, directory: Path, end: int | None = None) -> None:
+    def __init__(self, directory: Path, ends: Collection[int] = ()) -> None:
         with blamed("tokenizer/tokenizer.json"):
             self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._end = end
+        self._ends = ends
 
     def encode(self, text: str) -> list[int]:
         """Ids of a prompt; an end of sequence that the tokenizer would append is left off.
@@ -29,7 +29,7 @@ class Tokens:
         """
         refuse_no_text(text)
         ids: list[int] = self._tokenizer.encode(text).ids
-        while ids and ids[-1] == self._end:
+        while ids and ids[-1] in self._ends:
             ids.pop()
         return ids
 

@@ -18,7 +18,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from nexus.decoding import answer_log_probs, greedy_decode, greedy_stream
+from nexus.decoding import Row, answer_log_probs, decoder_of, greedy_decode, stream
 
 END = 7
 SMALL = {"vocab_size": 24, "eos_token_id": END, "bos_token_id": 1, "pad_token_id": 0}
@@ -81,8 +81,7 @@ def test_tokens_are_those_of_generate(family: str) -> None:
         )
         theirs = output[0, len(prompt) :].tolist()
         assert answer == (theirs[:-1] if theirs[-1] == end else theirs)
-        stream = greedy_stream(model, prompt, max_new_tokens=12, eos_token_id=end)
-        assert list(stream) == answer
+        assert list(stream(decoder_of(model), Row(prompt, 12), ends=(end,))) == answer
     assert len({len(answer) for answer in ours}) > 1, "some rows must leave the batch early"
 
 

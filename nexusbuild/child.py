@@ -165,6 +165,7 @@ def job_of(request: Mapping[str, Any], report: int) -> Job:
         seed=request["seed"],
         threads=request["threads"],
         progress=ReportedProgress(lambda message: write_line(report, message)),
+        ram_bytes=request["ram_bytes"],
     )
 
 

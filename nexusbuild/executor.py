@@ -281,6 +281,7 @@ def _request(job: Job, work: str, log: Path, needs: Needs) -> dict[str, Any]:
         "scratch": job.scratch,
         "seed": job.seed,
         "threads": job.threads,
+        "ram_bytes": job.ram_bytes,
         "gpu": needs.gpu,
     }
 

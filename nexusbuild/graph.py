@@ -211,6 +211,7 @@ class Job:
     sources: role -> the source as it lies on the disk. Read-only.
     out: a fresh, empty directory. scratch: survives interruption of the same key; for checkpoints.
     seed: derived from the spec's seed and the target's id. threads: CPU threads to use.
+    ram_bytes: memory that the target's needs name, and that it keeps to; None where they do not.
     """
 
     target: str
@@ -222,6 +223,7 @@ class Job:
     seed: int
     threads: int
     progress: Progress
+    ram_bytes: int | None = None
 
 
 Work = Callable[[Job], None]

@@ -154,6 +154,7 @@ class Producer:
             seed=seed_of(settings.get("seed", 0), target.id),
             threads=max(1, target.needs.threads),
             progress=silent,
+            ram_bytes=target.needs.ram_bytes or None,
         )
 
     def _check_unchanged(self, target: Target, facts: Facts) -> None:

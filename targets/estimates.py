@@ -5,6 +5,7 @@ Seconds were calibrated on one CPU thread with models of about a million paramet
 
 from __future__ import annotations
 
+import os
 from glob import escape
 
 from nexusbuild.graph import Needs, SpecFolder
@@ -17,6 +18,10 @@ SMALL_PARAMETERS = 1_200_000
 GPU_SPEEDUP = 200.0
 _SECONDS_PER_PARAMETER_AND_ROW = 80 / (500 * 32 * SMALL_PARAMETERS)
 _BYTES_PER_PARAMETER = {"fp32": 4.0, "bf16": 2.0, "int8": 1.1, "nf4": 0.6}
+# A model that does not fit into memory is read block by block as it runs (`teachers.streaming`),
+# unless it has to be quantised. Embeddings and one block are taken to be this share of it.
+STREAMED_LOADS = ("fp32", "bf16")
+STREAMED_SHARE = 4
 # From here on a model is taken to need a GPU where the spec leaves the device open.
 _LARGE_PARAMETERS = 1_000_000_000
 _SMALL_MODEL_PARAMETERS = 50_000_000
@@ -68,9 +73,12 @@ def teacher_parameters(folder: SpecFolder, teacher: Teacher) -> int | None:
         return trained_parameters(teacher.source.train)
     if teacher.parameters is not None or teacher.source.path is None:
         return teacher.parameters
-    weights = folder.files(f"{escape(teacher.source.path)}/*.safetensors")
-    stored = sum(size for _, size in weights)
-    return stored // 2 or None  # models are mostly stored in two bytes per parameter
+    # As a model is saved; some folders hold it once more under another name.
+    for pattern in ("model*.safetensors", "*.safetensors"):
+        files = folder.files(f"{escape(teacher.source.path)}/{pattern}")
+        if stored := sum(size for _, size in files):
+            return stored // 2  # models are mostly stored in two bytes per parameter
+    return None
 
 
 def opened_needs(hardware: Hardware, parameters: int | None, load: str) -> Needs:
@@ -87,7 +95,17 @@ def opened_needs(hardware: Hardware, parameters: int | None, load: str) -> Needs
             exclusive=True,
             threads=threads,
         )
-    return Needs(ram_bytes=weights + GIGABYTE, exclusive=True, threads=threads)
+    ram = weights + GIGABYTE
+    if load in STREAMED_LOADS and ram > _granted_ram(hardware):
+        ram = weights // STREAMED_SHARE + GIGABYTE
+    return Needs(ram_bytes=ram, exclusive=True, threads=threads)
+
+
+def _granted_ram(hardware: Hardware) -> int:
+    """What the spec grants, else what the machine has."""
+    if hardware.ram is not None:
+        return hardware.ram
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def opened_seconds(hardware: Hardware, parameters: int | None, small_model: float) -> float:

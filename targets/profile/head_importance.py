@@ -19,6 +19,7 @@ from targets.profile.batches import Batch
 from targets.profile.losses import sample_loss
 from targets.profile.structure import Structure
 from targets.profile.surgery import gated_heads, resumed
+from targets.teachers.streaming import recomputed
 
 Group = tuple[int, int]  # block, group
 
@@ -88,13 +89,14 @@ def _by_gradient(structure: Structure, pilot: Sequence[Batch], gone: Sequence[Gr
     for batch in pilot:
         open_gates = _open_gates(structure, len(batch.samples), gone)
         gates = {layer: gate.requires_grad_() for layer, gate in open_gates.items()}
-        with torch.enable_grad(), gated_heads(gates, structure):
+        modules = [block.module for block in structure.blocks]
+        with torch.enable_grad(), gated_heads(gates, structure), recomputed(modules):
             # A gate of its own for every row: one backward pass gives each sample's gradient.
             loss = sample_loss(structure, batch).sum()
-        # Blocks that nothing is read from (some models leave a vision tower early) get 0.
-        gradients = torch.autograd.grad(
-            loss, list(gates.values()), allow_unused=True, materialize_grads=True
-        )
+            # Blocks that nothing is read from (some models leave a vision tower early) get 0.
+            gradients = torch.autograd.grad(
+                loss, list(gates.values()), allow_unused=True, materialize_grads=True
+            )
         for block, gradient in zip(structure.blocks, gradients, strict=True):
             of_rows = gradient.double().cpu() * gates[block.index].detach().cpu()  # (rows, heads)
             heads[block.index] += of_rows.abs().sum(dim=0) / count

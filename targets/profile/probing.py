@@ -19,13 +19,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from transformers.modeling_utils import PreTrainedModel
 
+from targets.teachers.blocks import StructureError, inside, matrices
+
 # Two states count as different above this share of their size: far above rounding.
 DIFFERENCE = 1e-3
 SOFTMAX = (torch.softmax, Tensor.softmax, nn.functional.softmax)
-
-
-class StructureError(ValueError):
-    """The model is not understood; the message says what was looked for and what was found."""
 
 
 @dataclass
@@ -103,7 +101,7 @@ class BlockSight:
             projected = sum(
                 matrix.out_width
                 for matrix in self.matrices[: seen.before]
-                if _inside(matrix.name, seen.where)
+                if inside(matrix.name, seen.where)
             )
             found.append(HeadsSight(out, seen.heads, projected))
         return found
@@ -117,7 +115,7 @@ class BlockSight:
             if matrix.out_width == self.width
             and matrix.rows == self.rows
             and id(matrix) not in heads_out
-            and not any(_inside(matrix.name, seen.where) for seen in self.attended)
+            and not any(inside(matrix.name, seen.where) for seen in self.attended)
         ]
         if not outside and not self.experts:
             raise StructureError(
@@ -129,40 +127,6 @@ class BlockSight:
 
     def _ran(self) -> str:
         return ", ".join(f"{m.name} {m.in_width}->{m.out_width}" for m in self.matrices) or "none"
-
-
-def _inside(name: str, module: str) -> bool:
-    return bool(module) and name.startswith(f"{module}.")
-
-
-def block_lists(model: PreTrainedModel) -> dict[str, list[nn.Module]]:
-    """Outermost lists of modules that each hold at least two matrices, by name.
-
-    Raises StructureError where there are none.
-    """
-    found: dict[str, list[nn.Module]] = {}
-    for name, module in model.named_modules():
-        inside_another = any(_inside(name, outer) for outer in found)
-        if not isinstance(module, nn.ModuleList) or inside_another or len(module) == 0:
-            continue
-        if all(sum(1 for _ in matrices(member)) >= 2 for member in module):
-            found[name] = list(module)
-    if not found:
-        lists = [name for name, one in model.named_modules() if isinstance(one, nn.ModuleList)]
-        raise StructureError(
-            f"{type(model).__name__}: a list of blocks was looked for (a ModuleList each of whose "
-            f"members holds at least two matrices); lists found: {', '.join(lists) or 'none'}"
-        )
-    return found
-
-
-def matrices(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Leaves that multiply by a matrix: nn.Linear, GPT-2's Conv1D, quantised ones alike."""
-    for name, leaf in module.named_modules():
-        weight = getattr(leaf, "weight", None)
-        is_leaf = next(leaf.children(), None) is None and not isinstance(leaf, nn.Embedding)
-        if is_leaf and isinstance(weight, Tensor) and weight.ndim == 2:
-            yield name, leaf
 
 
 def watch(

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from transformers.modeling_utils import PreTrainedModel
 
 from targets.profile.examples import example_inputs
-from targets.profile.probing import BlockSight, StructureError, block_lists, watch
+from targets.profile.probing import BlockSight, watch
+from targets.teachers.blocks import StructureError, block_lists
 
 __all__ = ["Attention", "Block", "Structure", "StructureError", "Tower", "find_structure"]
 

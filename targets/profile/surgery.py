@@ -157,13 +157,16 @@ def resumed(
         return forward
 
     passed = [b for b in structure.blocks if b.index < start or b.index in indices]
+    before = [block.module.__dict__.get("forward") for block in passed]
     for block in passed:
         block.module.forward = hand_on(block)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for block in passed:
+        for block, forward in zip(passed, before, strict=True):
             del block.module.forward
+            if forward is not None:
+                block.module.forward = forward
 
 
 @contextmanager

@@ -7,7 +7,6 @@ tokenizer's files are kept so that everything after `trace` does without the tea
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,19 +19,17 @@ from targets.rows import write_json
 from targets.teacher.settings import Settings
 from targets.teacher.tensor_digest import float32_digest, tensor_digest
 from targets.teachers.loading import teacher_directory, teacher_tokenizer
+from targets.weight_files import FETCH, weight_files
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
-INDEX = "model.safetensors.index.json"
-WHOLE = "model.safetensors"
 FIELDS = {
     "hidden_size": "hidden_size",
     "layers": "num_hidden_layers",
     "heads": "num_attention_heads",
     "vocab_size": "vocab_size",
 }
-FETCH = "The download may have been cut short: fetch the model again"
 
 
 def build(job: Job) -> None:
@@ -62,42 +59,6 @@ def build(job: Job) -> None:
     write_json(job.out / "tensors.json", tensors)
     if (tokenizer := teacher_tokenizer(directory)) is not None:
         tokenizer.save_pretrained(job.out / "tokenizer")
-
-
-def weight_files(directory: Path) -> list[Path]:
-    """The safetensors files that the model is loaded from: those of its index where it has one.
-
-    Some models come twice in one folder, as `consolidated.safetensors` besides. Raises ValueError
-    where there are none, or one is missing: weights in pickles are not opened.
-    """
-    index = directory / INDEX
-    if index.is_file():
-        return _indexed_files(index)
-    if (whole := directory / WHOLE).is_file():
-        return [whole]
-    files = sorted(directory.glob("*.safetensors"))
-    if not files:
-        raise ValueError(
-            f"{directory} holds no .safetensors file. Pickled weights can run code and are not "
-            "opened: save the model again with `model.save_pretrained(folder)`."
-        )
-    return files
-
-
-def _indexed_files(index: Path) -> list[Path]:
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        files = [index.parent / name for name in names]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{index} is no index of weights ({error}). {FETCH}") from error
-    if not files:
-        raise ValueError(f"{index} names no file. {FETCH}")
-    if outside := [name for name in names if Path(name).name != name]:
-        raise ValueError(f"{index} names {outside[0]!r}, which is no file beside it. {FETCH}")
-    for file in files:
-        if not file.is_file():
-            raise ValueError(f"{file} is missing; {index.name} names it. {FETCH}")
-    return files
 
 
 def stored_tensors(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:

@@ -15,11 +15,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor, BitsAn
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from targets.teachers.streaming import streamed
 from targets.teachers.tokenizers import open_tokenizer
+from targets.weight_files import stored_parameters, weight_files
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
+# Precisions in which a block can be read from its file whenever it runs.
+BYTES_PER_PARAMETER = {"fp32": 4, "bf16": 2}
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.txt")
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
@@ -62,17 +66,31 @@ def open_teacher(job: Job) -> Teacher:
     """Load the job's teacher in the precision that its settings name under `load`."""
     torch.set_num_threads(job.threads)
     directory = teacher_directory(job)
+    load = str(job.settings["load"])
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model_class(directory).from_pretrained(
         directory,
         local_files_only=True,
-        device_map={"": device},
-        **_precision(str(job.settings["load"])),
+        **_places(job, directory, load, device),
+        **_precision(load),
     )
     model.requires_grad_(False)
+    _without_packing(model)
     # Of a model that answers nothing, a head for some task is no part of what it makes of a text.
     part = model if model.can_generate() else model.base_model
     return Teacher(part.eval(), teacher_tokenizer(directory), _processor(directory))
+
+
+def _places(job: Job, directory: Path, load: str, device: str) -> dict[str, Any]:
+    """Where the weights go: all where the model runs, or its blocks nowhere until they run.
+
+    On a CPU, weights that are stored as they are loaded are mapped from their files, not copied.
+    """
+    if device == "cpu" and job.ram_bytes is not None and load in BYTES_PER_PARAMETER:
+        weights = stored_parameters(weight_files(directory)) * BYTES_PER_PARAMETER[load]
+        if weights > job.ram_bytes:
+            return streamed(directory, model_class(directory), job.scratch)
+    return {"device_map": {"": device}}
 
 
 def answering_teacher(job: Job) -> Teacher:
@@ -96,9 +114,9 @@ def model_class(directory: Path) -> type[PreTrainedModel]:
     Raises ValueError where transformers has no such class.
     """
     config = AutoConfig.from_pretrained(directory, local_files_only=True)
-    (name, *_) = config.architectures or [None]
-    if name is None:
-        return AutoModelForCausalLM
+    if not config.architectures:
+        return AutoModelForCausalLM._model_mapping[type(config)]
+    name = config.architectures[0]
     found = getattr(transformers, name, None)
     if found is None:
         raise ValueError(
@@ -114,6 +132,18 @@ def teacher_tokenizer(directory: Path) -> PreTrainedTokenizerBase | None:
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         return None
     return open_tokenizer(directory)
+
+
+def _without_packing(model: PreTrainedModel) -> None:
+    """4-bit matrices whose rows are no multiple of a block are multiplied without being repacked.
+
+    bitsandbytes repacks them for CPUs with bfloat16 products, and fails on such rows.
+    """
+    for module in model.modules():
+        if getattr(module, "support_avx512bf16_for_cpu", False):
+            state = getattr(module.weight, "quant_state", None)
+            if state is not None and state.shape[-1] % state.blocksize:
+                module.support_avx512bf16_for_cpu = False
 
 
 def _processor(directory: Path) -> Any:

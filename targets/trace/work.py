@@ -17,8 +17,8 @@ import torch
 from targets.answers import Description
 from targets.metrics import get_metric, score_rows
 from targets.own_answers import own_answers
-from targets.profile.probing import block_lists
 from targets.rows import read_json, read_rows, write_json
+from targets.teachers.blocks import block_lists
 from targets.teachers.encoding import answer_byte_ends, token_bytes
 from targets.teachers.loading import Teacher, answering_teacher
 from targets.teachers.reading import read_as

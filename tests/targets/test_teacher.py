@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from targets.teacher.work import described, stored_tensors, weight_files
+from targets.teacher.work import described, stored_tensors
+from targets.weight_files import stored_parameters, weight_files
 
 INDEX = "model.safetensors.index.json"
 
@@ -29,6 +30,7 @@ def sharded(tmp_path: Path) -> Path:
 
 def test_an_index_says_which_files_are_the_model(sharded: Path) -> None:
     assert [name for name, _ in stored_tensors(weight_files(sharded))] == ["a", "b"]
+    assert stored_parameters(weight_files(sharded)) == 8
 
 
 def test_a_whole_model_is_one_file(sharded: Path) -> None:
@@ -60,6 +62,14 @@ def test_a_file_that_is_not_whole_is_named_with_the_remedy(sharded: Path, length
     file.write_bytes(file.read_bytes()[:length])
     with pytest.raises(ValueError, match=r"model-b\.safetensors .*fetch the model again"):
         list(stored_tensors(weight_files(sharded)))
+
+
+@pytest.mark.parametrize("length", [0, 5, 40])
+def test_a_broken_file_has_no_size(sharded: Path, length: int) -> None:
+    file = sharded / "model-b.safetensors"
+    file.write_bytes(file.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"model-b\.safetensors is no whole safetensors file"):
+        stored_parameters(weight_files(sharded))
 
 
 def test_floats_of_other_widths_are_known_as_float32_too() -> None:

@@ -27,13 +27,14 @@ class OpenedTeacher:
     seconds_of: Mapping[str, float]
 
 
-def opened_teacher(spec: Spec, folder: SpecFolder, teacher: Teacher) -> OpenedTeacher:
-    """How a target of this spec, which lies in `folder`, opens a teacher."""
+def opened_teacher(
+    spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str | None = None
+) -> OpenedTeacher:
+    """How a target of this spec, which lies in `folder`, opens a teacher, for a capability."""
     path = f"teachers.{teacher.id}"
     source = teacher.source
     hub = {"repo": source.hub, "revision": source.revision} if source.hub else None
     parameters = teacher_parameters(folder, teacher)
-    seconds = {"teacher": 2.0, "baseline": 15.0, "profile": 10.0, "trace": 15.0}
     return OpenedTeacher(
         inputs={"model": f"trained_teacher:{teacher.id}"} if source.train else {},
         sources={"model": _folder(source.path, source.origin, path)} if source.path else {},
@@ -42,10 +43,7 @@ def opened_teacher(spec: Spec, folder: SpecFolder, teacher: Teacher) -> OpenedTe
         if hub
         else {},
         needs=opened_needs(spec.hardware, parameters, teacher.load),
-        seconds_of={
-            kind: opened_seconds(spec.hardware, parameters, small)
-            for kind, small in seconds.items()
-        },
+        seconds_of=opened_seconds(spec, parameters, teacher.load, capability),
     )
 
 

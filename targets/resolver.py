@@ -40,6 +40,11 @@ def resolve(spec_path: Path, lock_values: Mapping[str, Any]) -> Graph:
         spec = specs.load(spec_path)
     except specs.SpecError as error:
         raise ResolveError([as_graph_problem(problem) for problem in error.problems]) from None
+    return graph_of(spec, spec_path, lock_values)
+
+
+def graph_of(spec: Spec, spec_path: Path, lock_values: Mapping[str, Any]) -> Graph:
+    """All targets of a spec that was read from `spec_path`. Raises as `resolve`."""
     pins = pins_of(spec, lock_values)
     folder = SpecFolder(spec_path.parent)
     targets = {target.id: target for target in declared_targets(spec, folder, pins)}

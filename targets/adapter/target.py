@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexusbuild.graph import Target
 from specs.model import Spec
-from targets.estimates import adapter_seconds, student_needs
+from targets.estimates import adapter_needs, adapter_seconds
 from targets.references import reference
 from targets.slices import Field, slice_of
 from targets.traced import tokenizer_inputs
@@ -16,7 +16,6 @@ NOT_OF_TRAINING = "rank"
 def declare(spec: Spec, name: str) -> Target:
     """Trained for the capability `name` on the traces of all its teachers."""
     capability = spec.capabilities[name]
-    training = spec.training_of(name)
     teachers = [teacher.id for teacher in spec.teachers_of(name)]
     dataset = f"dataset:{capability.dataset}"
     declared = slice_of(
@@ -44,8 +43,8 @@ def declare(spec: Spec, name: str) -> Target:
                 for teacher in teachers
             },
         },
-        needs=student_needs(spec),
-        expected_seconds=adapter_seconds(training.steps, training.batch),
+        needs=adapter_needs(spec, name),
+        expected_seconds=adapter_seconds(spec, name),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.architecture.target import init_source
-from targets.estimates import backbone_seconds, student_needs
+from targets.estimates import backbone_needs, backbone_seconds
 from targets.pins import BACKBONE, TeacherOf
 from targets.slices import section_fields, slice_of
 from targets.traced import tokenizer_inputs
@@ -34,7 +34,7 @@ def declare(spec: Spec, pinned: tuple[TeacherOf, ...]) -> Target:
             **tokenizer_inputs([of.teacher for of in pinned]),
         },
         sources=init_source(spec),
-        needs=student_needs(spec),
+        needs=backbone_needs(spec),
         pin=BACKBONE,
-        expected_seconds=backbone_seconds(backbone.steps, backbone.batch),
+        expected_seconds=backbone_seconds(spec),
     )

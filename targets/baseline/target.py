@@ -12,7 +12,7 @@ from targets.slices import slice_of
 
 def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str) -> Target:
     """A teacher's answers; which metric scores them is decided at the gate."""
-    opened = opened_teacher(spec, folder, teacher)
+    opened = opened_teacher(spec, folder, teacher, capability)
     fields = {**opened.fields, **harness_fields(spec, capability)}
     if teacher_is_reference(spec, capability):
         temperature = spec.capabilities[capability].trace.temperature

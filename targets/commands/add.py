@@ -17,8 +17,8 @@ from targets.commands.command import (
     say,
     spec_path,
 )
-from targets.commands.model_folder import is_model, model_folder
 from targets.commands.spec_file import as_written, edited, name_from
+from targets.model_folder import is_model, model_folder
 
 _TEACHER = """\
   nexusbuild add teacher models/Qwen3-8B --capabilities reasoning code

@@ -24,6 +24,7 @@ from targets.commands.command import (
     say,
     spec_path,
 )
+from targets.commands.show_budget import show_budget
 from targets.estimates import GIGABYTE
 from targets.resolver import resolve
 
@@ -32,6 +33,8 @@ examples:
   nexusbuild check                 every mistake, and what is missing on disk
   nexusbuild check -f other.yaml   the same for another spec
   nexusbuild check --json          for editors and scripts
+  nexusbuild check --budget        what each target needs; nothing is opened, so
+                                   no model has to be there
 
 Ends with 0 where nothing is wrong, with 2 where something is.
 """
@@ -53,6 +56,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     add_file_argument(parser)
     parser.add_argument(
+        "--budget",
+        action="store_true",
+        help="memory, disk and time of every target, by configurations alone",
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="with --budget: a line for each target"
+    )
+    parser.add_argument(
         "--json", action="store_true", help="one JSON document on standard output, nothing else"
     )
 
@@ -62,6 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     path = spec_path(arguments)
     if path is None:
         return WRONG
+    if arguments.budget:
+        return show_budget(path, lock_values_of, as_json=arguments.json, every=arguments.verbose)
     # The engine's; absent without it.
     found = examined(path, getattr(arguments, "blocked_targets", None))
     if arguments.json:
@@ -80,7 +93,7 @@ def examined(path: Path, blocked: Callable[[Path], Collection[str]] | None = Non
     try:
         # Once for itself: its own problems carry their lines.
         spec = specs.load(path)
-        graph = resolve(path, _lock_values(path))
+        graph = resolve(path, lock_values_of(path))
     except (specs.SpecError, ResolveError) as error:
         return Examined(problems=list(error.problems))
     missing, not_needed = missing_sources(graph, path, blocked)
@@ -174,7 +187,7 @@ def problem_json(problem: AnyProblem) -> dict[str, Any]:
     }
 
 
-def _lock_values(spec: Path) -> Mapping[str, Any]:
+def lock_values_of(spec: Path) -> Mapping[str, Any]:
     """What the lock pins, so that the check sees the graph that a build would."""
     path = spec.with_suffix(".lock")
     try:

@@ -26,7 +26,6 @@ from targets.commands.command import (
     spec_path,
 )
 from targets.commands.known_capabilities import BY_NAME, told_capabilities
-from targets.commands.model_folder import is_model, model_folder
 from targets.commands.spec_file import as_written, edited, left_to_fill_in, name_from
 from targets.commands.teacher_table import (
     TableError,
@@ -35,6 +34,7 @@ from targets.commands.teacher_table import (
     read_teachers,
     written_count,
 )
+from targets.model_folder import is_model, model_folder
 
 EXAMPLES = """\
 The table has the columns ModelName, Parameters, Category and BestFeature, with

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexusbuild.graph import Target
 from specs.model import Spec
-from targets.estimates import student_needs
+from targets.estimates import score_seconds, student_needs
 from targets.harness_tasks import harness_fields, harness_sources
 from targets.references import reference
 from targets.slices import slice_of
@@ -28,5 +28,5 @@ def declare(spec: Spec, name: str) -> Target:
         },
         sources=harness_sources(spec, name),
         needs=student_needs(spec),
-        expected_seconds=max(1.0, 15 * spec.datasets[dataset].eval / 1000),
+        expected_seconds=score_seconds(spec, name),
     )

@@ -13,7 +13,7 @@ from targets.slices import section_fields, slice_of
 
 def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Target:
     """What training for the capability `name` needs of a teacher."""
-    opened = opened_teacher(spec, folder, teacher)
+    opened = opened_teacher(spec, folder, teacher, name)
     capability = spec.capabilities[name]
     path = f"capabilities.{name}"
     declared = slice_of(

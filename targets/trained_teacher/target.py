@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from nexusbuild.graph import Target
 from specs.model import Spec, Teacher, TrainedSource
-from targets.estimates import student_needs, trained_parameters, training_seconds
+from targets.estimates import (
+    student_device,
+    student_needs,
+    trained_parameters,
+    training_seconds,
+    volume,
+)
 from targets.slices import section_fields, slice_of
 
 
@@ -23,5 +29,11 @@ def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:
             "description": f"dataset:{dataset}#dataset.json",
         },
         needs=student_needs(spec),
-        expected_seconds=training_seconds(trained_parameters(train), train.steps, train.batch),
+        expected_seconds=training_seconds(
+            trained_parameters(train),
+            train.steps,
+            train.batch,
+            volume(spec.datasets[dataset]).tokens,
+            student_device(spec),
+        ),
     )

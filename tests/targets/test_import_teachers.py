@@ -13,13 +13,13 @@ import specs
 from specs.document import parse_document
 from targets.commands import check, import_teachers
 from targets.commands.known_capabilities import BY_NAME, KNOWN, told_capabilities
-from targets.commands.model_folder import model_folder
 from targets.commands.teacher_table import (
     TableError,
     parameter_count,
     read_teachers,
     written_count,
 )
+from targets.model_folder import model_folder
 from tests.targets.test_domain_commands import TINY, ran
 
 HEADER = "ModelName,Parameters,Category,BestFeature"

@@ -1,0 +1,176 @@
+"""The budget of a spec, as a table for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import specs
+from nexusbuild.graph import ResolveError
+from specs.loading import shown_path
+from targets import estimates
+from targets.budget import OPENED, Budget, Estimate, Limits, budget_of, size
+from targets.commands.command import DONE, WRONG, complain, counted, say
+
+NAME_WIDTH = 47
+
+
+def show_budget(
+    path: Path, lock_values_of: Callable[[Path], Mapping[str, Any]], *, as_json: bool, every: bool
+) -> int:
+    """Print it; WRONG where a target that can be built does not fit."""
+    try:
+        spec = specs.load(path)
+        budget = budget_of(spec, path, lock_values_of(path), granted(spec))
+    except (specs.SpecError, ResolveError) as error:
+        problems = error.problems
+        if as_json:
+            found = [{"message": each.message, "line": each.line} for each in problems]
+            say(json.dumps({"errors": found, "exit_code": WRONG}, indent=2, ensure_ascii=False))
+        else:
+            complain([*problems, f"{counted(len(problems), 'problem')} found"])
+        return WRONG
+    fits = _fits(budget)
+    code = DONE if fits else WRONG
+    if as_json:
+        say(json.dumps(_document(path, budget, code), indent=2, ensure_ascii=False))
+    else:
+        _table(budget, every)
+        _what_does_not_fit(budget)
+        _totals(budget)
+    return code
+
+
+def granted(spec: specs.Spec) -> Limits:
+    """What the spec grants; of main memory, what the machine has, unless it says."""
+    ram = estimates.granted_ram(spec.hardware)
+    return Limits(spec.hardware.vram, ram, spec.hardware.disk)
+
+
+def _fits(budget: Budget) -> bool:
+    disk = budget.limits.disk
+    return not any(each.problems for each in budget.buildable) and (
+        disk is None or budget.store <= disk
+    )
+
+
+def _table(budget: Budget, every: bool) -> None:
+    say(f"{'target':<{NAME_WIDTH}}{'VRAM':>8}{'RAM':>8}{'disk':>8}{'time':>8}")
+    for title, chosen in (
+        ("", budget.buildable),
+        ("declared only: there is no trainer yet", [e for e in budget.estimates if e.obstacle]),
+    ):
+        if title and chosen:
+            say(f"\n{title}")
+        groups: dict[str, list[Estimate]] = {}
+        for each in chosen:
+            groups.setdefault(each.target if every else _group(each), []).append(each)
+        for name, members in groups.items():
+            say(_line(name, members))
+
+
+def _group(estimate: Estimate) -> str:
+    """Targets that differ in the capability alone share a line; the name selects all of them."""
+    kind, _, name = estimate.target.partition(":")
+    if kind in OPENED and "/" in name:
+        return f"{kind}:{name.partition('/')[0]}/*"
+    special = not name or name in ("backbone", "router") or kind in OPENED
+    return estimate.target if special else f"{kind}:*"
+
+
+def _line(name: str, members: Sequence[Estimate]) -> str:
+    number = f" ({len(members)})" if len(members) > 1 else ""
+    only = members[0].target if len(members) == 1 else name
+    room = NAME_WIDTH - len(number) - 1
+    shown = only if len(only) <= room else f"{only[: room - 1]}…"
+    too_much = "!" if any(each.problems and not each.obstacle for each in members) else " "
+    return (
+        f"{shown + number:<{NAME_WIDTH}}"
+        f"{size(max(each.vram for each in members)):>7}{too_much}"
+        f"{size(max(each.ram for each in members)):>7} "
+        f"{size(sum(each.disk for each in members)):>7} "
+        f"{duration(sum(each.seconds for each in members)):>7}"
+    )
+
+
+def _what_does_not_fit(budget: Budget) -> None:
+    """Each thing once, with the targets that it is true of."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for each in budget.buildable:
+        for says, help_ in each.problems:
+            whose = each.target.partition(":")[2].partition("/")[0]
+            about = f"teacher {whose}" if each.kind in OPENED else each.target
+            found.setdefault((about, says, help_), []).append(each.target)
+    if found:
+        say("\ndoes not fit (!)")
+    for (about, says, help_), targets in found.items():
+        number = f" ({counted(len(targets), 'target')})" if len(targets) > 1 else ""
+        say(f"  {about}{number}: {says}")
+        say(f"      would fit with: {help_}")
+    disk = budget.limits.disk
+    if disk is not None and budget.store > disk:
+        say(f"  the store: {size(budget.store)}, hardware.disk grants {size(disk)}")
+    for name in budget.unknown:
+        say(f"  teacher {name}: its size is not known; say `parameters: 8B`, or put its folder")
+
+
+def _totals(budget: Budget) -> None:
+    seconds = sum(each.seconds for each in budget.buildable)
+    largest = max((each.vram for each in budget.buildable), default=0)
+    say(
+        f"\n{counted(len(budget.buildable), 'target')} one after the other: {duration(seconds)}; "
+        f"largest: {size(largest)} VRAM; store: {size(budget.store)}"
+    )
+    if budget.fetched:
+        say(f"models still to be fetched: about {size(budget.fetched)}")
+    declared = len(budget.estimates) - len(budget.buildable)
+    if declared:
+        say(f"{counted(declared, 'target')} declared only, in no sum")
+    say("by configurations alone; docs/spec.md says what is assumed")
+
+
+def duration(seconds: float) -> str:
+    """In the one unit that tells minutes from hours from days."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            number = seconds / length
+            digits = 0 if number >= 10 or unit == "min" else 1
+            return f"{number:.{digits}f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _document(path: Path, budget: Budget, code: int) -> dict[str, Any]:
+    gpu, cpu = estimates.CONSUMER_GPU, estimates.CPU_THREAD
+    return {
+        "spec": shown_path(path),
+        "assumes": {"gpu": asdict(gpu), "cpu_thread": asdict(cpu)},
+        "granted": {f"{name}_bytes": value for name, value in asdict(budget.limits).items()},
+        "targets": [
+            {
+                "id": each.target,
+                "kind": each.kind,
+                "vram_bytes": each.vram,
+                "ram_bytes": each.ram,
+                "disk_bytes": each.disk,
+                "seconds": round(each.seconds, 1),
+                "takes": each.takes,
+                "fits": not each.problems,
+                "problems": [
+                    {"message": says, "would_help": help_} for says, help_ in each.problems
+                ],
+                "obstacle": each.obstacle,
+            }
+            for each in budget.estimates
+        ],
+        "totals": {
+            "seconds": round(sum(each.seconds for each in budget.buildable), 1),
+            "store_bytes": budget.store,
+            "to_fetch_bytes": budget.fetched,
+            "fits": _fits(budget),
+        },
+        "unknown_sizes": budget.unknown,
+        "exit_code": code,
+    }

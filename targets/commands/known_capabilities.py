@@ -67,11 +67,11 @@ KNOWN = (
     KnownCapability("omni", r"\bomni|any[- ]to[- ]any", "exact_match", "any-to-any"),
     KnownCapability(
         "image-generation", r"image[- ](generation|synthesis)|text[- ]to[- ]image|"
-        r"\bstable[- ]diffusion", "exact_match", "text-to-image",
+        r"\bstable[- ]diffusion", "cosine", "text-to-image",
     ),
     KnownCapability(
         "video-generation", r"video[- ](generation|synthesis|diffusion)|(image|text)[- ]to[- ]video"
-        r"|img2vid", "exact_match", "image-to-video",
+        r"|img2vid", "cosine", "image-to-video",
     ),
 )  # fmt: skip
 BY_NAME = {known.name: known for known in KNOWN}

@@ -170,7 +170,7 @@ def _teacher_remedies(spec: Spec, target: Target, granted: int) -> Iterator[str]
     streamed = estimates.streamed_bytes(parameters, load)
     if streamed <= estimates.granted_ram(spec.hardware):
         how = f"hardware.device: cpu and load: {load}" if target.needs.gpu else f"load: {load}"
-        yield f"{how}, streamed block by block ({size(streamed)} of memory)"
+        yield f"{how}: streamed block by block, {size(streamed)}"
 
 
 def stored_bytes(spec: Spec, target: Target) -> float:

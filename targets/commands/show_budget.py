@@ -109,7 +109,8 @@ def _what_does_not_fit(budget: Budget) -> None:
     for (about, says, help_), targets in found.items():
         number = f" ({counted(len(targets), 'target')})" if len(targets) > 1 else ""
         say(f"  {about}{number}: {says}")
-        say(f"      would fit with: {help_}")
+        for place, remedy in enumerate(help_.split("; ")):
+            say(f"    {'or' if place else 'would fit:':>10} {remedy}")
     disk = budget.limits.disk
     if disk is not None and budget.store > disk:
         say(f"  the store: {size(budget.store)}, hardware.disk grants {size(disk)}")

@@ -40,12 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _wrong([_problem_json(problem) for problem in error.problems], str(error), as_json)
     except BuildError as error:
         return _wrong([error.to_json()], str(error), as_json, error.exit_code)
-    except KeyboardInterrupt:
-        return errors.INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone (`nexusbuild ls | head`): not an error.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in errors.OF_THE_MACHINE:
+            raise
+        refused = errors.system(parser.prog, error)
+        return _wrong([refused.to_json()], str(refused), as_json, refused.exit_code)
+    except KeyboardInterrupt:
+        return errors.INTERRUPTED
 
 
 def _wrong(found: list[dict[str, Any]], text: str, as_json: bool, code: int = errors.WRONG) -> int:

@@ -6,6 +6,7 @@ with its exit code. Defects of the builder itself are ordinary exceptions, not t
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 
 FAILED = 1
@@ -13,6 +14,12 @@ WRONG = 2
 VIOLATED = 3
 NOT_FRESH = 4
 INTERRUPTED = 130
+
+# What a machine refuses; any other OSError that nobody expected is a defect of the builder.
+OF_THE_MACHINE = {
+    errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EPERM,
+    errno.EROFS,
+}  # fmt: skip
 
 
 class BuildError(Exception):
@@ -217,11 +224,24 @@ def store_unwritable(path: str, error: OSError) -> BuildError:
     )
 
 
-def no_room(path: str) -> BuildError:
+def no_room(where: str) -> BuildError:
     return BuildError(
         "no space left on the disk",
-        path,
+        where,
         "make room (`nexusbuild gc` drops old results), then build again; what is finished is kept",
+        FAILED,
+    )
+
+
+def system(where: str, error: OSError) -> BuildError:
+    """What the operating system refused. where: the target, or the command."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return no_room(where)
+    file = f": {error.filename}" if error.filename else ""
+    return BuildError(
+        f"{error.strerror or error}{file}",
+        where,
+        "see to it that this can be read and written, then build again; what is finished is kept",
         FAILED,
     )
 

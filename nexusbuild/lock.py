@@ -205,7 +205,8 @@ def write_lock(path: Path, lock: Lock) -> bool:
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return False
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        # One name, whoever writes: what a killed builder left is overwritten, not left for ever.
+        temporary = path.with_name(f".{path.name}.new")
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()

@@ -5,7 +5,6 @@ Nothing exists of a result until its record is written, and that is the last thi
 
 from __future__ import annotations
 
-import errno
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -81,7 +80,7 @@ class Producer:
             self._check_unchanged(target, facts)
             verdict = _verdict(target, job.out)
             if target.release and not all(_passed(each) for each in inputs.values()):
-                place = show_candidate(self._project.place.build, job.out)
+                place = show_candidate(self._project.place.build, store, job.out)
                 store.drop_scratch(key)
                 return Made(seconds, peak, candidate=place)
             code = facts.code_of(target)
@@ -115,7 +114,7 @@ class Producer:
         except BuildError as error:
             return Made(seconds, peak, error=error)
         except OSError as error:
-            return Made(seconds, peak, error=_system_error(target, error, store.root))
+            return Made(seconds, peak, error=errors.system(target.id, error))
         finally:
             if run is not None:
                 store.drop_run(run)
@@ -223,14 +222,6 @@ def _verdict(target: Target, out: Path) -> dict[str, Any] | None:
     if not isinstance(verdict, dict) or verdict.get("verdict") not in VERDICTS:
         raise errors.bad_verdict(target.id, target.verdict, "says none of " + ", ".join(VERDICTS))
     return verdict
-
-
-def _system_error(target: Target, error: OSError, root: Path) -> BuildError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return errors.no_room(str(error.filename or root))
-    return BuildError(
-        f"{error.strerror or error}: {error.filename or ''}", target.id, exit_code=errors.FAILED
-    )
 
 
 def missing_outputs(step: Step, reference: str, project: Project) -> tuple[Output, ...]:

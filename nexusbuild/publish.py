@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 
 from nexusbuild.digests import FileDigests
+from nexusbuild.keys import sha256_text
 from nexusbuild.record import Record
 from nexusbuild.released import top_names
 from nexusbuild.store import Store
@@ -32,7 +33,7 @@ def readable_path(target: str) -> Path:
 def show(build: Path, store: Store, target: str, record: Record) -> None:
     """Make build/<kind>/<name> a folder of links to this result."""
     place = build / readable_path(target)
-    fresh = _beside(place)
+    fresh = _beside(place, store)
     for output in record.outputs:
         path = fresh / output.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,10 +51,10 @@ def hide(build: Path, target: str) -> None:
             place.parent.rmdir()
 
 
-def show_candidate(build: Path, out: Path) -> Path:
+def show_candidate(build: Path, store: Store, out: Path) -> Path:
     """Put what was not released to build/candidate/, in place of the last candidate."""
     place = build / "candidate"
-    fresh = _beside(place)
+    fresh = _beside(place, store)
     shutil.move(out, fresh)
     swap_in(fresh, place)
     return place
@@ -76,7 +77,7 @@ def publish(
     places = []
     for top in tops:
         place = dist / top
-        fresh = _beside(place)
+        fresh = _beside(place, store)
         for output in record.outputs:
             if output.path == top:
                 shutil.copyfile(store.object(output.sha256), fresh)
@@ -94,10 +95,12 @@ def publish(
     return places
 
 
-def _beside(place: Path) -> Path:
-    """A free name beside `place`, on the same disk."""
+def _beside(place: Path, store: Store) -> Path:
+    """A free name beside `place`, on the same disk: the same in every build of this store, so that
+    what a killed one left there goes when the place is filled at last.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
-    fresh = place.with_name(f".{place.name}.{os.getpid()}.new")
+    fresh = place.with_name(f".{place.name}.{sha256_text(str(store.root))[:8]}.new")
     _remove(fresh)
     return fresh
 
@@ -111,7 +114,7 @@ def swap_in(fresh: Path, place: Path) -> None:
         _remove(fresh)
         return
     # No exchange on this file system: a moment without `place` cannot be helped.
-    old = place.with_name(f".{place.name}.{os.getpid()}.old")
+    old = fresh.with_name(f"{fresh.name.removesuffix('.new')}.old")
     _remove(old)
     os.rename(place, old)
     os.rename(fresh, place)

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
@@ -138,6 +138,10 @@ class Build:
         except BuildError as error:
             self._done(Result(self._steps[target], "failed", error=error))
             return False
+        except OSError as error:
+            refused = errors.system(target, error)
+            self._done(Result(self._steps[target], "failed", error=refused))
+            return False
         return True
 
     def _lacks_files(self, step: Step) -> bool:
@@ -160,6 +164,8 @@ class Build:
             return self._make(self._steps[target])
         except BuildError as error:
             self._done(Result(step, "failed", error=error))
+        except OSError as error:
+            self._done(Result(step, "failed", error=errors.system(target, error)))
         except Exception as error:
             # A defect of the builder: the other targets' results are still worth finishing.
             import traceback
@@ -234,13 +240,14 @@ class Build:
         target = result.step.target.id
         with self._guard:
             self._report.results[target] = result
-            if self._log is None and result.state != "fresh":
-                self._log = self._settlement.open_log(self._options.command)
-            if self._log is not None:
-                key = result.record.key if result.record is not None else result.step.key
-                self._log.target(
-                    target, result.state, key, result.seconds, result.record is not None
-                )
+            with suppress(OSError):  # a log that cannot be written must not hide what became of it
+                if self._log is None and result.state != "fresh":
+                    self._log = self._settlement.open_log(self._options.command)
+                if self._log is not None:
+                    key = result.record.key if result.record is not None else result.step.key
+                    self._log.target(
+                        target, result.state, key, result.seconds, result.record is not None
+                    )
         if self._producer is not None and result.state != "fresh":
             detail = result.detail
             if result.error is not None:
@@ -292,7 +299,6 @@ class Build:
         from doit.doit_cmd import DoitMain
         from doit.task import dict_to_task
 
-        database = self._project.store.root / "tmp" / f"doit-{os.getpid()}"
         tasks = [
             dict_to_task(
                 {
@@ -313,7 +319,7 @@ class Build:
                 pass
 
             def load_doit_config(self) -> dict[str, Any]:
-                return {"dep_file": str(database), "backend": "json", "reporter": "zero"}
+                return {"dep_file": "", "backend": "unwritten", "reporter": "zero"}
 
             def load_tasks(self, cmd: Any, pos_args: Any) -> list[Any]:
                 return tasks
@@ -321,10 +327,8 @@ class Build:
         arguments = ["run", "-n", str(min(jobs, len(tasks))), "-P", "thread"]
         if self._options.keep_going:
             arguments.append("--continue")
-        try:
-            code = DoitMain(Loader(), config_filenames=()).run(arguments)
-        finally:
-            database.unlink(missing_ok=True)
+        plugins = {"BACKEND": {"unwritten": "nexusbuild.doit_database:Unwritten"}}
+        code = DoitMain(Loader(), config_filenames=(), extra_config=plugins).run(arguments)
         if code == 3:
             raise errors.internal_scheduler(code)
 
@@ -394,7 +398,8 @@ class Build:
         self._settlement.finish(whole=set(self._targets) == set(self._project.graph.targets))
         self._project.save_caches()
         if self._log is not None:
-            self._log.end(self._report.exit_code)
+            with suppress(OSError):
+                self._log.end(self._report.exit_code)
         sys.stdout.flush()
 
     def _exit_code(self) -> int:

@@ -18,8 +18,12 @@ import doit.doit_cmd  # noqa: F401 (imported once here, so that no forked comman
 import yaml  # noqa: F401 (the same)
 
 import nexusbuild.commands.build
-import nexusbuild.run  # noqa: F401 (the same)
+import nexusbuild.host
+import nexusbuild.run
 from nexusbuild.cli import main
+
+# Found once for all forked commands: it asks after every installed package.
+nexusbuild.host.builder_version()
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,10 +95,10 @@ class Toy:
         """Start the command in such a process, with these descriptors as its streams; its id."""
         child = os.fork()
         if child == 0:
-            self._become_nexusbuild(arguments, out, errors)
+            self.become_nexusbuild(arguments, out, errors)
         return child
 
-    def _become_nexusbuild(self, arguments: list[str], out: int, errors: int) -> None:
+    def become_nexusbuild(self, arguments: list[str], out: int, errors: int) -> None:
         code = 70
         try:
             os.dup2(out, 1)

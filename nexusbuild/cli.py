@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     command.configure(parser)
     if name not in COMMANDS:
-        parser.set_defaults(blocked_targets=_blocked_targets)
+        parser.set_defaults(
+            blocked_targets=_blocked_targets, current_result=_current_result, seed_of=_seed_of
+        )
     parsed = parser.parse_args(rest)
     as_json = bool(getattr(parsed, "json", False))
     try:
@@ -110,6 +112,20 @@ def _blocked_targets(spec: Path) -> set[str]:
     from nexusbuild.blocked import blocked_targets
 
     return blocked_targets(spec)
+
+
+def _current_result(spec: Path, store: str | None, target: str) -> Any:
+    """The same, of what the current build left."""
+    from nexusbuild.results import current_result
+
+    return current_result(spec, store, target)
+
+
+def _seed_of(seed: int, target: str) -> int:
+    """The same, of a target's own seed."""
+    from nexusbuild.keys import seed_of
+
+    return seed_of(seed, target)
 
 
 def _help_formatter(prog: str) -> argparse.HelpFormatter:

@@ -6,7 +6,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,22 @@ def complain(problems: Iterable[SpecProblem | Problem | str]) -> None:
 def print_json(document: Mapping[str, Any]) -> None:
     """The one document on standard output."""
     sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def refuse(arguments: argparse.Namespace, problems: Sequence[SpecProblem | Problem | str]) -> int:
+    """What is wrong, to standard error, and with --json as the document too; the exit code."""
+    if arguments.json:
+        messages = [{"message": str(problem)} for problem in problems]
+        print_json({"errors": messages, "exit_code": WRONG})
+    complain(problems)
+    return WRONG
+
+
+def positive(text: str) -> int:
+    """A number of things on the command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
+    return int(text)
 
 
 def width() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from targets.commands import data_sort
+from targets.commands import data_show, data_sort
 from targets.commands.command import Command
 
 EXAMPLES = """\
@@ -12,14 +12,15 @@ examples:
   nexusbuild data sort raw --dry-run     what would go where, and why
   nexusbuild data sort raw               move it into datasets/<capability>/
   nexusbuild data sort --undo            put it back
+  nexusbuild data show word_problems     rows as the build sees them
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """What to do with the data."""
     parser.epilog = EXAMPLES
-    parts = parser.add_subparsers(dest="part", required=True, metavar="sort")
-    for part in (data_sort,):
+    parts = parser.add_subparsers(dest="part", required=True, metavar="sort|show")
+    for part in (data_sort, data_show):
         below = parts.add_parser(
             part.NAME,
             help=part.HELP,
@@ -37,4 +38,4 @@ def run(arguments: argparse.Namespace) -> int:
     return int(arguments.run_part(arguments))
 
 
-command = Command("data", "sort raw data into folders of what it could teach", configure, run)
+command = Command("data", "sort raw data; show rows as the build sees them", configure, run)

@@ -12,7 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from targets.commands.command import DONE, FAILED, WRONG, complain, counted, print_json, say, width
+from targets.commands.command import (
+    DONE,
+    FAILED,
+    complain,
+    counted,
+    print_json,
+    refuse,
+    say,
+    width,
+)
 from targets.raw_data import journal
 from targets.raw_data.findings import Finding, findings
 from targets.raw_data.sorting import LEAST_CONFIDENCE, Placed, sorted_files
@@ -65,16 +74,16 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.undo:
             return _undo(arguments, into)
         if arguments.folder is None:
-            return _refuse(arguments, "say which folder to sort: nexusbuild data sort FOLDER")
+            return refuse(arguments, ["say which folder to sort: nexusbuild data sort FOLDER"])
         folder = Path(arguments.folder)
         if not folder.is_dir():
-            return _refuse(arguments, f"{folder} is not a folder")
+            return refuse(arguments, [f"{folder} is not a folder"])
         return _sort(arguments, folder.resolve(), into)
     except journal.JournalError as error:
-        return _refuse(arguments, str(error))
+        return refuse(arguments, [str(error)])
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
-        return _refuse(arguments, f"{named}{error.strerror or error}")
+        return refuse(arguments, [f"{named}{error.strerror or error}"])
 
 
 def _sort(arguments: argparse.Namespace, folder: Path, into: Path) -> int:
@@ -118,7 +127,7 @@ def _sort(arguments: argparse.Namespace, folder: Path, into: Path) -> int:
 def _undo(arguments: argparse.Namespace, into: Path) -> int:
     last = journal.latest(into)
     if last is None:
-        return _refuse(arguments, f"there is no sort into {_shown(into)} to undo")
+        return refuse(arguments, [f"there is no sort into {_shown(into)} to undo"])
     gone = "removed" if last.links else f"put back into {_shown(last.origin)}"
     things = counted(len(last.moves), "link" if last.links else "file")
     document: dict[str, Any] = {"undone": os.fspath(last.path), "dry_run": arguments.dry_run}
@@ -246,13 +255,6 @@ def _line(name: str, group: Sequence[Finding], reason: str) -> str:
         f"{name}: {reason}", width(), initial_indent="  ", subsequent_indent="      ",
         break_on_hyphens=False,
     )  # fmt: skip
-
-
-def _refuse(arguments: argparse.Namespace, message: str) -> int:
-    if arguments.json:
-        print_json({"errors": [{"message": message}], "exit_code": WRONG})
-    complain([message])
-    return WRONG
 
 
 def _tell(arguments: argparse.Namespace, lines: Iterable[str]) -> None:

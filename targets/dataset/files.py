@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,18 @@ from targets.dataset.splitting import split, too_few
 
 
 def made_of_files(
-    target: str, settings: Settings, sources: Iterable[Path], seed: int, progress: Progress
+    target: str,
+    settings: Settings,
+    sources: Iterable[Path],
+    seed: int,
+    progress: Progress,
+    *,
+    most: int | None = None,
 ) -> Made:
-    """Read, clean and split. Raises ValueError where a file cannot be read, or too few rows are."""
+    """Read, clean and split; where `most` is said, no more records than that are read.
+
+    Raises ValueError where a file cannot be read, or there are too few rows.
+    """
     files = [file for source in sources for file in data_files(source)]
     keys = [settings.prompt, settings.response, settings.tests]
     numbered = are_numbers(key for key in keys if key is not None)
@@ -34,7 +44,7 @@ def made_of_files(
             origin["files"].append({"name": file.name, "rows": count})
             progress(number + 1, len(files))
 
-    rows = list(usable_rows(all_records(), settings, dropped))
+    rows = list(usable_rows(islice(all_records(), most), settings, dropped))
     if not rows:
         names = ", ".join(file.name for file in files)
         bare = [file.name for file in files if not numbered and not has_header(file)]

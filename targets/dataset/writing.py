@@ -25,7 +25,7 @@ def write(job: Job, settings: Settings, made: Made) -> None:
     """
     splits = made.splits
     for name, rows in splits.named().items():
-        write_rows(job.out / f"{name}.jsonl", (_as_json(row, name) for row in rows))
+        write_rows(job.out / f"{name}.jsonl", (row_json(row, name) for row in rows))
     limit = settings.max_new_tokens or _longest_answer(job.target, splits) + SPARE_TOKENS
     stop = {"strings": list(settings.stop), "max_new_tokens": limit}
     write_json(job.out / "dataset.json", {"template": settings.template, "stop": stop})
@@ -51,7 +51,8 @@ def _longest_answer(target: str, splits: Splits) -> int:
     return longest
 
 
-def _as_json(row: Row, name: str) -> dict[str, Any]:
+def row_json(row: Row, name: str) -> dict[str, Any]:
+    """A row of the split `name`, as its file has it."""
     value: dict[str, Any] = {
         "id": hashlib.sha256(row.prompt.encode()).hexdigest()[:16],
         "prompt": row.prompt,

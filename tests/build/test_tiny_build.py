@@ -122,6 +122,21 @@ def test_the_bundle_answers(first_build: Path) -> None:
     assert set(model.capabilities) == set(TEACHERS)
 
 
+def test_the_items_are_those_that_the_gate_judged(project: Path) -> None:
+    code, text = nexusbuild(project, "items", "reasoning", "--all", "--json")
+    document = json.loads(text)
+    lines = (project / "build" / "gate" / "reasoning" / "items.jsonl").read_text("utf-8")
+    judged = {row["id"]: row for row in map(json.loads, lines.splitlines())}
+    assert code == 0 and document["teacher"] == "scholar" and document["state"] == "fresh"
+    assert len(document["items"]) == len(judged) > 0
+    for item in document["items"]:
+        scores = {"teacher": item["teacher_score"], "student": item["student_score"]}
+        assert scores == {key: judged[item["id"]][key] for key in scores}
+    code, text = nexusbuild(project, "items", "reasoning", "--number", "2")
+    assert code == 0 and "scored by" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_nothing_is_stale_afterwards(project: Path) -> None:
     assert set(states(project, "--dry-run").values()) == {"fresh"}
     assert built(project) == set()

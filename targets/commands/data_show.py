@@ -1,0 +1,204 @@
+"""`nexusbuild data show`: the rows of a data set as the build sees them, before any build."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import specs
+from specs.problems import known_names, suggestion
+from targets.commands.command import (
+    DONE,
+    WRONG,
+    add_file_argument,
+    counted,
+    positive,
+    print_json,
+    refuse,
+    say,
+    spec_path,
+    width,
+)
+from targets.dataset.target import declare
+
+NAME = "show"
+HELP = "show rows of a data set as the build sees them, and what was dropped and why"
+EXAMPLES = """\
+Reads the data set NAME of nexus.yaml as a build would: keys taken, rows cleaned
+and split, the template put around the prompt. Nothing is built. Of large files
+only the beginning is read, unless --all is said.
+
+examples:
+  nexusbuild data show gsm8k                 one row of each split
+  nexusbuild data show gsm8k --split eval --rows 5
+  nexusbuild data show gsm8k --all           read all of a large file
+  nexusbuild data show gsm8k --json          for a program
+"""
+SPLITS = ("train", "pilot", "validation", "eval")
+LARGE_BYTES = 32 << 20
+FIRST_RECORDS = 20_000
+SHOWN_LINES = 16
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which data set, and what of it."""
+    parser.add_argument("name", metavar="NAME", help="a data set of the spec")
+    parser.add_argument("--split", choices=SPLITS, help="rows of this split (default: of each)")
+    parser.add_argument(
+        "--rows", type=positive, default=1, metavar="N", help="of a split (default: 1)"
+    )
+    parser.add_argument("--all", action="store_true", help="read large files to their end")
+    add_file_argument(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the data set in memory and show it."""
+    path = spec_path(arguments)
+    if path is None:
+        return WRONG
+    try:
+        spec = specs.load(path)
+    except specs.SpecError as error:
+        return refuse(arguments, error.problems)
+    name: str = arguments.name
+    if name not in spec.datasets:
+        allowed = f"{known_names(spec.datasets)}{suggestion(name, spec.datasets)}"
+        return refuse(arguments, [f'no such data set: "{name}"\n  allowed: {allowed}'])
+    try:
+        document = _document(arguments, spec, path.parent, name)
+    except (ValueError, OSError) as error:
+        return refuse(arguments, [str(error)])
+    if arguments.json:
+        print_json(document)
+    else:
+        for line in _lines(document):
+            say(line)
+    return DONE
+
+
+def _document(
+    arguments: argparse.Namespace, spec: specs.Spec, root: Path, name: str
+) -> dict[str, Any]:
+    # Imported here: `--help` of the command needs nothing of the work.
+    from targets.dataset.files import made_of_files
+    from targets.dataset.sampled import made_of_samples
+    from targets.dataset.settings import Settings
+    from targets.dataset.writing import row_json
+
+    target = declare(spec, root, name)
+    settings = Settings.from_json(target.settings)
+    seed = arguments.seed_of(spec.seed, target.id)
+    most = None
+    if settings.sample is not None:
+        draw = import_module(f"targets.samplers.{settings.sample}").draw
+        made = made_of_samples(target.id, settings, draw, seed, _quiet)
+    else:
+        paths = [root / source.path for source in target.sources.values()]
+        missing = [
+            source for source in target.sources.values() if not (root / source.path).exists()
+        ]
+        if missing:
+            raise ValueError(f"{missing[0].path} is missing; {missing[0].remedy}")
+        if not arguments.all and sum(map(_bytes, paths)) > LARGE_BYTES:
+            most = FIRST_RECORDS + 2 * (settings.eval + settings.validation + settings.pilot)
+        made = made_of_files(target.id, settings, paths, seed, _quiet, most=most)
+    splits = made.splits.named()
+    return {
+        "name": name,
+        "origin": made.origin,
+        "licence": settings.licence,
+        "template": settings.template,
+        "stop": list(settings.stop),
+        "first_records_only": most,
+        "rows": {split: len(rows) for split, rows in splits.items()},
+        "dropped": made.dropped.to_json(),
+        "near_duplicates": made.near_json(settings),
+        "examples": {
+            split: [
+                {**row_json(row, split), "seen": settings.template.replace("{prompt}", row.prompt)}
+                for row in splits[split][: arguments.rows]
+            ]
+            for split in ([arguments.split] if arguments.split else SPLITS)
+        },
+    }
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    rows = document["rows"]
+    yield f"{document['name']}: {counted(sum(rows.values()), 'row')} {_from(document['origin'])}"
+    yield "  " + ", ".join(f"{split} {count:,}" for split, count in rows.items())
+    if document["first_records_only"]:
+        records = counted(document["first_records_only"], "record")
+        yield f"  (of the first {records}; --all reads the rest)"
+    if document["licence"]:
+        yield f"  licence {document['licence']}"
+    yield from _dropped(document["dropped"])
+    yield from _near(document["near_duplicates"])
+    for split, shown in document["examples"].items():
+        for number, row in enumerate(shown, start=1):
+            yield ""
+            yield f"-- {split}, {number} of {rows[split]:,} ".ljust(width(), "-")
+            yield from _labelled("prompt", row["seen"])
+            yield from _labelled("answer", row["answer"] or "(none: the teacher gives its own)")
+            for test in row.get("tests", []):
+                yield from _labelled("test", test)
+
+
+def _from(origin: dict[str, Any]) -> str:
+    if "sample" in origin:
+        return f"by the sampler {origin['sample']}"
+    files = origin["files"]
+    names = ", ".join(f"{file['name']} ({file['rows']:,})" for file in files[:3])
+    more = f" and {len(files) - 3:,} more files" if len(files) > 3 else ""
+    return f"from {names}{more}" if names else "from the beginning of its files"
+
+
+def _dropped(dropped: list[dict[str, Any]]) -> Iterator[str]:
+    yield f"dropped: {counted(sum(one['count'] for one in dropped), 'row')}"
+    for one in dropped:
+        yield from _filled(f"{one['count']:,} {one['why']}: {'; '.join(one['examples'])}")
+
+
+def _near(near: dict[str, Any]) -> Iterator[str]:
+    rows = counted(near["rows"], "training row")
+    gone = f", {near['dropped']:,} of them dropped" if near["dropped"] else ""
+    yield f"near-duplicates: {rows} at least {near['similarity']:.0%} like one of eval{gone}"
+    for one in near["examples"][:2]:
+        yield from _filled(f"{one['similarity']:.0%}: {one['train']!r} is like {one['eval']!r}")
+
+
+def _filled(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, width(), initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
+    )
+
+
+def _labelled(label: str, text: str) -> Iterator[str]:
+    """A text with its own lines, the end of a long one left out; white space at its end shown."""
+    lines = [
+        part
+        for line in text.split("\n")
+        for part in textwrap.wrap(
+            line, width() - 9, drop_whitespace=False, replace_whitespace=False,
+            break_on_hyphens=False,
+        ) or [""]
+    ]  # fmt: skip
+    if len(lines) > SHOWN_LINES:
+        lines = [*lines[: SHOWN_LINES - 1], f"… {len(lines) - SHOWN_LINES + 1:,} more lines"]
+    for number, line in enumerate(lines):
+        yield f"{label + ':' if number == 0 else '':<8} {line}".rstrip()
+
+
+def _bytes(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size
+
+
+def _quiet(done: int, of: int) -> None:
+    """Nobody watches: it takes a second."""

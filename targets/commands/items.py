@@ -1,0 +1,193 @@
+"""`nexusbuild items`: the eval prompts that a capability lost or gained, answers side by side."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import specs
+from specs.model import ROUTER
+from specs.problems import known_names, suggestion
+from targets.commands.command import (
+    DONE,
+    WRONG,
+    Command,
+    add_file_argument,
+    counted,
+    positive,
+    print_json,
+    refuse,
+    say,
+    spec_path,
+    width,
+)
+from targets.gate.items import Item, Items, Which, read_items
+
+EXAMPLES = """\
+Shows the eval prompts that the best teacher got right and the student did not,
+both answers side by side, from the results of the last build. Nothing is built,
+and no model is loaded.
+
+examples:
+  nexusbuild items reasoning                what was lost
+  nexusbuild items reasoning --gained       what only the student gets right
+  nexusbuild items tools --all --number 50  fifty of all prompts
+  nexusbuild items tools --lost --json      all that was lost, for a program
+"""
+SHOWN = 10
+PROMPT_LINES, ANSWER_LINES = 12, 20
+NARROWEST_COLUMN = 24
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which capability, and which of its items."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("capability", metavar="CAPABILITY")
+    which = parser.add_mutually_exclusive_group()
+    for name, text in (
+        ("lost", "what the teacher got right and the student not (the default)"),
+        ("gained", "what the student got right and the teacher not"),
+        ("all", "every eval prompt"),
+    ):
+        which.add_argument(
+            f"--{name}", dest="which", action="store_const", const=name, default="lost", help=text
+        )
+    parser.add_argument(
+        "--number", type=positive, default=SHOWN, metavar="N", help=f"how many (default: {SHOWN})"
+    )
+    add_file_argument(parser)
+    parser.add_argument("--store", metavar="PATH", help="default: .nexus beside the spec")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show them, or say why there are none to show."""
+    path = spec_path(arguments)
+    if path is None:
+        return WRONG
+    try:
+        spec = specs.load(path)
+    except specs.SpecError as error:
+        return refuse(arguments, error.problems)
+    name: str = arguments.capability
+    served = spec.served_capabilities()
+    if name not in served:
+        return refuse(arguments, [_not_served(name, served)])
+    result = arguments.current_result(path, arguments.store, f"gate:{name}")
+    if result is None:
+        message = f"gate:{name} was not built yet; nexusbuild gate:{name} builds it"
+        return refuse(arguments, [message])
+    if result.missing:
+        message = (
+            f"the answers behind gate:{name} are no longer in the store ({result.missing[0]} is "
+            f"missing); nexusbuild --force gate:{name} makes them anew"
+        )
+        return refuse(arguments, [message])
+    items = read_items(name, result.outputs, result.inputs)
+    if arguments.json:
+        print_json(_document(items, arguments.which, result.state))
+    else:
+        _show(items, arguments.which, arguments.number, result.state)
+    return DONE
+
+
+def _not_served(name: str, served: Sequence[str]) -> str:
+    router = " (the router has no teacher to compare with)" if name == ROUTER else ""
+    return (
+        f'no such capability with a teacher: "{name}"{router}\n'
+        f"  allowed: {known_names(served)}{suggestion(name, served)}"
+    )
+
+
+def _document(items: Items, which: Which, state: str) -> dict[str, Any]:
+    return {
+        "capability": items.capability,
+        "teacher": items.teacher,
+        "metric": items.metric,
+        "verdict": items.verdict,
+        "state": state,
+        "which": which,
+        "items": [item.to_json() for item in items.chosen(which)],
+    }
+
+
+def _show(items: Items, which: Which, number: int, state: str) -> None:
+    chosen = items.chosen(which)
+    for line in overview(items, state):
+        say(line)
+    for place, item in enumerate(chosen[:number], start=1):
+        for line in side_by_side(items, item, f"{place} of {len(chosen):,}", width()):
+            say(line)
+    if len(chosen) > number:
+        say(f"\n{len(chosen) - number:,} more; --number says how many are shown")
+
+
+def overview(items: Items, state: str = "fresh") -> Iterator[str]:
+    """How the items went, in a few lines."""
+    every = items.every
+    lost, gained = len(items.chosen("lost")), len(items.chosen("gained"))
+    text = (
+        f"{items.capability}: {counted(len(every), 'eval prompt')}, scored by {items.metric}; "
+        f"teacher {items.teacher}. The student lost {lost:,} and gained {gained:,}; "
+        f"verdict: {items.verdict}."
+    )
+    yield from textwrap.wrap(text, width())
+    if state not in ("fresh", "cached"):
+        yield f"note: gate:{items.capability} is {state}: this is of the last build"
+
+
+def side_by_side(items: Items, item: Item, heading: str, columns: int) -> Iterator[str]:
+    """A prompt, its reference, and the answers of teacher and student beside each other."""
+    yield ""
+    marks = " (of a kind that training never had)" if item.held_out else ""
+    yield f"-- {heading}{marks} ".ljust(columns, "-")
+    yield from _labelled("prompt", item.prompt, columns)
+    if item.reference:
+        yield from _labelled("reference", item.reference, columns)
+    half = max(NARROWEST_COLUMN, (columns - 3) // 2)
+    left = _cell(f"teacher {items.teacher}: {_score(items, item.teacher_score)}", half)
+    right = _cell(f"student: {_score(items, item.student_score)}", half)
+    left += ["-" * len(left[-1]), *_cell(item.teacher_answer or "(nothing)", half)]
+    right += ["-" * len(right[-1]), *_cell(item.student_answer or "(nothing)", half)]
+    for one, other in zip_longest(left, right, fillvalue=""):
+        yield f"{one:<{half}} | {other}".rstrip()
+
+
+def _labelled(label: str, text: str, columns: int) -> Iterator[str]:
+    indent = " " * 11
+    lines = _wrapped(text, columns - len(indent), PROMPT_LINES)
+    yield f"{label + ':':<11}{lines[0]}"
+    yield from (f"{indent}{line}" for line in lines[1:])
+
+
+def _cell(text: str, columns: int) -> list[str]:
+    return _wrapped(text, columns, ANSWER_LINES)
+
+
+def _wrapped(text: str, columns: int, most: int) -> list[str]:
+    """Lines of a text, its own ones kept, and the end of a long one left out."""
+    lines = [
+        part
+        for line in text.expandtabs(4).splitlines() or [""]
+        for part in textwrap.wrap(
+            line, columns, drop_whitespace=False, replace_whitespace=False, break_on_hyphens=False
+        )
+        or [""]
+    ]
+    lines = [line.rstrip() for line in lines]
+    if len(lines) > most:
+        left_out = len(lines) - most + 1
+        lines = [*lines[: most - 1], f"… {left_out:,} more lines"]
+    return lines
+
+
+def _score(items: Items, score: float) -> str:
+    if items.graded:
+        return f"{score:.3g}"
+    return "right" if score else "wrong"
+
+
+command = Command("items", "eval prompts lost or gained, both answers side by side", configure, run)

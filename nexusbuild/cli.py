@@ -14,6 +14,7 @@ from nexusbuild import errors
 from nexusbuild.command import COMMANDS, DOMAIN_COMMANDS
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import ResolveError
+from nexusbuild.package_options import add_package_options
 
 _WITH_VALUE = ("-f", "--file", "-j", "--jobs", "--store", "--force", "--resolver", "--plan")
 
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     command.configure(parser)
+    if name == "build":
+        add_package_options(parser, rest)
     if name not in COMMANDS:
         parser.set_defaults(
             blocked_targets=_blocked_targets, current_result=_current_result, seed_of=_seed_of

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from nexusbuild import errors
 from nexusbuild.closure import closure
@@ -12,6 +14,7 @@ from nexusbuild.errors import BuildError
 from nexusbuild.estimate import expected_durations
 from nexusbuild.lock import differences_from_lock
 from nexusbuild.notes import plan_notes
+from nexusbuild.package_options import chosen_steps
 from nexusbuild.plan import planned
 from nexusbuild.project import Place, Project, find_place, shown
 from nexusbuild.report import (
@@ -30,6 +33,9 @@ from nexusbuild.report import (
     warn,
 )
 from nexusbuild.selectors import selected
+
+if TYPE_CHECKING:
+    from nexusbuild.run import Report
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +104,7 @@ def _dry_run(place: Place, arguments: argparse.Namespace) -> int:
 
 
 def _build(place: Place, arguments: argparse.Namespace) -> int:
+    from nexusbuild.after_build import Built
     from nexusbuild.executor import Executor, LocalExecutor
     from nexusbuild.progress import open_display
     from nexusbuild.run import Build, Options
@@ -108,6 +115,9 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
         not place.store.exists()
     ):  # what is wrong with the spec or the command leaves no store behind
         _chosen(Project(place), arguments)
+    after = chosen_steps(arguments)
+    for step in after:
+        step.prepare(arguments)
     with builder_lock(place.store, command, warn) as lock:
         project = Project(place)
         project.store.prepare()
@@ -128,32 +138,47 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
         )
         build = Build(project, options, executor, open_display(sys.stderr, quiet=arguments.json))
         report = build.run()
-    results = list(report.results.values())
-    summary = counts((result.state for result in results), BUILD_STATES)
-    notes = [*graph.notes, *report.notes]
+        if not arguments.json:
+            _show(report, graph.notes, arguments)
+        if after and report.exit_code:
+            warn("the build did not pass, so nothing is done after it")
+            after = []
+        done = [each for step in after for each in step.run(arguments, Built(place))]
     if arguments.json:
-        print_json(
-            {
-                "spec": shown(place.spec),
-                "store": shown(place.store),
-                "notes": notes,
-                "targets": [
-                    result_json(
-                        each.step,
-                        each.state,
-                        each.seconds,
-                        each.peak_rss_bytes,
-                        each.record,
-                        each.error,
-                    )
-                    for each in results
-                ],
-                "summary": summary,
-                "seconds": round(report.seconds, 3),
-                "exit_code": report.exit_code,
-            }
-        )
-        return report.exit_code
+        _print_as_json(report, place, graph.notes, done)
+    return report.exit_code
+
+
+def _print_as_json(
+    report: Report, place: Place, notes: Sequence[str], done: Sequence[Mapping[str, Any]]
+) -> None:
+    results = list(report.results.values())
+    print_json(
+        {
+            "spec": shown(place.spec),
+            "store": shown(place.store),
+            "notes": [*notes, *report.notes],
+            "targets": [
+                result_json(
+                    each.step,
+                    each.state,
+                    each.seconds,
+                    each.peak_rss_bytes,
+                    each.record,
+                    each.error,
+                )
+                for each in results
+            ],
+            "summary": counts((result.state for result in results), BUILD_STATES),
+            "seconds": round(report.seconds, 3),
+            "exit_code": report.exit_code,
+            **({"after_build": list(done)} if done else {}),
+        }
+    )
+
+
+def _show(report: Report, notes: Sequence[str], arguments: argparse.Namespace) -> None:
+    results = list(report.results.values())
     for result in results:
         if result.error is not None and result.error.what != "interrupted":
             show_error(result.error)
@@ -172,9 +197,8 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
         ):
             summary_line = result.record.verdict.get("summary", "")
             say(f"contract not met: {result.step.target.id}: {summary_line}")
-    show_counts(summary)
-    show_notes(notes)
-    return report.exit_code
+    show_counts(counts((result.state for result in results), BUILD_STATES))
+    show_notes([*notes, *report.notes])
 
 
 def _chosen(project: Project, arguments: argparse.Namespace) -> list[str]:

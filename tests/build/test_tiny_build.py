@@ -257,19 +257,23 @@ def test_a_second_teacher_rebuilds_its_capability_alone(project: Path) -> None:
 
 
 def test_teachers_can_be_deleted_after_the_build(project: Path) -> None:
-    document = json.loads(nexusbuild(project, "--json")[1])
-    outputs = [
-        output
-        for target in document["targets"]
-        if target["kind"] == "trained_teacher"
-        for output in target["outputs"]
-    ]
-    assert any(output["path"].endswith("model.safetensors") for output in outputs)
-    objects = {path.name: path for path in (project / ".nexus" / "objects").rglob("*")}
-    for output in outputs:
-        objects[output["sha256"]].unlink(missing_ok=True)
+    def weights() -> list[Path]:
+        names = (project / "build" / "trained_teacher").rglob("model.safetensors")
+        return [path for path in names if path.exists()]
+
+    assert len(weights()) == 3
+    code, _ = nexusbuild(project, "--delete-teachers")  # no terminal, and no --yes
+    assert code == 2 and len(weights()) == 3
+    code, text = nexusbuild(project, "--delete-teachers", "--yes", "--json")
+    deleted = json.loads(text)["after_build"]
+    assert code == 0 and {entry["teacher"] for entry in deleted} == set(TEACHERS.values())
+    assert all(entry["bytes"] > 0 for entry in deleted) and weights() == []
     assert set(states(project, "--dry-run").values()) == {"fresh"}
     assert built(project) == set()
+    edit(project, "rank: 8", "rank: 4")  # everything downstream is built without them
+    ran = built(project)
+    assert "adapter:tools" in ran and not {each for each in ran if "teacher" in each}
+    assert weights() == []
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
 """The manifest of a bundle: what is in it, and the proof that it is still that.
 
 A bundle is data. Whatever is not listed, differs from its digest, or is of a kind that could run
-code is refused before anything of it is opened. The manifest itself is not signed: it guards
-against damage and tampering with parts, not against someone who makes another bundle.
+code is refused before anything of it is opened. The manifest carries a digest of itself, its seal.
+It is not signed: all this guards against damage and tampering with parts, not against someone who
+makes another bundle.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ FORMAT = "nexus-bundle"
 FORMAT_VERSION = 1
 SUFFIXES = (".safetensors", ".json", ".md", ".txt")
 DIGEST = re.compile(r"[0-9a-f]{64}")
+SEAL = re.compile(rb'"seal": "([0-9a-f]{64})"')
+UNSEALED = "0" * 64
 _CHUNK = 1 << 20
 
 
@@ -175,7 +178,8 @@ def _mapping(value: Any, what: str) -> Mapping[str, Any]:
 
 def _text(fields: Mapping[str, Any], key: str) -> str:
     value = fields.get(key)
-    if not isinstance(value, str):
+    # Half of a surrogate pair, as JSON can name it, is a character that nothing can write.
+    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
         raise BundleError(MANIFEST, f"{key} is no text", REBUILD)
     return value
 
@@ -209,6 +213,29 @@ def verify(bundle: Path, manifest: Manifest) -> None:
                 continue
             raise BundleError(path, "is missing", REBUILD)
         _verify_file(bundle / path, entry)
+    _verify_seal((bundle / MANIFEST).read_bytes())
+
+
+def sealed(content: bytes) -> bytes:
+    """The bytes of a manifest with its seal in them: a SHA-256 of all the others.
+
+    Raises ValueError where there is not one place for it, `"seal": "<64 hex digits>"`.
+    """
+    places = list(SEAL.finditer(content))
+    if len(places) != 1:
+        raise ValueError(f"a manifest has one seal; this has {len(places)}")
+    start, end = places[0].span(1)
+    others = content[:start] + UNSEALED.encode() + content[end:]
+    return content[:start] + hashlib.sha256(others).hexdigest().encode() + content[end:]
+
+
+def _verify_seal(content: bytes) -> None:
+    try:
+        whole = sealed(content) == content
+    except ValueError:
+        whole = False
+    if not whole:
+        raise BundleError(MANIFEST, "was changed: its seal does not fit", REBUILD)
 
 
 def removable(manifest: Manifest, entry: FileEntry) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from nexus.manifest import FORMAT, FORMAT_VERSION, MANIFEST, file_digest
+from nexus.manifest import FORMAT, FORMAT_VERSION, MANIFEST, UNSEALED, file_digest
 from targets.bundle.settings import Settings
 
 DISTRIBUTION = "nexus-distill"
@@ -56,6 +56,7 @@ def manifest_of(settings: Settings, parts: Parts, folder: Path) -> dict[str, Any
         "components": _components(parts, folder),
         "files": _files(settings, folder),
         "made_of": parts.made_of,
+        "seal": UNSEALED,
     }
 
 

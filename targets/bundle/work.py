@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nexus.manifest import MANIFEST, file_digest, read_manifest, verify
+from nexus.manifest import MANIFEST, file_digest, read_manifest, sealed, verify
 from targets.bundle.archive import write_zip
 from targets.bundle.contracts_page import contracts_page
 from targets.bundle.manifest import Parts, manifest_of
@@ -48,6 +48,7 @@ def build(job: Job) -> None:
     for name, text in pages.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     write_json(folder / MANIFEST, manifest_of(settings, parts, folder))
+    (folder / MANIFEST).write_bytes(sealed((folder / MANIFEST).read_bytes()))
     # What a consumer will check is checked here first.
     verify(folder, read_manifest(folder))
     _refuse_machine_paths(folder, job)

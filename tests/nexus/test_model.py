@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from nexus import BundleError, NexusModel
 from nexus.cli import main
 from nexus.errors import UnknownCapabilityError
+from nexus.manifest import sealed
 
 PROMPTS = ["add seven plus three", "call a tool please", "whisper quietly", "total apples"]
 
@@ -74,7 +75,7 @@ def test_stop_strings_end_answer_and_stream_alike(copied: Path) -> None:
     stop = whole[4:7]
     manifest = json.loads((copied / "manifest.json").read_text(encoding="utf-8"))
     manifest["capabilities"]["sums"]["stop"]["strings"] = [stop]
-    (copied / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (copied / "manifest.json").write_bytes(sealed(json.dumps(manifest).encode()))
     model = NexusModel.load(copied)
     expected = whole[: whole.find(stop)]
     assert model.generate(PROMPTS[0], capability="sums") == expected
@@ -323,7 +324,7 @@ def test_a_file_that_is_listed_and_wrong_is_named(
         "sha256": hashlib.sha256(content.encode()).hexdigest(),
         "bytes": len(content.encode()),
     }
-    (copied / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (copied / "manifest.json").write_bytes(sealed(json.dumps(manifest).encode()))
     with pytest.raises(BundleError, match="build it again") as caught:
         NexusModel.load(copied).route("add seven")
     assert caught.value.path == path

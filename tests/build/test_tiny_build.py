@@ -270,7 +270,7 @@ def test_teachers_can_be_deleted_after_the_build(project: Path) -> None:
     assert all(entry["bytes"] > 0 for entry in deleted) and weights() == []
     assert set(states(project, "--dry-run").values()) == {"fresh"}
     assert built(project) == set()
-    edit(project, "rank: 8", "rank: 4")  # everything downstream is built without them
+    edit(project, "warmup_steps: 4", "warmup_steps: 5")  # everything downstream is built without them
     ran = built(project)
     assert "adapter:tools" in ran and not {each for each in ran if "teacher" in each}
     assert weights() == []

@@ -22,6 +22,8 @@ def declare(spec: Spec, pinned: tuple[TeacherOf, ...]) -> Target:
     fields["init"] = ("path" if backbone.init else "scratch", "student.backbone.init")
     declared = slice_of(spec, fields)
     traces = {f"trace/{of.teacher}/{of.capability}": f"trace:{of}" for of in pinned}
+    init = init_source(spec)
+    teachers = sorted({of.teacher for of in pinned}) if init else []
     return Target(
         id="backbone",
         work="targets.backbone.work:build",
@@ -32,8 +34,10 @@ def declare(spec: Spec, pinned: tuple[TeacherOf, ...]) -> Target:
             "tokenizer": "tokenizer",
             **traces,
             **tokenizer_inputs([of.teacher for of in pinned]),
+            # What it starts from must be none of them, under whatever name it lies there.
+            **{f"tensors/{name}": f"teacher:{name}#tensors.json" for name in teachers},
         },
-        sources=init_source(spec),
+        sources=init,
         needs=backbone_needs(spec),
         pin=BACKBONE,
         expected_seconds=backbone_seconds(spec),

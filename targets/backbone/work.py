@@ -11,6 +11,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from targets.backbone.settings import Settings
 from targets.rows import read_json, write_rows
+from targets.teacher.known_weights import KnownWeights
 from targets.teachers.tokenizers import open_tokenizer
 from targets.training.device import device_of_job
 from targets.training.distillation import distillation_loss, student_rows, trace_sources
@@ -59,12 +60,32 @@ def build(job: Job) -> None:
     write_rows(job.out / "training_log.jsonl", [{"aligned": rows.aligned}, *run.log])
 
 
+def refuse_teacher(job: Job, model: PreTrainedModel) -> None:
+    """Raises ValueError where a weight of the model to start from is a teacher's: it would ship."""
+    teachers = {
+        role.removeprefix("tensors/"): read_json(path)
+        for role, path in job.inputs.items()
+        if role.startswith("tensors/")
+    }
+    known = KnownWeights(teachers)
+    for name, tensor in model.state_dict().items():
+        owner = known.owner(tensor)
+        if owner is not None:
+            teacher, original = owner
+            raise ValueError(
+                f"student.backbone.init is the teacher {teacher}, or was made of it: {name} is its "
+                f"{original}, number for number. Start from a model that is no teacher, or from "
+                "scratch"
+            )
+
+
 def initial_backbone(job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     """The backbone before distillation: drawn from the seed, or the small open model named."""
     if "init" in job.sources:
         model = AutoModelForCausalLM.from_pretrained(
             job.sources["init"], local_files_only=True, dtype=torch.float32
         )
+        refuse_teacher(job, model)
         untie(model)
         return model
     plan = read_json(job.inputs["architecture"] / "backbone.json")

@@ -11,6 +11,8 @@ from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from targets.adapter.low_rank import embedding_name, fresh_low_rank, linear_names
 from targets.backbone.work import initial_backbone
+from targets.rows import write_json
+from targets.teacher.work import described
 from targets.tokenizer import work as tokenizer_work
 
 
@@ -64,3 +66,22 @@ def test_an_untied_backbone_comes_back_from_disk_untied(
     again = Qwen2ForCausalLM.from_pretrained(tmp_path / "saved")
     assert torch.equal(again.lm_head.weight, model.lm_head.weight)
     assert not torch.equal(again.lm_head.weight, again.model.embed_tokens.weight)
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+def test_a_teacher_under_another_name_is_not_started_from(
+    make_job, open_model: Path, tmp_path: Path, stored: torch.dtype
+) -> None:
+    """By digest: the folder is not the teacher's, and its weights came in another width."""
+    model = Qwen2ForCausalLM.from_pretrained(open_model, dtype=torch.bfloat16)
+    model.to(stored).save_pretrained(open_model)
+    taught = {name: described(tensor) for name, tensor in model.bfloat16().state_dict().items()}
+    write_json(tmp_path / "tensors.json", taught)
+    inputs = {"tensors/scholar": tmp_path / "tensors.json"}
+    job = replace(make_job("backbone", {}, inputs=inputs), sources={"init": open_model})
+    tokenizer = AutoTokenizer.from_pretrained(open_model)
+    with pytest.raises(ValueError, match=r"init is the teacher scholar.*number for number"):
+        initial_backbone(job, tokenizer)
+    constant = {name: about for name, about in taught.items() if about["constant"]}
+    write_json(tmp_path / "tensors.json", constant)
+    assert constant and initial_backbone(job, tokenizer)

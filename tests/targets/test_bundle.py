@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from nexus import NexusModel
+from nexus.manifest import read_manifest, verify
 from nexusbuild.graph import Job
 from targets.bundle.teacher_free import prove_teacher_free
 from targets.bundle.work import build
@@ -94,6 +96,44 @@ def test_a_bundle_built_twice_has_the_same_bytes(bundle_job: Callable[..., Job])
         names = archive.namelist()
     assert names == sorted(names)
     assert "tiny_bundle/manifest.json" in names
+
+
+def test_the_zip_opens_and_what_is_in_it_verifies(
+    bundle_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    job = bundle_job("none", zip=True)
+    build(job)
+    with zipfile.ZipFile(job.out / "tiny_bundle.zip") as archive:
+        assert archive.testzip() is None
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        archive.extractall(tmp_path)
+    verify(tmp_path / "tiny_bundle", read_manifest(tmp_path / "tiny_bundle"))
+
+
+def test_hubs_understand_the_model_card(bundles: dict[str, Path]) -> None:
+    """With the hub's own reader: metadata, and scores as they were measured."""
+    card = ModelCard.load(bundles["int8"] / "README.md")
+    assert card.data.model_name == "tiny_bundle"
+    assert card.data.license == "mit"
+    assert card.data.base_model == ["scholar"]
+    assert card.data.datasets == ["calls", "private", "sums"]
+    scores = {
+        (result.dataset_name, result.metric_type): result.metric_value
+        for result in card.data.eval_results
+    }
+    assert scores["sums", "exact_match"] == 0.91 and scores["sums", "retained"] == 1.0111
+    assert len(scores) == 6
+    again = ModelCard(str(card))
+    assert again.data.to_dict() == card.data.to_dict()
+
+
+def test_every_licence_stands_in_the_manifest(bundles: dict[str, Path]) -> None:
+    manifest = json.loads((bundles["int8"] / "manifest.json").read_text(encoding="utf-8"))
+    assert {about["licence"] for about in manifest["teachers"].values()} == {"MIT"}
+    assert {about["licence"] for about in manifest["datasets"].values()} == {"CC0-1.0"}
+    for about in manifest["capabilities"].values():
+        assert about["dataset_licence"] == "CC0-1.0"
+        assert [teacher["licence"] for teacher in about["teachers"]] == ["MIT"]
 
 
 def test_what_is_in_a_bundle_is_what_the_manifest_lists(bundles: dict[str, Path]) -> None:

@@ -425,6 +425,8 @@ def test_an_open_model_to_start_from(folder: Folder) -> None:
     for target in ("architecture:backbone", "backbone"):
         assert graph[target].settings["init"] == "path"
         assert graph[target].sources["init"].path == "models/tiny"
+    compared = {role for role in graph["backbone"].inputs if role.startswith("tensors/")}
+    assert compared == {f"tensors/{name}" for name in ("scholar", "operator", "coder")}
 
 
 def test_large_teachers_need_a_large_machine(folder: Folder) -> None:

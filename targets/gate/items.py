@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from targets.metrics.harness import PREFIX
 from targets.rows import read_json, read_rows
 
 Which = Literal["lost", "gained", "all"]
-VERDICT, ITEMS, EVAL = "verdict.json", "items.jsonl", "eval.jsonl"
+VERDICT, ITEMS, EVAL, HARNESS = "verdict.json", "items.jsonl", "eval.jsonl", "harness.jsonl"
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,11 @@ def read_items(
     verdict = read_json(outputs[VERDICT])
     teacher = verdict["teacher"]
     sign = 1.0 if verdict.get("higher_is_better", True) else -1.0
-    theirs = _by_id(read_rows(inputs[f"baseline/{teacher}"][EVAL]))
-    ours = _by_id(read_rows(inputs["score"][EVAL]))
-    rows = _by_id(read_rows(inputs["eval"][EVAL]))
+    harness = verdict["metric"].startswith(PREFIX)
+    answers = HARNESS if harness else EVAL
+    theirs = _by_id(read_rows(inputs[f"baseline/{teacher}"][answers]))
+    ours = _by_id(read_rows(inputs["score"][answers]))
+    rows = ours if harness else _by_id(read_rows(inputs["eval"][EVAL]))
     found = []
     for scores in read_rows(outputs[ITEMS]):
         row = rows[scores["id"]]
@@ -81,7 +84,7 @@ def read_items(
             Item(
                 id=scores["id"],
                 prompt=row["prompt"],
-                reference=row["answer"],
+                reference=row["reference"] if harness else row["answer"],
                 teacher_answer=theirs[scores["id"]]["answer"],
                 student_answer=ours[scores["id"]]["answer"],
                 teacher_score=before,

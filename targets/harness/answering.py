@@ -98,6 +98,7 @@ def _row(name: str, sample: Mapping[str, Any]) -> dict[str, Any]:
         "task": name,
         "prompt": str(asked[0][0]),
         "answer": answer,
+        "reference": str(sample["target"]),
         "choices": len(responses),
         "scores": {},
     }

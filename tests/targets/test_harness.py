@@ -10,6 +10,7 @@ import pytest
 
 from nexusbuild.graph import Job
 from targets.baseline.work import build as build_baseline
+from targets.gate.items import read_items
 from targets.gate.work import build_capability
 from targets.harness.tasks import Harness, load_tasks
 from targets.metrics.harness import HarnessMetric
@@ -119,6 +120,13 @@ def test_a_contract_on_a_task_is_judged_on_what_both_answered(
     assert verdict["teacher_score"] == pytest.approx(share) and verdict["chance"] == 0.5
     wins = sum(row["scores"]["acc,none"] for row in given if row["task"] == "plus")
     assert verdict["student_score"] == pytest.approx(wins / 25)
+
+    files = {path.name: path for path in job.out.iterdir()}
+    read = {"score": student, "baseline/scholar": teacher}
+    inputs_read = {role: {"harness.jsonl": at / "harness.jsonl"} for role, at in read.items()}
+    items = read_items("sums", files, inputs_read)
+    assert len(items.every) == 25 and items.every[0].prompt.endswith("=")
+    assert sum(item.student_score for item in items.every) == wins
 
 
 def test_the_scores_are_the_harness_s_own(answered: tuple[Path, Path], task_folder: Path) -> None:

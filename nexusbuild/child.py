@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, cast
 
+from nexusbuild import errors
 from nexusbuild.errors import WRONG
 from nexusbuild.fork_server import write_line
 from nexusbuild.graph import Job, Work
@@ -149,7 +150,7 @@ def imported_work(name: str) -> Work:
     module = importlib.import_module(module_name)
     work = getattr(module, function, None)
     if not callable(work):
-        raise ImportError(f"{module_name} has no function {function!r} (the target's work: {name})")
+        raise errors.no_work_function(module_name, function, name)
     return cast(Work, work)
 
 

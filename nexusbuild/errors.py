@@ -42,6 +42,10 @@ class BuildError(Exception):
         return {"message": self.what, "where": self.where, "remedy": self.remedy}
 
 
+class CannotFit(BuildError):  # noqa: N818 (an answer, not a defect)
+    """A target asks for more than this build may ever use."""
+
+
 def _nearest(name: str, names: Iterable[str]) -> str:
     from difflib import get_close_matches
 
@@ -333,14 +337,90 @@ def output_damaged(target: str, path: str) -> BuildError:
     )
 
 
-def cannot_fit(text: str) -> BuildError:
-    """`text`: what, where and what to do, as the budget words it."""
-    return BuildError(text)
+_TOO_LARGE = (
+    "raise the spec's hardware budget if the machine has more, choose a smaller way to load, "
+    "or build this target on a larger machine and bring it home with `nexusbuild store export` "
+    "and `store import`"
+)
 
 
-def internal_scheduler(code: int) -> BuildError:
+def does_not_fit(target: str, memory: str, needed: str, allowed: str) -> CannotFit:
+    """memory: which, `memory` or `GPU memory`."""
+    return CannotFit(
+        f"needs {needed} of {memory}; this build may use {allowed}", target, _TOO_LARGE
+    )
+
+
+def no_gpu(target: str) -> CannotFit:
+    return CannotFit("needs a GPU; none was found on this machine", target, _TOO_LARGE)
+
+
+def no_work_function(module: str, function: str, work: str) -> BuildError:
     return BuildError(
-        f"the scheduler ended early (doit: {code})",
-        remedy="its message stands above",
+        f"{module} has no function {function!r}",
+        f"work {work}",
+        "a target's `work` is `package.module:function`; the resolver declares it",
+        FAILED,
+    )
+
+
+def work_failed(target: str, what: str, log: str, wrong: bool) -> BuildError:
+    """what: in the words of the work. wrong: it says that a source is at fault."""
+    return BuildError(what, target, f"its log: {log}", WRONG if wrong else FAILED)
+
+
+def interrupted(target: str) -> BuildError:
+    return BuildError("interrupted", target, exit_code=FAILED)
+
+
+def no_process(reason: str) -> BuildError:
+    return BuildError(
+        f"no process could be started: {reason}",
+        remedy="end other programs, or build fewer targets side by side (--jobs 1)",
         exit_code=FAILED,
+    )
+
+
+def server_ended(how: str) -> BuildError:
+    return BuildError(
+        f"the process that targets are forked from ended ({how}), and what ran in it with it",
+        remedy="Run the same command again: what had finished is kept.",
+        exit_code=FAILED,
+    )
+
+
+def process_ended(status: int) -> BuildError:
+    return BuildError(
+        f"its process ended before its work returned (exit status {status})",
+        remedy="work returns to end well, and raises to fail: see its log",
+        exit_code=FAILED,
+    )
+
+
+def process_crashed(number: int, name: str) -> BuildError:
+    return BuildError(
+        f"its process was killed by signal {number} ({name})",
+        remedy="its log holds the stack where a library crashed",
+        exit_code=FAILED,
+    )
+
+
+def process_killed(out_of_memory: bool, peak: str) -> BuildError:
+    """Killed by SIGKILL. out_of_memory: for certain. peak: the most memory that it had used."""
+    cause = "memory ran out" if out_of_memory else "most likely memory ran out, or someone ended it"
+    return BuildError(
+        f"its process was killed by signal 9 (SIGKILL): {cause}. It had used {peak} at most",
+        remedy="Close other programs, run fewer targets side by side (--jobs 1), choose smaller "
+        "batches or a smaller way to load, or use a machine with more memory.",
+        exit_code=FAILED,
+    )
+
+
+def defect(target: str, text: str) -> BuildError:
+    """text: the traceback, for whoever mends the builder."""
+    return BuildError(
+        f"the builder itself failed\n{text}",
+        target,
+        "please report this, with the text above",
+        FAILED,
     )

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from nexusbuild import errors
+from nexusbuild.errors import CannotFit
 from nexusbuild.graph import Job, Needs
-from nexusbuild.resources import Budget, CannotFit, oom_kills, readable_bytes
+from nexusbuild.resources import Budget, oom_kills, readable_bytes
 from nexusbuild.server_handle import ServerEndedError, ServerHandle
 
 __all__ = ["CannotFit", "Executor", "LocalExecutor", "Outcome", "ProgressEvent"]
@@ -29,7 +31,7 @@ __all__ = ["CannotFit", "Executor", "LocalExecutor", "Outcome", "ProgressEvent"]
 # are light never waits for it.
 PATIENCE_SECONDS = 1.0
 LONGEST_WAIT = 500  # milliseconds
-_INTERRUPTED = "interrupted"
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class LocalExecutor:
     ) -> Outcome:
         with self.budget.hold(needs, self._stopping) as granted:
             if not granted:
-                return Outcome(False, 0.0, 0, _INTERRUPTED)
+                return Outcome(False, 0.0, 0, INTERRUPTED)
             on_progress(ProgressEvent(job.target, 0.0, 0.0, {}))
             with self._lock:
                 self._runs += 1
@@ -182,14 +184,14 @@ class LocalExecutor:
         warm = False
         while True:
             if self._stopping():
-                return Outcome(False, 0.0, 0, _INTERRUPTED)
+                return Outcome(False, 0.0, 0, INTERRUPTED)
             try:
                 server = self._server(warm)
                 report = server.start(request)
             except OSError as error:
-                return Outcome(False, 0.0, 0, f"no process could be started: {error}")
+                return Outcome(False, 0.0, 0, str(errors.no_process(str(error))))
             except ServerEndedError as gone:
-                return Outcome(False, 0.0, 0, _server_ended(str(gone)))
+                return Outcome(False, 0.0, 0, str(errors.server_ended(str(gone))))
             try:
                 ending = self._follow(server, report, request["target"], on_progress)
             finally:
@@ -249,15 +251,15 @@ class LocalExecutor:
                     return ending
             if deadline is not None and time.monotonic() >= deadline:
                 if not ending.pid:
-                    ending.refused = _INTERRUPTED
+                    ending.refused = INTERRUPTED
                     return ending
                 server.send(signal.SIGKILL)
                 deadline = time.monotonic() + self._grace_seconds
 
     def _outcome(self, ending: _Ending) -> Outcome:
         ok = ending.done and ending.status == 0
-        error = "" if ok else _INTERRUPTED if self._stopping() else ending.error()
-        wrong = not ok and ending.wrong and error != _INTERRUPTED
+        error = "" if ok else INTERRUPTED if self._stopping() else ending.error()
+        wrong = not ok and ending.wrong and error != INTERRUPTED
         return Outcome(ok, ending.seconds, ending.peak_rss_bytes, error, wrong)
 
 
@@ -344,29 +346,15 @@ class _Ending:
         if self.refused is not None:
             return self.refused
         if self.server_ended is not None:
-            return _server_ended(self.server_ended)
+            return str(errors.server_ended(self.server_ended))
         code = os.waitstatus_to_exitcode(self.status or 0)
         if code >= 0:
-            return f"its process ended before its work returned (exit status {code}); see its log"
-        name = signal.Signals(-code).name
-        killed = f"its process was killed by signal {-code} ({name})"
+            return str(errors.process_ended(code))
         if -code != signal.SIGKILL:
-            return f"{killed}; its log holds the stack where a library crashed"
+            return str(errors.process_crashed(-code, signal.Signals(-code).name))
         now = oom_kills()
         sure = self._kills_before is not None and now is not None and now > self._kills_before
-        cause = "memory ran out" if sure else "most likely memory ran out, or someone ended it"
-        return (
-            f"{killed}: {cause}. It had used {readable_bytes(self.peak_rss_bytes)} at most\n    "
-            "Close other programs, run fewer targets side by side (--jobs 1), choose smaller "
-            "batches or a smaller way to load, or use a machine with more memory."
-        )
-
-
-def _server_ended(how: str) -> str:
-    return (
-        f"the process that targets are forked from ended ({how}), and what ran in it with it\n    "
-        "Run the same command again: what had finished is kept."
-    )
+        return str(errors.process_killed(sure, readable_bytes(self.peak_rss_bytes)))
 
 
 def _await_end(pid: int, poller: select.poll, report: int, server: ServerHandle) -> None:

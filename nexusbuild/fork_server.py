@@ -32,6 +32,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from nexusbuild import errors
+
 LENGTH = struct.Struct("!I")
 WARM = b"W"
 
@@ -139,7 +141,7 @@ class Server:
         try:
             pid = os.fork()
         except OSError as error:
-            write_line(report, {"refused": f"no process could be started: {error.strerror}"})
+            write_line(report, {"refused": str(errors.no_process(str(error.strerror)))})
             os.close(report)
             return
         if pid == 0:

@@ -15,7 +15,7 @@ from typing import Any
 
 from nexusbuild import errors
 from nexusbuild.errors import BuildError
-from nexusbuild.executor import Executor, ProgressEvent
+from nexusbuild.executor import INTERRUPTED, Executor, ProgressEvent
 from nexusbuild.facts import Facts
 from nexusbuild.graph import Job, Target, input_file, input_target
 from nexusbuild.host import builder_version, host_kind, library_versions
@@ -72,10 +72,10 @@ class Producer:
             )
             seconds, peak = outcome.seconds, outcome.peak_rss_bytes
             if not outcome.ok:
-                remedy = "" if outcome.error == "interrupted" else f"its log: {self.log(target.id)}"
+                if outcome.error == INTERRUPTED:
+                    raise errors.interrupted(target.id)
                 what = outcome.error.removeprefix(f"{target.id}: ")
-                exit_code = errors.WRONG if outcome.wrong else errors.FAILED
-                raise BuildError(what, target.id, remedy, exit_code)
+                raise errors.work_failed(target.id, what, str(self.log(target.id)), outcome.wrong)
             self._check_inputs(target, inputs)
             self._check_unchanged(target, facts)
             verdict = _verdict(target, job.out)

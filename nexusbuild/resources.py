@@ -15,15 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from nexusbuild.errors import BuildError
+from nexusbuild import errors
 from nexusbuild.graph import Needs
 
 POLL_SECONDS = 0.2
 _NO_LIMIT = 1 << 60  # cgroup v1 writes "no limit" as a number near 2**63
-
-
-class CannotFit(BuildError):  # noqa: N818 (an answer, not a defect)
-    """A target asks for more than this build may ever use."""
 
 
 def readable_bytes(count: float) -> str:
@@ -199,24 +195,16 @@ class Budget:
     def check(self, needs: Needs, target: str) -> None:
         """Raise CannotFit where `target` could not run even alone."""
         if needs.ram_bytes > self.ram_bytes:
-            raise CannotFit(
-                f"needs {readable_bytes(needs.ram_bytes)} of memory; this build may use "
-                f"{readable_bytes(self.ram_bytes)}",
-                target,
-                _REMEDY,
-            )
+            needed, allowed = readable_bytes(needs.ram_bytes), readable_bytes(self.ram_bytes)
+            raise errors.does_not_fit(target, "memory", needed, allowed)
         if not (needs.gpu or needs.vram_bytes):
             return
         vram_bytes = self._vram_bytes()
         if vram_bytes is None:
-            raise CannotFit("needs a GPU; none was found on this machine", target, _REMEDY)
+            raise errors.no_gpu(target)
         if needs.vram_bytes > vram_bytes:
-            raise CannotFit(
-                f"needs {readable_bytes(needs.vram_bytes)} of GPU memory; this build may use "
-                f"{readable_bytes(vram_bytes)}",
-                target,
-                _REMEDY,
-            )
+            needed, allowed = readable_bytes(needs.vram_bytes), readable_bytes(vram_bytes)
+            raise errors.does_not_fit(target, "GPU memory", needed, allowed)
 
     @contextmanager
     def hold(self, needs: Needs, cancelled: Callable[[], bool]) -> Iterator[bool]:
@@ -271,13 +259,6 @@ class Budget:
             self._known_vram_bytes = machine_vram_bytes()
             self._vram_is_known = True
         return self._known_vram_bytes
-
-
-_REMEDY = (
-    "raise the spec's hardware budget if the machine has more, choose a smaller way to load, "
-    "or build this target on a larger machine and bring it home with `nexusbuild store export` "
-    "and `store import`"
-)
 
 
 def _with_threads(needs: Needs, threads: int) -> Needs:

@@ -171,7 +171,7 @@ class Build:
             import traceback
 
             text = traceback.format_exc()
-            self._done(Result(step, "failed", error=BuildError(text, target, exit_code=1)))
+            self._done(Result(step, "failed", error=errors.defect(target, text)))
             self._report.notes.append(f"{target}: {type(error).__name__} in the builder itself")
         return False
 
@@ -227,7 +227,8 @@ class Build:
         self._restore_inputs(step)
         if not self._make(step):
             error = self._report.results[name].error
-            raise error or BuildError("could not be made again", name, exit_code=errors.FAILED)
+            assert error is not None, f"{name} was not made, and nothing says why"
+            raise error
         after = self._steps[name].record
         if before is not None and after is not None and before.digest != after.digest:
             self._note(f"{name} did not come out as before: its work is not reproducible")
@@ -302,10 +303,10 @@ class Build:
         tasks = [
             dict_to_task(
                 {
-                    "name": target,
+                    "name": _task_name(target),
                     "actions": [(self._build, [target])],
                     "uptodate": [(self._has_its_result, [target])],
-                    "task_dep": waits_for(self._steps[target]),
+                    "task_dep": [_task_name(each) for each in waits_for(self._steps[target])],
                     "io": {"capture": False},
                 }
             )
@@ -330,7 +331,7 @@ class Build:
         plugins = {"BACKEND": {"unwritten": "nexusbuild.doit_database:Unwritten"}}
         code = DoitMain(Loader(), config_filenames=(), extra_config=plugins).run(arguments)
         if code == 3:
-            raise errors.internal_scheduler(code)
+            raise RuntimeError("doit ended early; its message stands above")
 
     def _by_urgency(self, expected: Mapping[str, float | None]) -> list[str]:
         """What the most work hangs on comes first."""
@@ -346,13 +347,13 @@ class Build:
         return expected_durations(self._project.graph, running, self._project.results())
 
     def _refuse_what_cannot_fit(self, executor: Executor) -> None:
-        refused = []
+        refused: list[BuildError] = []
         for target in self._targets:
             if self._steps[target].runs:
                 try:
                     executor.check(self._project.graph[target].needs, target)
                 except CannotFit as error:
-                    refused.append(errors.cannot_fit(str(error)))
+                    refused.append(error)
         if refused:
             raise errors.several(refused)
 
@@ -414,3 +415,8 @@ class Build:
         if any(result.record is not None and not result.record.passed for result in results):
             return errors.VIOLATED
         return 0
+
+
+def _task_name(target: str) -> str:
+    """A target's id without what doit reads a meaning into."""
+    return target.replace("%", "%25").replace("=", "%3D").replace("*", "%2A")

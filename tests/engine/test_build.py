@@ -350,3 +350,12 @@ def test_needs_that_cannot_fit_are_refused_before_anything_runs(toy: Toy) -> Non
     assert done.returncode == 2
     assert "big" in done.stderr
     assert not (toy.folder / "build/small").exists()
+
+
+def test_any_id_will_do(toy: Toy) -> None:
+    names = {"kind:a=b", "kind:*", "kind:100%", "-x", "_private", "kind:a b/c"}
+    for name in sorted(names):
+        toy.target(name)
+    toy.target("all", inputs={str(place): name for place, name in enumerate(sorted(names))})
+    assert toy.built() == {*names, "all"}
+    assert set(toy.plan().values()) == {"fresh"}

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from nexusbuild.errors import CannotFit
 from nexusbuild.graph import Needs
 from nexusbuild.resources import (
     Budget,
-    CannotFit,
     cgroup_cpu_limit,
     cgroup_memory_limit,
     machine_ram_bytes,

@@ -1,0 +1,358 @@
+"""Every error that a person can provoke: provoked, and seen as it is shown.
+
+Each constructor in `nexusbuild/errors.py` has a case here; one without fails the test.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from test_faults import build as build_with_fault
+from test_faults import no_room, read_only
+from test_kills import Builder
+from toy_project import Toy
+
+from nexusbuild import child, errors, produce
+from nexusbuild.errors import BuildError
+from nexusbuild.resources import machine_vram_bytes
+
+CONSTRUCTORS = {
+    name: function
+    for name, function in vars(errors).items()
+    if inspect.isfunction(function)
+    and function.__annotations__.get("return") in ("BuildError", "CannotFit")
+}
+Case = Callable[[Toy, pytest.MonkeyPatch], str]
+CASES: dict[str, Case] = {}
+
+WORKS = """
+import os
+import signal
+
+
+def exits(job):
+    os._exit(3)
+
+
+def crashes(job):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def kills_the_server(job):
+    os.kill(os.getppid(), signal.SIGKILL)
+    signal.pause()
+
+
+def changes_its_source(job):
+    job.sources["words"].write_text("other words")
+    (job.out / "out.txt").write_text("")
+
+
+def no_verdict(job):
+    (job.out / "out.txt").write_text("")
+"""
+
+
+def case(name: str) -> Callable[[Case], Case]:
+    def register(function: Case) -> Case:
+        CASES[name] = function
+        return function
+
+    return register
+
+
+def shown(toy: Toy, *arguments: str) -> str:
+    done = toy.run(*arguments)
+    assert done.returncode in (1, 2), done
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout + done.stderr
+
+
+def built_with(**body: object) -> Case:
+    """A build of one target `kind:it`, declared so."""
+
+    def run(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+        toy.write("words.txt", "some words")
+        toy.write("toy/mine.py", WORKS)
+        toy.target("kind:it", **body)
+        return shown(toy)
+
+    return run
+
+
+def command(*arguments: str) -> Case:
+    """A command in a project that was built."""
+
+    def run(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+        toy.target("kind:it")
+        toy.build()
+        return shown(toy, *arguments)
+
+    return run
+
+
+CASES |= {
+    "spec_missing": command("-f", "nothing.yaml"),
+    "no_resolver": command("--resolver", "nobody"),
+    "resolver_unusable": command("--resolver", "toy.nothing:resolve"),
+    "no_such_target": command("--force", "kind:if"),
+    "neither_command_nor_target": command("biuld"),
+    "unwritable": command("store", "export", "kind:it", "nowhere/it.tar"),
+    "is_a_folder": command("store", "export", "kind:it", "build"),
+    "no_such_pin": command("lock", "--upgrade", "nothing"),
+    "store_no_folder": command("--store", "nexus.yaml"),
+    "store_unwritable": command("--store", "/proc/nexusbuild/store"),
+    "no_such_build": command("log", "99"),
+    "nothing_to_accept": command("accept", "kind:it", "--why", "no reason"),
+    "damaged": command("store", "import", "nexus.yaml"),
+    "unknown_input": built_with(inputs={"a": "kind:at"}),
+    "not_json": built_with(settings={"a": float("nan")}),
+    "no_work_module": built_with(work="nowhere.at:all"),
+    "source_missing": built_with(sources={"words": "gone.txt"}),
+    "several": built_with(sources={"words": "gone.txt", "more": "gone as well.txt"}),
+    "wrote_nothing": built_with(work="toy.works:nothing"),
+    "not_a_plain_file": built_with(work="toy.works:link_out"),
+    "bad_verdict": built_with(work="toy.mine:no_verdict", verdict="verdict.json"),
+    "changed_meanwhile": built_with(
+        work="toy.mine:changes_its_source", sources={"words": "words.txt"}
+    ),
+    "work_failed": built_with(work="toy.works:fail"),
+    "process_ended": built_with(work="toy.mine:exits"),
+    "process_crashed": built_with(work="toy.mine:crashes"),
+    "process_killed": built_with(work="toy.works:kill_itself"),
+    "server_ended": built_with(work="toy.mine:kills_the_server"),
+    "lock_differs": lambda toy, patch: (toy.target("a", pin="a"), shown(toy, "--locked"))[1],
+    "does_not_fit": built_with(needs={"ram_bytes": 10**15}),
+}
+
+
+@case("no_spec")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    return shown(toy)
+
+
+@case("cycle")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a", inputs={"b": "b"})
+    toy.target("b", inputs={"a": "a"})
+    return shown(toy, "-n")
+
+
+@case("syntax_error")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.write("toy/odd.py", "def work(:\n")
+    toy.target("a", work="toy.odd:work")
+    return shown(toy, "-n")
+
+
+@case("not_buildable")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.write(
+        "toy/obstructed.py",
+        "from nexusbuild.graph import Graph, Target\n\n\n"
+        "def resolve(spec, lock):\n"
+        "    it = Target('a', 'toy.works:join', {}, obstacle='there is no way to make it')\n"
+        "    return Graph({'a': it})\n",
+    )
+    toy.save()
+    return shown(toy, "--resolver", "toy.obstructed:resolve")
+
+
+@case("no_work_function")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    patch.syspath_prepend(str(toy.folder))
+    with pytest.raises(BuildError) as found:  # what the target's own process says to the builder
+        child.imported_work("json:no_such_function")
+    return str(found.value)
+
+
+@case("unreadable")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    (toy.folder / "nexus.lock").mkdir()
+    return shown(toy, "-n")
+
+
+@case("lock_unreadable")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    toy.write("nexus.lock", "- no lock\n")
+    return shown(toy, "-n")
+
+
+@case("pin_unavailable")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.write("words.txt", "some words")
+    toy.target("a", sources={"words": "words.txt"}, pin="a")
+    toy.build()
+    shutil.rmtree(toy.folder / ".nexus")
+    toy.write("words.txt", "other words")
+    return shown(toy)
+
+
+@case("newer_store")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    toy.write(".nexus/format", "99\n")
+    return shown(toy)
+
+
+@case("no_room")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    ending = build_with_fault(toy, no_room, 30)
+    return ending.out + ending.said
+
+
+@case("system")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    ending = build_with_fault(toy, read_only, 30)
+    return ending.out + ending.said
+
+
+@case("wrote_to_input")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    toy.target("b", work="toy.works:spoil_input", inputs={"a": "a"})
+    return shown(toy)
+
+
+@case("no_such_output")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    toy.target("b", inputs={"a": "a#nothing.txt"})
+    return shown(toy)
+
+
+@case("no_result")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    return shown(toy, "accept", "a", "--why", "no reason")
+
+
+@case("output_gone")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    toy.build()
+    (toy.folder / "build/a/out.txt").resolve().unlink()
+    return shown(toy, "store", "export", "a", "a.tar")
+
+
+@case("output_damaged")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    toy.build()
+    path = (toy.folder / "build/a/out.txt").resolve()
+    path.chmod(0o644)
+    path.write_text("spoilt")
+    return shown(toy, "store", "export", "a", "a.tar")
+
+
+@case("no_gpu")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    if machine_vram_bytes() is not None:
+        pytest.skip("this machine has a GPU")
+    return built_with(needs={"gpu": True})(toy, patch)
+
+
+@case("no_process")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    patch.setattr(sys, "executable", "/nowhere/python")
+    toy.target("a")
+    return shown(toy)
+
+
+@case("interrupted")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a", work="toy.works:slow", settings={"seconds": 20})
+    builder = Builder(toy, "--json")
+    while not list(toy.folder.glob(".nexus/scratch/*/step")):
+        time.sleep(0.02)
+    os.kill(builder.pid, signal.SIGINT)
+    assert builder.wait() == errors.INTERRUPTED
+    return builder.said()
+
+
+@case("resolver_gave_no_graph")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.write("toy/odd.py", "def resolve(spec, lock_values):\n    return 3\n")
+    toy.save()
+    return shown(toy, "--resolver", "toy.odd:resolve")
+
+
+@case("defect")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("a defect")
+
+    patch.setattr(produce.Producer, "make", broken)
+    toy.target("a")
+    done = toy.run()
+    assert done.returncode == errors.FAILED
+    return done.stderr
+
+
+@pytest.fixture
+def worded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[str, str]]]]:
+    """Every error that is worded from now on, here and in forked commands, in order."""
+    with tempfile.TemporaryFile("a+b") as file:
+
+        def noted(name: str, function: Callable[..., BuildError]) -> Callable[..., BuildError]:
+            def wrapped(*arguments: object, **named: object) -> BuildError:
+                error = function(*arguments, **named)
+                line = {"name": name, **error.to_json()}
+                os.write(file.fileno(), json.dumps(line).encode() + b"\n")
+                return error
+
+            return wrapped
+
+        for name, function in CONSTRUCTORS.items():
+            monkeypatch.setattr(errors, name, noted(name, function))
+
+        def read() -> list[dict[str, str]]:
+            file.seek(0)
+            return [json.loads(line) for line in file.read().splitlines()]
+
+        yield read
+
+
+@pytest.mark.parametrize("name", sorted(CONSTRUCTORS))
+def test_each_error_is_provoked_and_shown(
+    toy: Toy,
+    monkeypatch: pytest.MonkeyPatch,
+    worded: Callable[[], list[dict[str, str]]],
+    name: str,
+) -> None:
+    assert name in CASES, f"errors.{name} has no case here: provoke it as a person would"
+    text = " ".join(CASES[name](toy, monkeypatch).split())
+    found = [error for error in worded() if error["name"] == name]
+    assert found, f"errors.{name} was not provoked, but: {text}"
+    for part in ("message", "where", "remedy"):
+        wanted = " ".join(found[-1][part].split())
+        assert wanted in text, (part, wanted, text)
+    assert found[-1]["where"] or found[-1]["remedy"] or name == "several"
+
+
+def test_errors_are_worded_in_one_place() -> None:
+    package = Path(errors.__file__).parent
+    elsewhere = [
+        f"{path.name}:{node.lineno}"
+        for path in package.rglob("*.py")
+        if path.name != "errors.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", getattr(node.func, "attr", "")) in ("BuildError", "CannotFit")
+    ]
+    assert elsewhere == []

@@ -191,7 +191,7 @@ def stored_bytes(spec: Spec, target: Target) -> float:
         size_of = _size(next(one for one in spec.teachers if one.id == teacher)) or 1_000_000
         width = (size_of / (12 * estimates.layers_of(size_of))) ** 0.5
         # A third of the blocks is key; each keeps a basis of a quarter of the width.
-        return estimates.layers_of(size_of) / 3 * width * width / 4 * 4
+        return float(estimates.layers_of(size_of) / 3 * width * width / 4 * 4)
     packed = {"none": 4.0, "int8": 1.1, "nf4": 0.6}[spec.bundle.quantize]
     match target.kind:
         case "trained_teacher":

@@ -50,7 +50,7 @@ class ModelFolder:
     """A folder with a model. parameters and licence: None where nothing says. bytes: of weights."""
 
     path: Path
-    model_type: str
+    architecture: str
     parameters: int | None
     licence: str | None
     bytes: int
@@ -67,11 +67,18 @@ def model_folder(path: Path) -> ModelFolder:
     config = _json(path / CONFIG)
     return ModelFolder(
         path=path,
-        model_type=str(config.get("model_type", "unknown")),
+        architecture=_architecture(config),
         parameters=stored_parameters(weights) or configured_parameters(config),
         licence=stated_licence(path),
         bytes=sum(file.stat().st_size for file in weights),
     )
+
+
+def _architecture(config: dict[str, Any]) -> str:
+    """The class that the configuration names, else its family."""
+    named = config.get("architectures")
+    first = named[0] if isinstance(named, list) and named else None
+    return str(first or config.get("model_type", "unknown"))
 
 
 def is_model(path: Path) -> bool:

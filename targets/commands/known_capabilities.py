@@ -23,8 +23,8 @@ class KnownCapability:
     isolated: bool = False
 
 
-_TRANSCRIPTION = ("word_error_rate", "speech-to-text")
-_SPEECH = ("word_error_rate", "text-to-speech")
+_TRANSCRIPTION: tuple[Metric, Modality] = ("word_error_rate", "speech-to-text")
+_SPEECH: tuple[Metric, Modality] = ("word_error_rate", "text-to-speech")
 
 KNOWN = (
     KnownCapability("cot", r"\bcot\b|chain[- ]of[- ]thought|step[- ]by[- ]step", "final_answer"),

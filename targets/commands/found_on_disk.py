@@ -1,0 +1,173 @@
+"""What a person has: models and data below a folder, and the machine they lie on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from specs.model import Dataset
+from targets.commands.known_capabilities import BY_NAME, told_capabilities
+from targets.estimates import GIGABYTE
+from targets.model_folder import ModelFolder, model_folders, stated_licence
+from targets.raw_data.findings import findings
+from targets.raw_data.formats import head_of
+
+# Keys by which rows call what is asked and what is wanted; the first that a row has is taken.
+PROMPTS = (
+    "prompt", "question", "instruction", "query", "problem", "task", "request", "utterance",
+    "input", "text", "source", "sourceString", "article", "document",
+)  # fmt: skip
+RESPONSES = (
+    "response", "answer", "output", "completion", "target", "solution", "canonical_solution",
+    "code", "targetString", "summary", "highlights", "label", "correct",
+)  # fmt: skip
+TESTS = ("tests", "test_list", "test", "unit_tests", "test_cases")
+DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz")
+LEAST_CONFIDENCE = 0.5
+LEAST_ROWS = 10
+LARGEST_COUNTED = 1 << 30
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model and the capabilities that its name speaks of. no_text: none comes from it."""
+
+    folder: ModelFolder
+    capabilities: tuple[str, ...]
+    no_text: bool
+
+
+@dataclass(frozen=True)
+class FoundData:
+    """A file of rows. rows None: too large, or of a format, that is not counted."""
+
+    path: Path
+    capability: str
+    reason: str
+    rows: int | None
+    fields: Mapping[str, str]
+    licence: str | None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """In bytes. vram None: no GPU is seen."""
+
+    ram: int
+    disk: int
+    vram: int | None
+
+
+def found_models(root: Path) -> list[FoundModel]:
+    """Every model below a folder."""
+    return [
+        FoundModel(
+            folder,
+            tuple(told_capabilities(folder.path.name)),
+            not _writes_text(folder.architecture),
+        )
+        for folder in model_folders(root)
+    ]
+
+
+def _writes_text(architecture: str) -> bool:
+    """Whether text comes from a model of this architecture, as far as its name says."""
+    return any(sign in architecture for sign in ("CausalLM", "LMHead", "ConditionalGeneration"))
+
+
+def found_data(root: Path, without: Iterable[Path] = ()) -> list[FoundData]:
+    """The largest file of each capability in each folder, with what its rows call their fields.
+
+    Files in which no prompt and no answer is recognised are left out.
+    """
+    kept_out = [folder.resolve() for folder in without]
+    largest: dict[tuple[Path, str], FoundData] = {}
+    for finding in findings(root):
+        path = root / finding.path
+        known = finding.capability in BY_NAME and finding.confidence >= LEAST_CONFIDENCE
+        if not known or path.suffix.lower() not in DATA_SUFFIXES or finding.capability is None:
+            continue
+        if any(folder in path.resolve().parents for folder in kept_out):
+            continue
+        fields = _fields_of(path)
+        if fields is None or BY_NAME[finding.capability].modality != "text":
+            continue
+        candidate = FoundData(path, finding.capability, finding.reason, None, fields, None)
+        place = (path.parent, finding.capability)
+        if place not in largest or path.stat().st_size > largest[place].path.stat().st_size:
+            largest[place] = candidate
+    chosen = [
+        replace(each, rows=_count(each.path), licence=stated_licence(each.path.parent))
+        for each in largest.values()
+    ]
+    return [each for each in chosen if each.rows is None or each.rows >= LEAST_ROWS]
+
+
+def machine(folder: Path) -> Machine:
+    """The machine's memory, its GPU's, and the room on the disk that a folder lies on."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    return Machine(
+        ram=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        disk=shutil.disk_usage(there).free,
+        vram=_gpu_memory(),
+    )
+
+
+def splits(rows: int | None) -> dict[str, int]:
+    """Sizes of the held-out splits where the usual ones would leave too little to train on."""
+    usual = {name: Dataset.model_fields[name].default for name in ("eval", "validation", "pilot")}
+    if rows is None or rows >= 2 * sum(usual.values()):
+        return {}
+    return {
+        "eval": max(1, rows // 5),
+        "validation": max(1, rows // 20),
+        "pilot": max(1, rows // 10),
+    }
+
+
+def _gpu_memory() -> int | None:
+    """Of the largest GPU that the driver's tool knows; no library of models is asked."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return max(int(line) for line in done.stdout.split()) * 2**20 // GIGABYTE * GIGABYTE
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def _fields_of(path: Path) -> dict[str, str] | None:
+    """`prompt`, `response`, `tests` -> the rows' keys, where they have other names; None where no
+    row has both."""
+    try:
+        rows = head_of(path).rows
+    except OSError:
+        return None
+    row = next((row for row in rows if isinstance(row, dict)), None)
+    if row is None:
+        return None
+    if any(isinstance(row.get(key), list) for key in ("messages", "conversations")):
+        return {}  # the reader takes conversations apart by itself
+    prompt, response = _first(PROMPTS, row), _first(RESPONSES, row)
+    if prompt is None or response is None or prompt == response:
+        return None
+    tests = _first(TESTS, row)
+    found = {"prompt": prompt, "response": response}
+    found = {name: key for name, key in found.items() if name != key}
+    return found | ({"tests": tests} if tests is not None else {})
+
+
+def _first(names: Iterable[str], row: Mapping[str, Any]) -> str | None:
+    return next((name for name in names if row.get(name) not in (None, "", [], {})), None)
+
+
+def _count(path: Path) -> int | None:
+    """Rows of a file with one on each line."""
+    if path.suffix not in (".jsonl", ".ndjson") or path.stat().st_size > LARGEST_COUNTED:
+        return None
+    with path.open("rb") as lines:
+        return sum(1 for line in lines if line.strip())

@@ -1,6 +1,6 @@
 """Streaming PCA side by side with scikit-learn's IncrementalPCA: CPU seconds, variance lost.
 
-    python benchmarks/pca.py [--width 1024] [--components 256] [--tokens 131072]
+    python benchmarks/pca.py [--width 1024] [--tokens 131072] [--pieces 256 1024 4096]
 
 Both read the same batches in turn, on one thread each; the rival is also fed smaller pieces, for
 its cost depends on them. The stream changes its domain half way, as text does. The error is the
@@ -28,7 +28,7 @@ from targets.profile.streaming_pca import leading_directions
 
 # Tokens of one batch of the profile, and pieces of it that the rival is fed.
 BATCH = 4096
-PIECES = (256, 1024, 4096)
+PIECES = [256, 1024, 4096]
 
 
 def stream(width: int, tokens: int) -> Iterator[Tensor]:
@@ -90,15 +90,15 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--components", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=131072)
+    parser.add_argument("--pieces", type=int, nargs="+", default=PIECES, help="rows for the rival")
     given = parser.parse_args()
     torch.set_num_threads(1)
     tokens = max(1, given.tokens // BATCH) * BATCH
     print(f"width {given.width}, {given.components} components, {tokens} tokens")
     with threadpool_limits(1):
-        pieces = [rows for rows in PIECES if rows >= given.components]
         methods = [
             Streaming(given.width, given.components),
-            *(Incremental(given.components, rows) for rows in pieces),
+            *(Incremental(given.components, rows) for rows in given.pieces),
         ]
         seconds = dict.fromkeys((method.name for method in methods), 0.0)
         found = {}

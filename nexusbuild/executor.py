@@ -14,8 +14,8 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,6 +42,7 @@ class Outcome:
     peak_rss_bytes: of the child alone, what it shares with the warm server included.
     error: a message for a person, "" when ok; the traceback is in the log.
     wrong: the work says that a source is at fault, not the work itself.
+    measured: what the work measured of its own run.
     """
 
     ok: bool
@@ -49,6 +50,7 @@ class Outcome:
     peak_rss_bytes: int
     error: str
     wrong: bool = False
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ class LocalExecutor:
         ok = ending.done and ending.status == 0
         error = "" if ok else INTERRUPTED if self._stopping() else ending.error()
         wrong = not ok and ending.wrong and error != INTERRUPTED
-        return Outcome(ok, ending.seconds, ending.peak_rss_bytes, error, wrong)
+        return Outcome(ok, ending.seconds, ending.peak_rss_bytes, error, wrong, ending.measured)
 
 
 def _timeout(deadline: float | None) -> int:
@@ -320,6 +322,7 @@ class _Ending:
         self.failed: str | None = None
         self.wrong = False
         self.refused: str | None = None
+        self.measured: dict[str, float] = {}
         self.server_ended: str | None = None
         self._kills_before = oom_kills()
 
@@ -334,6 +337,7 @@ class _Ending:
         self.failed = message.get("failed", self.failed)
         self.wrong = message.get("wrong", self.wrong)
         self.refused = message.get("refused", self.refused)
+        self.measured.update(message.get("measured", {}))
         if "ended" in message:
             self.status = message["ended"]
             self.seconds = message["seconds"]

@@ -203,6 +203,19 @@ class Progress(Protocol):
     def __call__(self, done: float, total: float, **figures: float | str) -> None: ...
 
 
+class Measured(Protocol):
+    """Called by work with what its run took: `measured(check_seconds=3.1)`; a name's last counts.
+
+    It stands in the action record beside time and memory, never in an output.
+    """
+
+    def __call__(self, **figures: float) -> None: ...
+
+
+def unrecorded(**figures: float) -> None:
+    """Where nobody keeps a record."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What a work function receives; it writes its outputs below `out` and nowhere else.
@@ -224,6 +237,7 @@ class Job:
     threads: int
     progress: Progress
     ram_bytes: int | None = None
+    measured: Measured = unrecorded
 
 
 Work = Callable[[Job], None]

@@ -100,6 +100,7 @@ class Producer:
                 provenance={
                     "seconds": round(seconds, 3),
                     "peak_rss_bytes": peak,
+                    "measured": dict(outcome.measured),
                     "started": started,
                     "finished": _now(),
                     "expected_seconds": target.expected_seconds,

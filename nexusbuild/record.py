@@ -43,7 +43,8 @@ class SourceUse:
 
 @dataclass(frozen=True)
 class Record:
-    """One result. provenance: seconds, peak_rss_bytes, dates, host, libraries, versions."""
+    """One result. provenance: seconds, peak_rss_bytes, dates, host, libraries, versions;
+    measured: what the work itself measured of its run."""
 
     key: str
     target: str

@@ -288,7 +288,11 @@ class Profile(Section):
     pilot_samples: Positive = 20
     """Pilot rows on which blocks are ablated."""
     explained_variance: Annotated[float, Field(gt=0, le=1)] = 0.97
-    """Share of variance that the kept directions explain."""
+    """Share of variance that the kept directions explain, at least."""
+    max_metric_fall: Share = 0.01
+    """Fall of the metric that a teacher reduced to those directions must stay below."""
+    key_layer_drop: Share = 0.1
+    """Relative fall of the metric without a layer above which it is a key layer."""
 
 
 class Trace(Section):

@@ -106,6 +106,8 @@ def _show(
         say(f"  output   {output.path}  {output.sha256[:12]}  {readable_size(output.bytes)}")
     provenance = record.provenance
     say(f"  built    {provenance.get('finished')} in {provenance.get('seconds')} s")
+    for name, value in sorted(provenance.get("measured", {}).items()):
+        say(f"  measured {name} {value:.6g}")
     for accepted in provenance.get("accepted", ()):
         say(f"  accepted {accepted['when']} by {accepted['who']}: {accepted['why']}")
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from targets.profile.batches import Batch
+from targets.profile.checkpoints import Once
 from targets.profile.losses import sample_loss
 from targets.profile.structure import Structure
 from targets.profile.surgery import Pass, resumed
@@ -53,22 +55,27 @@ class Ablation:
 
 
 class PrefixedBatch:
-    """A batch with what every block reads in the whole model, so that prefixes run once.
+    """A batch with what every block does in the model without `gone`, so that prefixes run once.
 
     Removing block L changes nothing below it. Holds (blocks, rows, tokens, hidden) in memory for
     as long as the batch is looked at, and never elsewhere.
     """
 
-    def __init__(self, structure: Structure, batch: Batch) -> None:
+    def __init__(self, structure: Structure, batch: Batch, gone: Collection[int] = ()) -> None:
         self.structure = structure
         self.batch = batch
+        self.gone = gone
         self.kept = Pass()
         with self.kept.kept(structure):
             self.whole = sample_loss(structure, batch)
+        if gone:
+            below, self.kept = self.kept, Pass()
+            with resumed(min(gone), below, gone, structure), self.kept.kept(structure):
+                self.whole = sample_loss(structure, batch)
 
     def without(self, indices: Collection[int]) -> Tensor:
-        """Each row's loss without these blocks, see `losses`; float64 (rows,)."""
-        with resumed(min(indices), self.kept, indices, self.structure):
+        """Each row's loss without these blocks either, see `losses`; float64 (rows,)."""
+        with resumed(min(indices), self.kept, {*indices, *self.gone}, self.structure):
             return sample_loss(self.structure, self.batch)
 
 
@@ -80,14 +87,15 @@ def ablate(
     *,
     budget: int,
     higher_is_better: bool,
-    metric_drop: float,
+    key_layer_drop: float,
     decodes: int,
+    once: Once,
 ) -> Ablation:
     """Remove blocks singly, then greedily together, then the worst ones under generation.
 
     pilot: the teacher's own answers to the pilot samples. budget: most key layers.
     """
-    rises = _likelihood_rises(structure, pilot, budget)
+    rises = _loss_rises(structure, pilot, budget, once)
     layers = range(len(structure.blocks))
     largest = sorted(layers, key=lambda layer: -rises.single[layer])[:decodes]
     metric = measure(())
@@ -99,15 +107,17 @@ def ablate(
         order=tuple(rises.order),
         joint_rises=tuple(rises.joint),
         metric=metric,
-        metrics={layer: measure((layer,)) for layer in decoded},
+        metrics={
+            layer: once(f"metric without {layer}", partial(measure, (layer,))) for layer in decoded
+        },
         higher_is_better=higher_is_better,
     )
-    return replace(found, key_layers=_key_layers(found, metric_drop))
+    return replace(found, key_layers=_key_layers(found, key_layer_drop))
 
 
 @dataclass(frozen=True)
 class _Rises:
-    """Nats per answer token: of the whole teacher, and what is added without blocks."""
+    """Of the loss: of the whole teacher, and what is added without blocks."""
 
     whole: float
     single: list[float]
@@ -115,28 +125,37 @@ class _Rises:
     joint: list[float]
 
 
-def _likelihood_rises(structure: Structure, pilot: Sequence[Batch], budget: int) -> _Rises:
-    prefixed = [PrefixedBatch(structure, batch) for batch in pilot]
-    count = sum(len(batch.samples) for batch in pilot)
-
-    def nll_without(indices: Collection[int]) -> float:
-        return float(sum(part.without(indices).sum() for part in prefixed)) / count
-
-    whole = float(sum(part.whole.sum() for part in prefixed)) / count
+def _loss_rises(structure: Structure, pilot: Sequence[Batch], budget: int, once: Once) -> _Rises:
     layers = range(len(structure.blocks))
-    rises = [nll_without({layer}) - whole for layer in layers]
-    order = [max(layers, key=lambda layer: rises[layer])]
-    joint = [rises[order[0]]]
+    whole, *losses = once("losses without one", lambda: _losses(structure, pilot, (), layers))
+    single = [loss - whole for loss in losses]
+    order = [max(layers, key=lambda layer: single[layer])]
+    joint = [single[order[0]]]
     while len(order) < min(budget, len(layers)):
-        rest = {
-            layer: nll_without({*order, layer}) - whole for layer in layers if layer not in order
-        }
-        order.append(max(rest, key=lambda layer: rest[layer]))
-        joint.append(rest[order[-1]])
-    return _Rises(whole, rises, order, joint)
+        rest = [layer for layer in layers if layer not in order]
+        _, *losses = once(
+            f"losses without {len(order) + 1}", partial(_losses, structure, pilot, order, rest)
+        )
+        worst = max(range(len(rest)), key=lambda place: losses[place])
+        order.append(rest[worst])
+        joint.append(losses[worst] - whole)
+    return _Rises(whole, single, order, joint)
 
 
-def _key_layers(found: Ablation, metric_drop: float) -> tuple[int, ...]:
+def _losses(
+    structure: Structure, pilot: Sequence[Batch], gone: Collection[int], layers: Sequence[int]
+) -> list[float]:
+    """Mean loss without `gone`, and then without each of `layers` as well; a batch at a time."""
+    sums = [0.0] * (1 + len(layers))
+    for batch in pilot:
+        prefixed = PrefixedBatch(structure, batch, gone)
+        sums[0] += float(prefixed.whole.sum())
+        for place, layer in enumerate(layers, start=1):
+            sums[place] += float(prefixed.without((layer,)).sum())
+    return [total / sum(len(batch.samples) for batch in pilot) for total in sums]
+
+
+def _key_layers(found: Ablation, key_layer_drop: float) -> tuple[int, ...]:
     """The first choice, and of the others those without which the metric falls enough.
 
     Where the metric cannot tell (the teacher scores nothing), the same relative rise of the
@@ -147,9 +166,9 @@ def _key_layers(found: Ablation, metric_drop: float) -> tuple[int, ...]:
     for layer in found.order[1:]:
         drop = found.metric_drop(layer)
         if drop is None:
-            decisive = found.rises[layer] > metric_drop * found.nll
+            decisive = found.rises[layer] > key_layer_drop * found.nll
         else:
-            decisive = drop > metric_drop
+            decisive = drop > key_layer_drop
         if decisive:
             chosen.add(layer)
     return tuple(sorted(chosen))

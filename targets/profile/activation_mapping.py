@@ -6,7 +6,7 @@ prompts. Only sums are kept: nothing here grows with the number of tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -59,6 +59,21 @@ class ActivationMap:
     def _zeros(self, width: int) -> Tensor:
         """Sums on answers and on background; (2, width)."""
         return torch.zeros(2, width, dtype=torch.float64, device=self.structure.model.device)
+
+    def state(self) -> dict[str, list[Tensor]]:
+        """All sums, for a checkpoint."""
+        return {
+            "tokens": self._tokens,
+            "fired": self._fired,
+            "neurons": self._neurons,
+            "heads": self._heads,
+        }
+
+    def restore(self, state: Mapping[str, list[Tensor]]) -> None:
+        """Go on from what `state` returned."""
+        for name, sums in self.state().items():
+            for ours, theirs in zip(sums, state[name], strict=True):
+                ours.copy_(theirs)
 
     @contextmanager
     def watching(self, batch: Batch) -> Iterator[None]:

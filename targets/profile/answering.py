@@ -14,7 +14,7 @@ from nexus.prompt import cut
 from targets.answers import Description
 from targets.metrics import get_metric, score_rows
 from targets.metrics.likelihood import bits_per_byte
-from targets.profile.batches import Batch, batches
+from targets.profile.batches import MEDIA_TOKENS, Batch, batches
 from targets.profile.losses import representations
 from targets.profile.structure import Structure
 from targets.profile.surgery import run_model
@@ -25,6 +25,8 @@ from targets.teachers.reading import read_as
 
 # An answer longer than all of the whole teacher's by this many tokens is not waited for.
 SPARE_TOKENS = 8
+# Rows that are answered side by side; more are hardly faster.
+MOST_ROWS = 64
 
 Row = Mapping[str, Any]
 
@@ -84,10 +86,14 @@ def asker_of(
     description: Description,
     metric: str,
     rows: Sequence[Row],
+    batch_tokens: int = 4096,
 ) -> Asker:
-    """The way to ask this teacher; rows: all that it will be asked about."""
+    """The way to ask this teacher; rows: all that it will be asked about.
+
+    batch_tokens: tokens, those of answers included, that may be in memory at once.
+    """
     if structure.output is not None:
-        return AnswerAsker(teacher, structure, description, metric)
+        return AnswerAsker(teacher, structure, description, metric, batch_tokens)
     return RepresentationAsker(teacher, structure, description, rows)
 
 
@@ -103,14 +109,14 @@ class AnswerAsker:
         structure: Structure,
         description: Description,
         metric: str,
-        batch_size: int = 64,
+        batch_tokens: int,
     ) -> None:
         self.teacher = teacher
         self.structure = structure
         self.description = description
         self.metric = metric
         self.higher_is_better = get_metric(metric).higher_is_better
-        self.batch_size = batch_size
+        self.batch_tokens = batch_tokens
         if teacher.tokenizer is None:
             raise ValueError("the teacher answers in text, but its folder holds no tokenizer")
         self.tokenizer = teacher.tokenizer
@@ -136,6 +142,12 @@ class AnswerAsker:
         ended = len(tokens) < self.description.max_new_tokens or not tokens
         return [*tokens, *([self.end] if ended else [])]
 
+    def _rows_at_once(self, encoded: Sequence[Encoded]) -> int:
+        """As many rows as stay within `batch_tokens` when the longest of them is answered."""
+        longest = max(row.tokens() or MEDIA_TOKENS for row in encoded)
+        fit = self.batch_tokens // (longest + self.description.max_new_tokens)
+        return max(1, min(MOST_ROWS, fit))
+
     def ask(self, rows: Sequence[Row], max_new_tokens: int | None = None) -> Answers:
         """Greedy answers, cut at the data set's stop strings and scored."""
         longest = self.description.max_new_tokens
@@ -145,7 +157,7 @@ class AnswerAsker:
             encoded,
             max_new_tokens=min(longest, max_new_tokens or longest),
             eos_token_id=self.end,
-            batch_size=self.batch_size,
+            batch_size=self._rows_at_once(encoded),
         )
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         answers = [
@@ -169,7 +181,7 @@ class AnswerAsker:
         answers: Sequence[Row],
     ) -> list[dict[str, Any]]:
         """The answers with how likely the references are: nats, tokens, bytes."""
-        log_probs = answers_log_probs(self.structure.model, encoded, self.batch_size)
+        log_probs = answers_log_probs(self.structure.model, encoded, self._rows_at_once(encoded))
         return [
             {
                 **answer,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from targets.profile.batches import Batch
 from targets.profile.reconstruction import Basis
+from targets.profile.sinks import SinkFilter
 from targets.profile.structure import Structure
 from targets.profile.surgery import ReadStream, reading, resumed, run_blocks
 
@@ -48,7 +49,11 @@ class Coefficients:
 
 @torch.inference_mode()
 def coefficients(
-    structure: Structure, bases: Mapping[int, Basis], batches: Sequence[Batch], max_bytes: int
+    structure: Structure,
+    bases: Mapping[int, Basis],
+    sinks: Mapping[int, SinkFilter],
+    batches: Sequence[Batch],
+    max_bytes: int,
 ) -> dict[int, Coefficients]:
     """Coefficients by key layer, of as many batches as keep the widest layer below `max_bytes`.
 
@@ -62,7 +67,9 @@ def coefficients(
         with ExitStack() as stack:
             stack.enter_context(resumed(0, None, above, structure))
             readers = {
-                layer: _reader(of_batch[layer], basis, batch, structure.blocks[layer].tower)
+                layer: _reader(
+                    of_batch[layer], basis, sinks[layer], batch, structure.blocks[layer].tower
+                )
                 for layer, basis in bases.items()
             }
             stack.enter_context(reading(readers, structure))
@@ -77,13 +84,16 @@ def coefficients(
     return found
 
 
-def _reader(into: Coefficients, basis: Basis, batch: Batch, tower: str) -> ReadStream:
+def _reader(
+    into: Coefficients, basis: Basis, sinks: SinkFilter, batch: Batch, tower: str
+) -> ReadStream:
     def read(stream: Tensor) -> None:
         matrix, mean = basis.matrix.float().to(stream.device), basis.mean.to(stream.device)
         # A direction without variance has no scale of its own; its coefficients are 0.
         scale = basis.deviations.to(stream.device).clamp(min=1e-12)
         scaled = ((stream.float() - mean) @ matrix / scale).clamp(-65504, 65504).half().cpu()
-        mask = batch.sides_of(tower, stream[..., 0].numel()).any(dim=0).reshape(stream.shape[:2])
+        counts = batch.sides_of(tower, stream[..., 0].numel()).any(dim=0)  # (rows * tokens,)
+        mask = (counts & sinks.ordinary(stream.flatten(0, 1))).view(stream.shape[:2])
         for row, sample in enumerate(batch.samples):
             places = mask[row].nonzero().flatten().cpu()
             into.by_sample[sample] = scaled[row, places].numpy()

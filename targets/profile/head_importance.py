@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from targets.profile.ablation import PrefixedBatch
 from targets.profile.batches import Batch
+from targets.profile.checkpoints import Once
 from targets.profile.losses import sample_loss
 from targets.profile.structure import Structure
 from targets.profile.surgery import gated_heads, resumed
@@ -39,24 +41,49 @@ class HeadImportance:
 
 
 @dataclass(frozen=True)
-class _Round:
-    heads: list[Tensor]  # per block (heads,)
-    groups: list[Tensor]  # per block (groups,)
+class Importance:
+    """Summed over samples: per block (heads,) and (groups,), float64."""
+
+    heads: list[Tensor]
+    groups: list[Tensor]
+
+    @classmethod
+    def none(cls, structure: Structure) -> Importance:
+        return cls(
+            [torch.zeros(block.heads, dtype=torch.float64) for block in structure.blocks],
+            [torch.zeros(block.groups, dtype=torch.float64) for block in structure.blocks],
+        )
 
 
 def head_importance(
-    structure: Structure, pilot: Sequence[Batch], *, by_gradient: bool, removed_share: float = 0.25
+    structure: Structure,
+    pilot: Sequence[Batch],
+    once: Once,
+    *,
+    by_gradient: bool,
+    removed_share: float = 0.25,
 ) -> HeadImportance:
     """Importance of every head on the pilot batches, then again without the least of the groups."""
-    measure = _by_gradient if by_gradient else _by_ablation
-    first = measure(structure, pilot, ())
+    of_batch = _by_gradient if by_gradient else _by_ablation
+
+    def measure(name: str, gone: Sequence[Group]) -> Importance:
+        count = sum(len(batch.samples) for batch in pilot)
+        total = Importance.none(structure)
+        for number, batch in enumerate(pilot):
+            of_one = once(f"{name} {number}", partial(of_batch, structure, batch, gone))
+            for sums, more in ((total.heads, of_one.heads), (total.groups, of_one.groups)):
+                for of_block, addend in zip(sums, more, strict=True):
+                    of_block += addend / count
+        return total
+
+    first = measure("heads", ())
     ranked = sorted(
         (float(value), layer, group)
         for layer, values in enumerate(first.groups)
         for group, value in enumerate(values)
     )
     gone = tuple((layer, group) for _, layer, group in ranked[: int(removed_share * len(ranked))])
-    second = measure(structure, pilot, gone) if gone else first
+    second = measure("heads left", gone) if gone else first
     return HeadImportance(
         method="gate gradient" if by_gradient else "ablation",
         heads=_lists(first.heads),
@@ -82,45 +109,38 @@ def _open_gates(structure: Structure, rows: int, gone: Sequence[Group]) -> dict[
     return gates
 
 
-def _by_gradient(structure: Structure, pilot: Sequence[Batch], gone: Sequence[Group]) -> _Round:
-    heads = [torch.zeros(block.heads, dtype=torch.float64) for block in structure.blocks]
-    groups = [torch.zeros(block.groups, dtype=torch.float64) for block in structure.blocks]
-    count = sum(len(batch.samples) for batch in pilot)
-    for batch in pilot:
-        open_gates = _open_gates(structure, len(batch.samples), gone)
-        gates = {layer: gate.requires_grad_() for layer, gate in open_gates.items()}
-        modules = [block.module for block in structure.blocks]
-        with torch.enable_grad(), gated_heads(gates, structure), recomputed(modules):
-            # A gate of its own for every row: one backward pass gives each sample's gradient.
-            loss = sample_loss(structure, batch).sum()
-            # Blocks that nothing is read from (some models leave a vision tower early) get 0.
-            gradients = torch.autograd.grad(
-                loss, list(gates.values()), allow_unused=True, materialize_grads=True
-            )
-        for block, gradient in zip(structure.blocks, gradients, strict=True):
-            of_rows = gradient.double().cpu() * gates[block.index].detach().cpu()  # (rows, heads)
-            heads[block.index] += of_rows.abs().sum(dim=0) / count
-            shared = of_rows.unflatten(1, (block.groups, -1)).sum(dim=2)
-            groups[block.index] += shared.abs().sum(dim=0) / count
-    return _Round(heads, groups)
+def _by_gradient(structure: Structure, batch: Batch, gone: Sequence[Group]) -> Importance:
+    found = Importance.none(structure)
+    open_gates = _open_gates(structure, len(batch.samples), gone)
+    gates = {layer: gate.requires_grad_() for layer, gate in open_gates.items()}
+    modules = [block.module for block in structure.blocks]
+    with torch.enable_grad(), gated_heads(gates, structure), recomputed(modules):
+        # A gate of its own for every row: one backward pass gives each sample's gradient.
+        loss = sample_loss(structure, batch).sum()
+        # Blocks that nothing is read from (some models leave a vision tower early) get 0.
+        gradients = torch.autograd.grad(
+            loss, list(gates.values()), allow_unused=True, materialize_grads=True
+        )
+    for block, gradient in zip(structure.blocks, gradients, strict=True):
+        of_rows = gradient.double().cpu() * gates[block.index].detach().cpu()  # (rows, heads)
+        found.heads[block.index] += of_rows.abs().sum(dim=0)
+        shared = of_rows.unflatten(1, (block.groups, -1)).sum(dim=2)
+        found.groups[block.index] += shared.abs().sum(dim=0)
+    return found
 
 
 @torch.inference_mode()
-def _by_ablation(structure: Structure, pilot: Sequence[Batch], gone: Sequence[Group]) -> _Round:
-    heads = [torch.zeros(block.heads, dtype=torch.float64) for block in structure.blocks]
-    groups = [torch.zeros(block.groups, dtype=torch.float64) for block in structure.blocks]
-    count = sum(len(batch.samples) for batch in pilot)
-    for batch in pilot:
-        gates = _open_gates(structure, 1, gone)
-        with gated_heads(gates, structure):
-            prefixed = PrefixedBatch(structure, batch)
-        for block in structure.blocks:
-            for shares, width in ((heads, 1), (groups, block.heads // block.groups)):
-                for index in range(block.heads // width):
-                    places = slice(index * width, (index + 1) * width)
-                    rise = _rise_without(prefixed, gates, block.index, places)
-                    shares[block.index][index] += rise / count
-    return _Round(heads, groups)
+def _by_ablation(structure: Structure, batch: Batch, gone: Sequence[Group]) -> Importance:
+    found = Importance.none(structure)
+    gates = _open_gates(structure, 1, gone)
+    with gated_heads(gates, structure):
+        prefixed = PrefixedBatch(structure, batch)
+    for block in structure.blocks:
+        for shares, width in ((found.heads, 1), (found.groups, block.heads // block.groups)):
+            for index in range(block.heads // width):
+                places = slice(index * width, (index + 1) * width)
+                shares[block.index][index] += _rise_without(prefixed, gates, block.index, places)
+    return found
 
 
 def _rise_without(

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from targets.profile.checkpoints import Once
+from targets.profile.sinks import SinkFilter
 from targets.profile.streaming_pca import Spectrum
 from targets.profile.structure import Structure
 from targets.profile.surgery import ChangeStream, changing, first_tokens
@@ -88,10 +90,13 @@ def check_reconstruction(
     higher_is_better: bool,
     levels: Sequence[float],
     max_fall: float,
+    sinks: Mapping[int, SinkFilter],
+    once: Once,
 ) -> tuple[Reconstruction, dict[int, Basis]]:
     """Try each level of explained variance until the metric falls by less than `max_fall`.
 
     whole_scores: metric of each held-out sample without any change, in the order of `answered`.
+    sinks: by key layer, the tokens that are not projected.
     Returns what was tried and the bases of the last trial.
     """
     sign = 1.0 if higher_is_better else -1.0
@@ -100,8 +105,8 @@ def check_reconstruction(
     for level in levels:
         bases = {layer: stored_basis(found, level) for layer, found in spectra.items()}
         ranks = {layer: basis.rank for layer, basis in bases.items()}
-        with projected(structure, bases):
-            scores = answered()
+        with projected(structure, bases, sinks):
+            scores = once(f"scores at {level}", lambda: list(answered()))
         falls = [sign * (w - s) for w, s in zip(whole_scores, scores, strict=True)]
         fall = sum(falls) / len(falls)
         trials.append(
@@ -135,11 +140,13 @@ def fall_interval(falls: Sequence[float]) -> tuple[float, float]:
 
 
 @contextmanager
-def projected(structure: Structure, bases: Mapping[int, Basis]) -> Iterator[None]:
+def projected(
+    structure: Structure, bases: Mapping[int, Basis], sinks: Mapping[int, SinkFilter]
+) -> Iterator[None]:
     """Key layers hand on the projection of their stream.
 
-    In a tower whose first token sees no other it stays as it is: it is a sink of attention that
-    the bases were made without.
+    Sinks of attention stay as they are, for the bases were made without them: the first token, in
+    a tower where it sees no other, and those that `sinks` tells apart.
     """
     device = structure.model.device
     first: list[Tensor | None] = [None]
@@ -158,7 +165,8 @@ def projected(structure: Structure, bases: Mapping[int, Basis]) -> Iterator[None
             if first_alone and first[0] is not None:
                 rows = torch.arange(stream.shape[0], device=device)
                 kept[rows, first[0]] = stream[rows, first[0]]
-            return kept
+            ordinary = sinks[layer].ordinary(stream.flatten(0, 1)).view(stream.shape[:2])
+            return torch.where(ordinary[:, :, None], kept, stream)
 
         return change
 

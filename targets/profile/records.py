@@ -19,6 +19,7 @@ from targets.profile.heldout import HeldoutVariance
 from targets.profile.pilot import Pilot
 from targets.profile.reconstruction import Basis, Reconstruction
 from targets.profile.settings import Settings
+from targets.profile.sinks import SinkFilter
 from targets.profile.streaming_pca import Spectrum
 from targets.profile.structure import Structure
 from targets.rows import write_json, write_rows
@@ -41,6 +42,7 @@ class Findings:
     heads: HeadImportance
     activations: ActivationMap
     spectra: Mapping[int, Spectrum]
+    sinks: Mapping[int, SinkFilter]
     heldout: Mapping[int, HeldoutVariance]
     reconstruction: Reconstruction
     bases: Mapping[int, Basis]
@@ -93,6 +95,7 @@ def _layer_summary(layer: int, found: Findings) -> dict[str, Any]:
         "tokens": spectrum.rows,
         "heldout_tokens": found.heldout[layer].rows,
         "massive_channels": list(spectrum.massive),
+        "sink_tokens": found.sinks[layer].left_out,
         "ablation_drop": _rounded(ablation.metric_drop(layer) or 0.0),
         "nll_rise": _rounded(ablation.rises[layer]),
     }

@@ -5,29 +5,25 @@ Four stages over a teacher in memory; what is written is small, and no hidden st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from targets.answers import Description
 from targets.profile.ablation import Measure, ablate
-from targets.profile.activation_mapping import ActivationMap
 from targets.profile.answering import Answers, Asker, asker_of
-from targets.profile.batches import Batch
+from targets.profile.checkpoints import Checkpoints
 from targets.profile.coefficients import coefficients
-from targets.profile.head_importance import head_importance
-from targets.profile.heldout import HeldoutVariance
-from targets.profile.moments import moments_of_stream
+from targets.profile.head_importance import Importance, head_importance
 from targets.profile.pilot import Pilot, split_pilot
 from targets.profile.reconstruction import check_reconstruction
 from targets.profile.records import Findings, write_profile
 from targets.profile.settings import Settings
-from targets.profile.streaming_pca import spectrum
-from targets.profile.structure import Structure, find_structure
-from targets.profile.surgery import ReadStream, reading, removed, run_blocks
+from targets.profile.spectral_analysis import heldout_variances, map_text, spectra_of
+from targets.profile.structure import find_structure
+from targets.profile.surgery import removed
 from targets.rows import read_json, read_rows
 from targets.teachers.loading import open_teacher
 from targets.teachers.media import has_media
@@ -35,7 +31,40 @@ from targets.teachers.media import has_media
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
-STAGES = ("answers", "ablation", "heads", "activations", "reconstruction", "coefficients", "done")
+STAGES = (
+    "answers",
+    "ablation",
+    "heads",
+    "mapping",
+    "spectra",
+    "reconstruction",
+    "coefficients",
+    "done",
+)
+KEPT = (Answers, Importance)
+
+
+class Stages:
+    """Where a profile stands: progress by stage, the seconds that each took, and checkpoints."""
+
+    def __init__(self, job: Job) -> None:
+        self.checkpoints = Checkpoints(job.scratch, KEPT)
+        self._job = job
+        self._stage = ""
+        self._began = time.monotonic()
+
+    def begin(self, stage: str) -> None:
+        """The stage before has ended, and this one begins."""
+        now = time.monotonic()
+        if self._stage:
+            self._job.measured(**{f"{self._stage}_seconds": round(now - self._began, 3)})
+        self._stage, self._began = stage, now
+        self.advance(0.0)
+
+    def advance(self, share: float) -> None:
+        """This share of the stage is done."""
+        done = STAGES.index(self._stage) + share
+        self._job.progress(done, len(STAGES) - 1, stage=self._stage)
 
 
 def build(job: Job) -> None:
@@ -46,17 +75,18 @@ def build(job: Job) -> None:
     teacher = open_teacher(job)
     media = any(has_media(row) for row in pilot.all_rows())
     structure = find_structure(teacher.model, media=media)
-    asker = asker_of(teacher, structure, description, settings.metric, pilot.all_rows())
+    asker = asker_of(
+        teacher, structure, description, settings.metric, pilot.all_rows(), settings.batch_tokens
+    )
+    stages = Stages(job)
+    once = stages.checkpoints.once
 
-    def begin(stage: str) -> None:
-        job.progress(STAGES.index(stage), len(STAGES) - 1, stage=stage)
-
-    begin("answers")
-    answers = _first_answers(asker, pilot, settings.verify_outputs)
+    stages.begin("answers")
+    answers = once("answers", lambda: _first_answers(asker, pilot, settings.verify_outputs))
     ablated = answers.part(0, len(pilot.ablated))
     heldout = answers.part(len(pilot.ablated), len(pilot.ablated) + len(pilot.heldout))
 
-    begin("ablation")
+    stages.begin("ablation")
     own_batches = asker.own_batches(ablated, settings.batch_tokens)
     ablation = ablate(
         structure,
@@ -64,52 +94,46 @@ def build(job: Job) -> None:
         _metric_without(asker, ablated),
         budget=settings.key_layers,
         higher_is_better=asker.higher_is_better,
-        metric_drop=settings.metric_drop,
+        key_layer_drop=settings.key_layer_drop,
         decodes=settings.decodes,
+        once=once,
     )
 
-    begin("heads")
-    heads = head_importance(
-        structure,
-        own_batches,
-        by_gradient=asker.differentiable and settings.load not in ("int8", "nf4"),
-    )
+    stages.begin("heads")
+    slopes = asker.differentiable and settings.load not in ("int8", "nf4")
+    heads = head_importance(structure, own_batches, once, by_gradient=slopes)
 
-    begin("activations")
+    stages.begin("mapping")
     mapped = asker.batches(pilot.mapped, settings.batch_tokens)
-    activations = ActivationMap(structure)
-    sums = {
-        layer: moments_of_stream(structure.blocks[layer].width, structure.model.device)
-        for layer in ablation.key_layers
-    }
-    _read_into(sums, structure, mapped, settings.prompt_weight, activations)
-    levels = [
-        settings.explained_variance,
-        *(level for level in settings.raised_to if level > settings.explained_variance),
-    ]
-    spectra = {
-        layer: spectrum(of_layer, settings.massive_ratio, max(levels))
-        for layer, of_layer in sums.items()
-    }
-    elsewhere = {
-        layer: HeldoutVariance(found, found.rank(max(levels))) for layer, found in spectra.items()
-    }
-    text = asker.batches(pilot.heldout, settings.batch_tokens)
-    _read_into(elsewhere, structure, text, settings.prompt_weight)
+    sums = map_text(
+        structure, mapped, ablation.key_layers, settings, stages.checkpoints, stages.advance
+    )
 
-    begin("reconstruction")
+    stages.begin("spectra")
+    spectra = spectra_of(sums, settings)
+    elsewhere = heldout_variances(
+        structure,
+        asker.batches(pilot.heldout, settings.batch_tokens),
+        spectra,
+        sums.sinks,
+        settings,
+    )
+
+    stages.begin("reconstruction")
     reconstruction, bases = check_reconstruction(
         structure,
         spectra,
         heldout.scores,
         lambda: asker.ask(heldout.rows, heldout.room()).scores,
         higher_is_better=asker.higher_is_better,
-        levels=levels,
+        levels=settings.levels(),
         max_fall=settings.max_metric_fall,
+        sinks=sums.sinks,
+        once=once,
     )
 
-    begin("coefficients")
-    in_bases = coefficients(structure, bases, mapped, settings.coefficient_bytes)
+    stages.begin("coefficients")
+    in_bases = coefficients(structure, bases, sums.sinks, mapped, settings.coefficient_bytes)
 
     findings = Findings(
         structure=structure,
@@ -119,15 +143,18 @@ def build(job: Job) -> None:
         answers=answers,
         ablation=ablation,
         heads=heads,
-        activations=activations,
+        activations=sums.activations,
         spectra=spectra,
+        sinks=sums.sinks,
         heldout=elsewhere,
         reconstruction=reconstruction,
         bases=bases,
         coefficients=in_bases,
     )
     write_profile(job.out, job.target.partition(":")[2], settings, findings)
-    begin("done")
+    if torch.cuda.is_available():
+        job.measured(peak_vram_bytes=torch.cuda.max_memory_allocated())
+    stages.begin("done")
 
 
 def _first_answers(asker: Asker, pilot: Pilot, at_least: int) -> Answers:
@@ -147,37 +174,3 @@ def _metric_without(asker: Asker, whole: Answers) -> Measure:
             return asker.ask(whole.rows, whole.room()).mean_score()
 
     return measure
-
-
-class Rows(Protocol):
-    """What takes in rows of a stream, each with a weight, and keeps none."""
-
-    def add(self, rows: Tensor, weights: Tensor) -> None: ...
-
-
-@torch.inference_mode()
-def _read_into(
-    sums: Mapping[int, Rows],
-    structure: Structure,
-    text: Sequence[Batch],
-    prompt_weight: float,
-    activations: ActivationMap | None = None,
-) -> None:
-    """One pass over the text: the stream after each layer, and neurons' statistics."""
-    for batch in text:
-
-        def reader(layer: int, into: Rows, batch: Batch = batch) -> ReadStream:
-            def read(stream: Tensor) -> None:
-                rows = stream.flatten(0, 1)  # (rows * tokens, width)
-                answer, rest = batch.sides_of(structure.blocks[layer].tower, len(rows))
-                mask = answer | rest
-                into.add(rows[mask], torch.where(answer, 1.0, prompt_weight)[mask])
-
-            return read
-
-        with ExitStack() as stack:
-            if activations is not None:
-                stack.enter_context(activations.watching(batch))
-            readers = {layer: reader(layer, into) for layer, into in sums.items()}
-            stack.enter_context(reading(readers, structure))
-            run_blocks(structure, batch)

@@ -237,6 +237,12 @@ def test_a_killed_child_is_reported_with_the_likely_cause(runs: Runs) -> None:
     assert runs.run("count_to_ten").ok
 
 
+def test_what_a_work_measures_of_its_run_is_in_the_outcome(runs: Runs) -> None:
+    outcome = runs.run("measure")
+    assert outcome.measured == {"check_seconds": 2.5, "peak_bytes": 7.0}
+    assert runs.run("count_to_ten").measured == {}
+
+
 def test_what_a_work_leaves_running_ends_with_it(runs: Runs) -> None:
     assert runs.run("leave_a_process_behind").ok
     pid = int((runs.out("test:leave_a_process_behind") / "pid").read_text())

@@ -41,6 +41,11 @@ def count_to_ten(job: Job) -> None:
     (job.out / "facts.json").write_text(json.dumps(facts))
 
 
+def measure(job: Job) -> None:
+    job.measured(check_seconds=1.5, peak_bytes=7)
+    job.measured(check_seconds=2.5)
+
+
 def name_server(job: Job) -> None:
     (job.out / "server").write_text(str(os.getppid()))
 

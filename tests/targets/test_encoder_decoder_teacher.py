@@ -124,7 +124,15 @@ def test_baseline_profile_and_trace_see_the_same_teacher(
 
     profile = make_job(
         "profile:pair/sums",
-        {"load": "fp32", "metric": "token_f1", "samples": 8, "pilot_samples": 4},
+        {
+            "load": "fp32",
+            "metric": "token_f1",
+            "samples": 8,
+            "pilot_samples": 4,
+            "explained_variance": 0.97,
+            "max_metric_fall": 0.01,
+            "key_layer_drop": 0.1,
+        },
         model=teacher,
         pilot=data / "train.jsonl",
         description=description,

@@ -307,7 +307,14 @@ def profiled(
         settings = {"load": "fp32", "metric": "token_f1", "samples": 12, "pilot_samples": 4}
         job = make_job(
             f"profile:{name}/echo",
-            {**settings, "explained_variance": 0.9, "raised_to": [], "seed": 1},
+            {
+                **settings,
+                "explained_variance": 0.9,
+                "raised_to": [],
+                "max_metric_fall": 0.01,
+                "key_layer_drop": 0.1,
+                "seed": 1,
+            },
             inputs={
                 "model": folder / name,
                 "pilot": pilot,

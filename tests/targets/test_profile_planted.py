@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 import pytest
 import torch
@@ -16,11 +17,13 @@ from targets.profile.head_importance import head_importance
 from targets.profile.losses import answer_nll
 from targets.profile.moments import MomentSums
 from targets.profile.reconstruction import check_reconstruction, fall_interval
+from targets.profile.sinks import SinkFilter
 from targets.profile.streaming_pca import spectrum
 from targets.profile.structure import Structure, find_structure
 from targets.profile.surgery import gated_heads, reading, reading_input, removed, run_blocks
 from targets.teachers.encoding import Encoded
 
+T = TypeVar("T")
 PROMPTS = [[3 + (7 * i + 3 * j) % 40 for j in range(3 + i % 4)] for i in range(12)]
 END = 2
 
@@ -64,6 +67,11 @@ def model_of(
     return find_structure(model)
 
 
+def now(name: str, make: Callable[[], T]) -> T:
+    """Nothing was finished before."""
+    return make()
+
+
 def own_answers(structure: Structure) -> list[list[int]]:
     return greedy_decode(structure.model, PROMPTS, max_new_tokens=6, eos_token_id=END)
 
@@ -94,8 +102,9 @@ def test_the_one_block_that_carries_everything_is_the_key_layer(carrier: int) ->
         measure,
         budget=3,
         higher_is_better=True,
-        metric_drop=0.1,
+        key_layer_drop=0.1,
         decodes=2,
+        once=now,
     )
     assert found.key_layers == (carrier,)
     assert found.order[0] == carrier
@@ -111,7 +120,7 @@ def test_the_one_block_that_carries_everything_is_the_key_layer(carrier: int) ->
 @pytest.mark.parametrize("by_gradient", [True, False], ids=["gradient", "ablation"])
 def test_the_one_head_that_writes_is_the_important_one(by_gradient: bool) -> None:
     structure = model_of(range(4), heads={(1, 2)})
-    found = head_importance(structure, own_batches(structure), by_gradient=by_gradient)
+    found = head_importance(structure, own_batches(structure), now, by_gradient=by_gradient)
     for layer in range(4):
         for head in range(4):
             assert (found.heads[layer][head] > 1e-3) == ((layer, head) == (1, 2))
@@ -125,8 +134,8 @@ def test_the_one_head_that_writes_is_the_important_one(by_gradient: bool) -> Non
 def test_gradient_and_ablation_agree_on_what_matters() -> None:
     structure = model_of(range(4), heads={(0, 0), (1, 2), (3, 3)})
     pilot = own_batches(structure)
-    by_gradient = head_importance(structure, pilot, by_gradient=True)
-    by_ablation = head_importance(structure, pilot, by_gradient=False)
+    by_gradient = head_importance(structure, pilot, now, by_gradient=True)
+    by_ablation = head_importance(structure, pilot, now, by_gradient=False)
     for found in (by_gradient, by_ablation):
         nonzero = {
             (layer, head) for layer in range(4) for head in range(4) if found.heads[layer][head]
@@ -137,7 +146,7 @@ def test_gradient_and_ablation_agree_on_what_matters() -> None:
 def test_a_gate_gradient_is_the_slope_of_the_loss() -> None:
     structure = model_of(range(4))
     pilot = own_batches(structure)
-    found = head_importance(structure, pilot, by_gradient=True, removed_share=0.0)
+    found = head_importance(structure, pilot, now, by_gradient=True, removed_share=0.0)
 
     def losses(gate: float) -> torch.Tensor:
         factors = torch.ones(1, 4)
@@ -183,6 +192,8 @@ def test_a_truncated_basis_fails_and_the_variance_is_raised() -> None:
         higher_is_better=True,
         levels=(0.3, 0.6, 0.99999, 0.999999),
         max_fall=0.01,
+        sinks={1: SinkFilter(20.0)},
+        once=now,
     )
     assert [trial.holds for trial in check.trials] == [False, False, True]
     assert check.holds
@@ -199,6 +210,8 @@ def test_a_truncated_basis_fails_and_the_variance_is_raised() -> None:
         higher_is_better=True,
         levels=(0.3,),
         max_fall=0.01,
+        sinks={1: SinkFilter(20.0)},
+        once=now,
     )
     assert not failed.holds
 

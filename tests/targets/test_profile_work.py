@@ -10,16 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from planted_teacher import WIDTH, planted_teacher, profile
 
-from nexus.decoding import greedy_decode
-from nexusbuild.graph import Job
-from targets.profile.work import build
-
-WORDS = 46
-WIDTH = 32
 _opened: list[tuple[str, str]] | None = None
 
 
@@ -45,90 +37,10 @@ def written_files() -> Iterator[list[tuple[str, str]]]:
         _opened = None
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    vocabulary = {"<pad>": 0, "<unk>": 1, "<eos>": 2}
-    vocabulary |= {f"w{index}": index + 3 for index in range(WORDS)}
-    plain = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=plain, eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
-    )
-
-
 @pytest.fixture(scope="module")
 def teacher_and_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher that only block 2 carries, and rows whose answers are its own."""
-    folder = tmp_path_factory.mktemp("profile")
-    torch.manual_seed(3)
-    config = LlamaConfig(
-        vocab_size=WORDS + 3,
-        hidden_size=WIDTH,
-        intermediate_size=48,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        eos_token_id=2,
-        tie_word_embeddings=False,
-    )
-    model = LlamaForCausalLM(config).eval().requires_grad_(False)
-    for parameter in model.parameters():
-        if parameter.ndim == 2:
-            parameter.normal_(std=0.5)
-    for index in (0, 1, 3):
-        model.model.layers[index].mlp.down_proj.weight.zero_()
-        model.model.layers[index].self_attn.o_proj.weight.zero_()
-    model.save_pretrained(folder / "teacher")
-    words = tokenizer()
-    words.save_pretrained(folder / "teacher")
-
-    prompts = [
-        " ".join(f"w{(5 * i + 7 * j * (i % 6 + 1)) % WORDS}" for j in range(4 + i % 5))
-        for i in range(70)
-    ]
-    answers = greedy_decode(
-        model, [words(p).input_ids for p in prompts], max_new_tokens=8, eos_token_id=2
-    )
-    rows = [
-        {"id": f"{i:016x}", "prompt": prompt, "answer": words.decode(answer)}
-        for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
-    ]
-    (folder / "pilot.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    description = {"template": "{prompt} ", "stop": {"strings": [], "max_new_tokens": 8}}
-    (folder / "dataset.json").write_text(json.dumps(description))
-    return folder
-
-
-def profile(folder: Path, out: Path, **settings: object) -> dict[str, object]:
-    out.mkdir()
-    scratch = out.with_suffix(".scratch")
-    scratch.mkdir()
-    build(
-        Job(
-            target="profile:planted/echo",
-            settings={
-                "load": "fp32",
-                "metric": "exact_match",
-                "samples": 40,
-                "pilot_samples": 10,
-                "seed": 42,
-                **settings,
-            },
-            inputs={
-                "pilot": folder / "pilot.jsonl",
-                "description": folder / "dataset.json",
-                "model": folder / "teacher",
-            },
-            sources={},
-            out=out,
-            scratch=scratch,
-            seed=7,
-            threads=1,
-            progress=lambda done, total, **figures: None,
-        )
-    )
-    assert not list(scratch.iterdir())
-    return json.loads((out / "profile.json").read_text())
+    return planted_teacher(tmp_path_factory.mktemp("profile"))
 
 
 def test_a_profile_finds_the_plant_and_writes_what_it_says(
@@ -155,7 +67,9 @@ def test_a_profile_finds_the_plant_and_writes_what_it_says(
     assert summary["bytes"] == sum(sizes)
     # Nothing is written but these, in a temporary place neither.
     expected = {str(out / name) for name in names}
-    assert expected <= {path for path, _ in opened} <= expected | {"/dev/null"}
+    scratch = str(tmp_path / "out.scratch")
+    elsewhere = {path for path, _ in opened if not path.startswith(scratch)}
+    assert expected <= elsewhere <= expected | {"/dev/null"}
 
     basis = np.load(out / "layer_2_basis.npz")
     layer = summary["layers"]["2"]

@@ -259,6 +259,16 @@ def bundle_job(
             "retained": 1.0111,
         }
         (folder / "verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
+        items = [{"id": f"{name}{n}", "teacher": 1.0, "student": float(n < 3)} for n in range(4)]
+        if name == "router":  # one prompt in four of each open capability goes astray
+            items = [
+                {"id": f"{each}{n}", "expected": each, "routed": each if n else "none"}
+                for each in WORDS
+                if each != "private"
+                for n in range(4)
+            ]
+        lines = "".join(json.dumps(item) + "\n" for item in items)
+        (folder / "items.jsonl").write_text(lines, encoding="utf-8")
         verdicts[name] = folder
     teacher = tmp_path_factory.mktemp("teacher")
     about = {

@@ -15,6 +15,7 @@ from targets.bundle.archive import write_zip
 from targets.bundle.contracts_page import contracts_page
 from targets.bundle.manifest import Parts, manifest_of
 from targets.bundle.model_card import model_card
+from targets.bundle.routes import scores_by_route
 from targets.bundle.settings import Settings
 from targets.bundle.teacher_free import prove_teacher_free
 from targets.rows import read_json, write_json
@@ -111,6 +112,12 @@ def _report(job: Job, settings: Settings, folder: Path, parts: Parts) -> dict[st
         "name": settings.name,
         "verdict": "pass" if set(verdicts.values()) == {"pass"} else "fail",
         "contracts": parts.verdicts,
+        "by_route": {
+            name: scores_by_route(
+                name, parts.verdicts[name], job.inputs[f"gate/{name}"], job.inputs["gate/router"]
+            )
+            for name in settings.include
+        },
         "teachers_kept_out": kept_out,
         "teacher_free": prove_teacher_free(folder, teacher_tensors),
         "files": {

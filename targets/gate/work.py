@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from targets.gate.settings import Settings
@@ -117,6 +118,7 @@ def build_capability(job: Job) -> None:
                 "shortfall": verdict.shortfall,
                 "items_to_settle": verdict.items_needed,
                 "held_out": _held_out(metric, rows, best, student),
+                "backbone_only": _backbone_only(metric, rows, student, job.inputs["score"]),
             }
         ),
     )
@@ -284,6 +286,30 @@ def _held_out(
         "teacher_score": float(teacher),
         "student_score": float(reached),
         "retained": float(metric.ratio(teacher, reached)),
+    }
+
+
+def _backbone_only(
+    metric: Metric, rows: Sequence[Row], student: Scored, folder: Path
+) -> dict[str, Any] | None:
+    """What the backbone scores without its adapter, beside what it scores with it on these items.
+
+    None where it was not asked: a harness task asks the whole student.
+    """
+    file = folder / "backbone.jsonl"
+    if HarnessMetric.named(metric.name) or not file.exists():
+        return None
+    answers = {answer["id"]: answer for answer in read_rows(file)}
+    chosen = [index for index, row in enumerate(rows) if row["id"] in answers]
+    asked = [rows[index] for index in chosen]
+    weights = metric.weights(asked)
+    alone = score_rows(metric, asked, [answers[row["id"]] for row in asked])
+    return {
+        "items": len(asked),
+        "score": float(metric.aggregate(alone, weights)),
+        "with_adapter": float(
+            metric.aggregate([student.scores[index] for index in chosen], weights)
+        ),
     }
 
 

@@ -17,7 +17,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-READER = "import sys; sys.stdout.write(open(sys.argv[1]).read())"
+READER = "import sys; open(sys.argv[1], 'rb').read()"
+SAFETENSORS_READER = """
+import sys
+sys.path[:] = sys.argv[2:]
+from safetensors import safe_open
+with safe_open(sys.argv[1], framework="np") as tensors:
+    tensors.keys()
+"""
 SECONDS = 10.0
 
 
@@ -47,7 +54,13 @@ def attempts(folder: Path, bystander: Path | None) -> Iterator[list[Attempt]]:
             Attempt("list a folder outside", lambda: list(folder.iterdir())),
             Attempt("write a file outside", lambda: (folder / "new.txt").write_text("x")),
             Attempt("read a file outside in a subprocess", lambda: _read_elsewhere(text)),
+            Attempt(
+                "open weights outside with safetensors in a subprocess",
+                lambda: _read_elsewhere(weights, SAFETENSORS_READER, *map(str, sys.path)),
+            ),
             Attempt("connect to a socket", lambda: _connect(address)),
+            Attempt("send a datagram", lambda: _send(address)),
+            *_attempts_on_the_hubs_cache(),
         ]
         if bystander is not None:
             other = bystander
@@ -95,9 +108,24 @@ def _first_byte(path: Path) -> bytes:
         return file.read(1)
 
 
-def _read_elsewhere(path: Path) -> None:
-    command = [sys.executable, "-I", "-S", "-c", READER, str(path)]
+def _attempts_on_the_hubs_cache() -> list[Attempt]:
+    """Where downloaded teachers lie; none where there is no such cache."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cache = Path(HF_HUB_CACHE)
+    if not cache.is_dir():
+        return []
+    return [Attempt("list the hub's cache", lambda: list(cache.iterdir()))]
+
+
+def _read_elsewhere(path: Path, reader: str = READER, *arguments: str) -> None:
+    command = [sys.executable, "-I", "-S", "-c", reader, str(path), *arguments]
     subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
+
+
+def _send(address: tuple[str, int]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"x", address)
 
 
 def _connect(address: tuple[str, int]) -> None:

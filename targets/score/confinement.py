@@ -88,6 +88,8 @@ def library_folders() -> tuple[Path, ...]:
     folders = {
         *SYSTEM_LIBRARIES,
         *site.getsitepackages(),
+        # A user's own, and those that a `.pth` file or PYTHONPATH adds.
+        *(path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")),
         sysconfig.get_path("stdlib"),
         sysconfig.get_path("platstdlib"),
         sysconfig.get_path("platlib"),

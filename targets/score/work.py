@@ -20,10 +20,14 @@ from targets.teachers.tokenizers import open_tokenizer
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
+# Prompts that the backbone answers alone, too: enough to see what an adapter adds.
+BACKBONE_ROWS = 100
+
 
 def build(job: Job) -> None:
-    """Write `eval.jsonl`, a row of answer and likelihood per prompt, and `confinement.json`; and
-    what harness tasks the settings name, as `targets.harness` has it.
+    """Write `eval.jsonl`, a row of answer and likelihood per prompt, `backbone.jsonl`, the same of
+    the backbone without its adapter for the first prompts, and `confinement.json`; and what harness
+    tasks the settings name, as `targets.harness` has it.
     """
     harness = Harness.from_job(job.settings, job.sources)
     # Before the confinement: documents may have to be fetched. No model is open yet.
@@ -55,3 +59,5 @@ def score(job: Job, tasks: Mapping[str, Any], progress: Progress) -> None:
         if tasks:
             answer_tasks(model, tokenizer, tasks, job.out, batch=settings.batch)
     write_rows(job.out / "eval.jsonl", answers)
+    alone = answered_rows(model, tokenizer, rows[:BACKBONE_ROWS], description, batch=settings.batch)
+    write_rows(job.out / "backbone.jsonl", alone)

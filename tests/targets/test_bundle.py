@@ -172,6 +172,13 @@ def test_the_report_stands_on_the_packed_bytes(bundles: dict[str, Path]) -> None
     assert report["teacher_free"]["in_common"] == 0
 
 
+def test_scores_by_route_stand_apart(bundles: dict[str, Path]) -> None:
+    """Three of four right with the adapter; the router sends one of these elsewhere."""
+    report = json.loads((bundles["none"] / "verify_report.json").read_text(encoding="utf-8"))
+    assert report["by_route"]["sums"] == {"oracle": 0.91, "routed": 0.5, "backbone_only": None}
+    assert report["by_route"]["private"]["routed"] is None  # nothing is ever routed there
+
+
 def test_a_tensor_of_a_teacher_is_found_and_refused(
     bundle_job: Callable[..., Job], packed_backbones: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -221,6 +228,7 @@ def test_a_failed_contract_stands_in_the_report(
 ) -> None:
     job = bundle_job("none")
     verdict = json.loads((job.inputs["gate/sums"] / "verdict.json").read_text(encoding="utf-8"))
+    shutil.copy(job.inputs["gate/sums"] / "items.jsonl", tmp_path)
     (tmp_path / "verdict.json").write_text(
         json.dumps({**verdict, "verdict": "fail"}), encoding="utf-8"
     )

@@ -250,6 +250,17 @@ def test_unseen_structures_are_reported_by_themselves(
     }
 
 
+def test_what_the_backbone_scores_alone_stands_beside_it(
+    make_gate: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    settings = {"metric": "final_answer", "retain_fraction": 0.5}
+    assert make_gate(settings, REFERENCES, right(90), scholar=right(95))["backbone_only"] is None
+    rows = [{"id": item_id(n), "answer": text} for n, text in enumerate(right(10)[:40])]
+    write_rows(tmp_path / "score" / "backbone.jsonl", rows)
+    found = make_gate(settings, REFERENCES, right(30), scholar=right(32))
+    assert found["backbone_only"] == {"items": 40, "score": 0.25, "with_adapter": 0.75}
+
+
 @given(
     st.floats(0.5, 1.2),
     st.floats(0, 0.2),

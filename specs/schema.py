@@ -42,18 +42,18 @@ def schema_at(path: tuple[str | int, ...]) -> Schema:
     """The part of the schema that the value at `path` must satisfy; empty where there is none."""
     node: Schema = json_schema()
     for part in path:
-        node = _inner(_resolved(node), part)
-    return _resolved(node)
+        node = _inner(resolved(node), part)
+    return resolved(node)
 
 
 def field_names(node: Schema) -> list[str]:
     """The keys that a mapping may have, in the order of the documentation."""
-    return list(_object_part(_resolved(node)).get("properties", {}))
+    return list(_object_part(resolved(node)).get("properties", {}))
 
 
 def choices(node: Schema) -> list[str]:
     """The values to choose from, where a value is one of a few."""
-    node = _resolved(node)
+    node = resolved(node)
     if "const" in node:
         return [_shown(node["const"])]
     if "enum" in node:
@@ -63,13 +63,13 @@ def choices(node: Schema) -> list[str]:
 
 def allows(node: Schema, kind: str) -> bool:
     """Whether a value of this type of JSON may stand there."""
-    node = _resolved(node)
+    node = resolved(node)
     return node.get("type") == kind or any(allows(each, kind) for each in node.get("anyOf", []))
 
 
 def described(node: Schema) -> str:
     """What a value may be, in words."""
-    node = _resolved(node)
+    node = resolved(node)
     if ALLOWED in node:
         return str(node[ALLOWED])
     if "anyOf" in node:
@@ -127,13 +127,14 @@ def _inner(node: Schema, part: str | int) -> Schema:
 
 
 def _object_part(node: Schema) -> Schema:
-    for option in (node, *(_resolved(option) for option in node.get("anyOf", []))):
+    for option in (node, *(resolved(option) for option in node.get("anyOf", []))):
         if "properties" in option or "additionalProperties" in option:
             return option
     return node
 
 
-def _resolved(node: Schema) -> Schema:
+def resolved(node: Schema) -> Schema:
+    """The part itself, where it is only named."""
     if "$ref" not in node:
         return node
     definition = json_schema()["$defs"][node["$ref"].rpartition("/")[2]]

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 import specs
+from specs.reference import page_with_reference
 from specs.schema import json_schema, json_schema_text
 
 ROOT = Path(specs.__file__).parent
@@ -57,3 +59,22 @@ def test_examples_load() -> None:
     spec = specs.load_text(text)
     assert spec.contracts.of("reasoning").retain_fraction == 0.97
     assert yaml.safe_load(text)["name"] == spec.name
+
+
+def test_the_reference_is_current() -> None:
+    """If not: `python -m specs.reference docs/spec.md`."""
+    page = (ROOT.parent / "docs" / "spec.md").read_text(encoding="utf-8")
+    assert page_with_reference(page) == page
+    for name in ("datasets.NAME", "teachers[].source.train", "student.backbone", "bundle"):
+        assert f"### `{name}`" in page
+
+
+def test_the_page_has_a_spec_that_loads() -> None:
+    page = (ROOT.parent / "docs" / "spec.md").read_text(encoding="utf-8")
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    assert specs.load_text(example).name == "my_model"
+
+
+def test_a_page_without_a_place_is_refused() -> None:
+    with pytest.raises(ValueError, match="no place for the reference"):
+        page_with_reference("# nothing\n")

@@ -165,6 +165,7 @@ class Terminal:
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.shown = ""
+        self._read = 0
         self._own, theirs = pty.openpty()
         command = [sys.executable, "-m", "nexusbuild", "init", *arguments]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
@@ -174,11 +175,11 @@ class Terminal:
         os.close(theirs)
 
     def until(self, text: str) -> None:
-        start = len(self.shown)
-        while text not in self.shown[start:]:
+        while (found := self.shown.find(text, self._read)) < 0:
             ready, _, _ = select.select([self._own], [], [], 60)
             assert ready, f"never said {text!r}: {self.shown}"
             self.shown += os.read(self._own, 4096).decode()
+        self._read = found + len(text)
 
     def answer(self, text: str) -> None:
         os.write(self._own, text.encode() + b"\n")

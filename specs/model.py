@@ -176,7 +176,8 @@ class Dataset(Section):
     pilot: Positive = 240
     """Rows for profiling teachers."""
     prompt: Text | None = None
-    """Key of the prompt in the files' rows, or text with keys in braces (`prompt`, unless said)."""
+    """Key of the prompt in the files' rows, or text with keys in braces (`prompt`, unless said).
+    Keys go deeper with dots (`chat.0.text`); columns without names are called 0, 1, 2 …"""
     response: Text | None = None
     """Key of the answer in the files' rows (`response`, unless said). Rows need none where every
     capability that uses them has `trace: {answers: teacher}` and no teacher is trained on them."""

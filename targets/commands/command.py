@@ -54,7 +54,12 @@ def spec_path(arguments: argparse.Namespace) -> Path | None:
 
 def say(text: str) -> None:
     """A result, to standard output."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text) + "\n")
+
+
+def printable(text: str) -> str:
+    """Names of files may hold bytes that are no text: these as `\\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -65,12 +70,12 @@ def counted(number: int, one: str, many: str = "") -> str:
 def complain(problems: Iterable[SpecProblem | Problem | str]) -> None:
     """What is wrong, to standard error."""
     for problem in problems:
-        sys.stderr.write(f"{problem}\n")
+        sys.stderr.write(printable(f"{problem}\n"))
 
 
 def print_json(document: Mapping[str, Any]) -> None:
     """The one document on standard output."""
-    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(printable(json.dumps(document, indent=1, ensure_ascii=False)) + "\n")
 
 
 def refuse(arguments: argparse.Namespace, problems: Sequence[SpecProblem | Problem | str]) -> int:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from targets.raw_data.findings import Finding, findings
 from targets.raw_data.formats import head_of
@@ -195,3 +197,44 @@ def test_rows_longer_than_the_first_look_are_read(tmp_path: Path) -> None:
     (tmp_path / "long.jsonl").write_text(lines(row, row), encoding="utf-8")
     (tmp_path / "long.json").write_text(json.dumps([row, row], indent=1), encoding="utf-8")
     assert [sorted_to(one) for one in findings(tmp_path)] == ["thinking", "thinking"]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["messages", "tools", "role", "content", "translation", "text", "0"])
+            | st.text(max_size=4),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+table_like = st.text(alphabet='a1,|\t"\n {}[]:', max_size=80)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.binary(max_size=200)
+    | table_like.map(str.encode)
+    | st.lists(json_values, max_size=5).map(lambda rows: lines(*rows).encode())
+    | json_values.map(lambda value: json.dumps(value).encode()),
+    st.booleans(),
+    st.integers(0, 200),
+)
+def test_no_content_is_too_odd_to_be_looked_at(
+    tmp_path: Path, content: bytes, packed: bool, cut: int
+) -> None:
+    (tmp_path / "odd").write_bytes(gzip.compress(content)[:cut] if packed else content)
+    (found,) = findings(tmp_path)
+    assert found.reason and 0 <= found.confidence <= 1
+
+
+def test_a_nest_of_brackets_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 60_000, encoding="utf-8")
+    (tmp_path / "deeper.jsonl").write_text('{"a":' * 30_000, encoding="utf-8")
+    assert [sorted_to(one) for one in findings(tmp_path)] == ["-", "-"]

@@ -142,6 +142,15 @@ def test_a_confidence_that_is_too_low_leaves_a_file(
     assert "2 is no share between 0 and 1" in capsys.readouterr().err
 
 
+def test_names_may_hold_what_is_no_text(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = raw / os.fsdecode(b"od\xffd \n name.jsonl")
+    write(odd, CALL)
+    assert main(["data", "sort", "raw"]) == 0
+    assert "od\\udcffd" in capsys.readouterr().out and not odd.exists()
+    assert main(["data", "sort", "--undo", "--json"]) == 0
+    assert odd.is_file() and len(json.loads(capsys.readouterr().out)["files"]) == 4
+
+
 def test_one_sort_at_a_time(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with journal.alone(Path("datasets").resolve()):
         assert main(["data", "sort", "raw"]) == 2

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import specs
+from nexusbuild.graph import SpecFolder
 from specs.problems import known_names, suggestion
 from targets.commands.command import (
     DONE,
@@ -90,7 +91,7 @@ def _document(
     from targets.dataset.settings import Settings
     from targets.dataset.writing import row_json
 
-    target = declare(spec, root, name)
+    target = declare(spec, SpecFolder(root), name)
     settings = Settings.from_json(target.settings)
     seed = arguments.seed_of(spec.seed, target.id)
     most = None
@@ -130,7 +131,8 @@ def _document(
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:
     rows = document["rows"]
-    yield f"{document['name']}: {counted(sum(rows.values()), 'row')} {_from(document['origin'])}"
+    what = f"{document['name']}: {counted(sum(rows.values()), 'row')} {_from(document['origin'])}"
+    yield from textwrap.wrap(what, width(), subsequent_indent="  ", break_on_hyphens=False)
     yield "  " + ", ".join(f"{split} {count:,}" for split, count in rows.items())
     if document["first_records_only"]:
         records = counted(document["first_records_only"], "record")

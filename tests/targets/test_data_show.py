@@ -18,7 +18,7 @@ from targets.rows import read_json, read_rows
 
 TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text(encoding="utf-8")
 SUMS = (
-    "  sums: {path: sums.csv, prompt: '{0} {1}', response: '2', licence: MIT, stop: [STOP],\n"
+    "  sums: {path: 'sum?.csv', prompt: '{0} {1}', response: '2', licence: MIT, stop: [STOP],\n"
     '         eval: 6, validation: 4, pilot: 3, template: "Q: {prompt}\\nA:"}\n'
 )
 
@@ -107,4 +107,4 @@ def test_what_is_wrong_is_told_with_file_and_line(
     (folder / "sums.csv").unlink()
     assert main(["data", "show", "sums", "--json"]) == 2
     (error,) = json.loads(capsys.readouterr().out)["errors"]
-    assert error["message"].startswith("sums.csv is missing; put the data there")
+    assert error["message"].startswith("sum?.csv is missing; put the data there")

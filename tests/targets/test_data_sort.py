@@ -232,3 +232,24 @@ def test_kills_at_any_moment_lose_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     if journal.latest(tmp_path / "datasets") is not None:
         assert main(["data", "sort", "--undo"]) == 0
     assert files(tmp_path) == before
+
+
+def test_a_person_at_a_terminal_is_asked(raw: Path) -> None:
+    pty = pytest.importorskip("pty", reason="there are no terminals to try here")
+    for answer, sorted_ in ((b"n\n", False), (b"y\n", True)):
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [*NEXUSBUILD, "data", "sort", "raw"],
+            stdin=theirs,
+            stdout=theirs,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "80"},
+        )
+        os.close(theirs)
+        told = b""
+        while b"[y/N]" not in told:
+            told += os.read(ours, 1024)
+        os.write(ours, answer)
+        assert process.wait(30) == 0
+        os.close(ours)
+        assert b"datasets/tools: 1 file to be moved" in told
+        assert (raw / "calls.jsonl").exists() != sorted_

@@ -77,10 +77,12 @@ def _read_build(path: Path) -> Build | None:
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
             continue
-    if not lines or "number" not in lines[0]:
+        if isinstance(line, dict):
+            lines.append(line)
+    if not lines or not {"number", "started", "spec", "command"} <= lines[0].keys():
         return None
     head, rest = lines[0], lines[1:]
     targets = tuple(line for line in rest if "id" in line)

@@ -198,7 +198,8 @@ def _restore_what_is_needed(world: World, steps: Steps, needed: Collection[str])
     """A result whose files are gone is made again, but only for a target that must run."""
     for target in reversed(world.order):
         step = steps[target.id]
-        if target.id in needed and step.record is not None:
+        published_next = target.release and step.state == "cached"
+        if (target.id in needed or published_next) and step.record is not None:
             _restore(world, steps, target.id, "stale", step.record.outputs)
             step = steps[target.id]
         if step.runs:

@@ -87,8 +87,7 @@ class Build:
         self._display = display
         self._world = project.world(options.forced)
         self._settlement = Settlement(project, self._world)
-        self._wanted = project.to_publish(options.selected)
-        self._steps = planned(self._world, self._wanted)
+        self._steps = planned(self._world, project.to_publish(options.selected))
         self._targets = closure(self._world, self._steps, options.selected)
         self._report = Report()
         self._guard = threading.RLock()
@@ -113,7 +112,8 @@ class Build:
         if blocked and not self._options.keep_going:
             raise errors.several(blocked)
         project.memory.remember(self._world.facts)
-        if any(self._steps[target].runs for target in self._targets):
+        steps = [self._steps[target] for target in self._targets]
+        if any(step.runs or self._lacks_files(step) for step in steps):
             self._dispatch()
         else:
             for target in self._targets:
@@ -145,10 +145,19 @@ class Build:
         return True
 
     def _lacks_files(self, step: Step) -> bool:
-        """Whether its own files are wanted, and gone."""
-        if step.target.id not in self._wanted or step.record is None:
+        """Whether it is to be published, and its files are not all there with all their bytes."""
+        record = step.record
+        if not step.target.release or record is None:
             return False
-        return bool(self._project.store.missing(step.record.outputs))
+        if self._project.is_published(step.target.id, record):
+            return False
+        store = self._project.store
+        lacking = [output for output in record.outputs if not store.verified(output)]
+        for output in lacking:
+            if store.object(output.sha256).exists():
+                store.discard(output)
+                self._note(f"{step.target.id}: {output.path} was damaged; it is made again")
+        return bool(lacking)
 
     def _build(self, target: str) -> bool:
         """doit's action. True: the target has its result."""

@@ -170,7 +170,7 @@ class Store:
             probe = self._temporary()
             probe.touch()
             probe.unlink()
-            if not (self.root / "format").exists():
+            if self._format() is None:
                 self._write(self.root / "format", f"{FORMAT}\n".encode())
         except OSError as error:
             raise errors.store_unwritable(str(self.root), error) from error
@@ -179,12 +179,16 @@ class Store:
         self._current.clear()
 
     def check_format(self) -> None:
+        found = self._format()
+        if found is not None and found > FORMAT:
+            raise errors.newer_store(str(self.root), str(found), FORMAT)
+
+    def _format(self) -> int | None:
+        """What the store says of itself; None where it says nothing that makes sense."""
         try:
-            found = (self.root / "format").read_text(encoding="utf-8").strip()
-        except OSError:
-            return
-        if not found.isdecimal() or int(found) > FORMAT:
-            raise errors.newer_store(str(self.root), found, FORMAT)
+            return int((self.root / "format").read_bytes())
+        except (OSError, ValueError):
+            return None
 
     def add_outputs(self, directory: Path, target: str) -> tuple[Output, ...]:
         """Move every file below `directory` into the store; what it holds is then in objects."""
@@ -210,16 +214,25 @@ class Store:
         return tuple(sorted(outputs, key=lambda output: output.path))
 
     def add_object(self, path: Path, output: Output) -> None:
-        """Move one file, already hashed, to its place."""
+        """Move one file, already hashed, to its place, also where something lies there already:
+        that may be damaged in a way that its stat does not show.
+        """
         place = self.object(output.sha256)
-        if self.sound(output):
-            path.unlink()
-            return
+        if os.stat(path).st_nlink > 1:  # someone else's file, too: it stays as it is
+            path = self._own_copy(path)
         os.chmod(path, 0o444)
         with open(path, "rb") as file:
             os.fsync(file.fileno())
         os.utime(path, ns=(_OBJECT_TIME_NS, _OBJECT_TIME_NS))
         os.replace(path, place)
+
+    def _own_copy(self, path: Path) -> Path:
+        import shutil
+
+        copy = self._temporary()
+        shutil.copyfile(path, copy)
+        path.unlink()
+        return copy
 
     def discard(self, output: Output) -> None:
         """Drop a damaged object; what needs it makes it again."""

@@ -78,6 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
         folder = Path(arguments.folder)
         if not folder.is_dir():
             return refuse(arguments, [f"{folder} is not a folder"])
+        if folder.resolve() == into:
+            message = f"{folder} is where the sorted files go; name a folder in it, or --to another"
+            return refuse(arguments, [message])
         return _sort(arguments, folder.resolve(), into)
     except journal.JournalError as error:
         return refuse(arguments, [str(error)])

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from targets.raw_data.formats import Head, head_of
+from targets.raw_data.judging import Judgement, judged
 from targets.raw_data.media import (
     MEDIA,
     bare,
@@ -19,7 +20,6 @@ from targets.raw_data.media import (
     names_of,
     referring_column,
 )
-from targets.raw_data.signs import Judgement, judged
 
 JUDGED_ROWS = 12
 LEAST_TEXT = 2000

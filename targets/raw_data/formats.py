@@ -26,12 +26,13 @@ HEAD_BYTES = 1 << 16
 LONGER_HEADS = (1 << 20, 1 << 24)
 FEW_ROWS = 5
 MOST_ROWS = 100
+IN_RIFF = 8
 GZIP = b"\x1f\x8b"
 
 # First bytes of formats (at an offset), as their specifications have them.
 SIGNATURES: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"PAR1", "parquet"),
-    (8, b"WAVE", "audio"),
+    (IN_RIFF, b"WAVE", "audio"),
     (0, b"fLaC", "audio"),
     (0, b"OggS", "audio"),
     (0, b"ID3", "audio"),
@@ -41,10 +42,10 @@ SIGNATURES: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"\x89PNG\r\n", "image"),
     (0, b"\xff\xd8\xff", "image"),
     (0, b"GIF8", "image"),
-    (8, b"WEBP", "image"),
+    (IN_RIFF, b"WEBP", "image"),
     (0, b"II*\x00", "image"),
     (0, b"MM\x00*", "image"),
-    (8, b"AVI ", "video"),
+    (IN_RIFF, b"AVI ", "video"),
     (4, b"ftyp", "video"),
     (0, b"\x1aE\xdf\xa3", "video"),
     (0, b"GGUF", "model"),
@@ -119,7 +120,7 @@ def _head(path: Path, limit: int) -> Head:
 
 def _by_signature(start: bytes) -> Kind | None:
     for offset, signature, kind in SIGNATURES:
-        if start.startswith(signature, offset):
+        if start.startswith(signature, offset) and (offset != IN_RIFF or start[:4] == b"RIFF"):
             return kind
     # safetensors: the length of a JSON header as eight bytes, then the header.
     if start[8:10] == b'{"' and int.from_bytes(start[:8], "little") < 1 << 32:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from targets.raw_data.signs import Judgement
+from targets.raw_data.judging import Judgement
 
 MEDIA = ("audio", "image", "video")
 SUFFIX = re.compile(

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 from targets.raw_data.code_text import looks_like_code
-from targets.raw_data.conversations import as_messages, text_of
+from targets.raw_data.conversations import text_of
 from targets.raw_data.field_names import (
     ABOUT_KEYS,
     ANSWERS,
@@ -34,10 +32,10 @@ from targets.raw_data.field_names import (
     TOOL_NAME_KEYS,
     WORKED_KEYS,
 )
+from targets.raw_data.view import View, leaves
 
 LONG_ROW = 4000  # characters
 VERY_LONG_ROW = 20_000
-LEAVES = 400
 
 CALL = re.compile(r"[A-Za-z_][\w.]*\(.*\)", re.DOTALL)
 METHOD = re.compile(r"[A-Z]\w+\.\w+")
@@ -56,68 +54,6 @@ class Sign:
     capability: str
     strength: float
     reason: str
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What the rows of a file could teach, how sure that is, and why."""
-
-    capability: str
-    confidence: float
-    reason: str
-
-
-class View:
-    """A row with what several signs look at. Keys are in lower case with underscores."""
-
-    def __init__(self, fields: Mapping[str, Any]) -> None:
-        self.fields = {
-            _key(str(key)): value
-            for key, value in fields.items()
-            if value not in (None, "", [], {})
-        }
-        self.keys = self.fields.keys()
-        self.leaves = [leaf for leaf in islice(_leaves(dict(fields)), LEAVES) if leaf]
-        self.length = sum(map(len, self.leaves))
-        self.messages: list[dict[str, Any]] = []
-        for value in fields.values():
-            self.messages = as_messages(value)
-            if self.messages:
-                break
-
-    def has(self, names: frozenset[str]) -> str | None:
-        """The first key of the row that is one of these."""
-        if names.isdisjoint(self.keys):
-            return None
-        return next(key for key in self.fields if key in names)
-
-    def texts(self, names: frozenset[str]) -> list[str]:
-        if names.isdisjoint(self.keys):
-            return []
-        found = [self.fields[key] for key in self.fields if key in names]
-        return [leaf for value in found for leaf in _leaves(value)]
-
-
-def judged(rows: Sequence[Mapping[str, Any]]) -> Judgement | None:
-    """What most of the rows have the strongest signs of; None where there is no sign at all."""
-    strengths: dict[str, float] = defaultdict(float)
-    reasons: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        best: dict[str, Sign] = {}
-        for sign in signs(row):
-            if sign.strength > best.get(sign.capability, Sign("", 0.0, "")).strength:
-                best[sign.capability] = sign
-        for capability, sign in best.items():
-            strengths[capability] += sign.strength
-            reasons[capability][sign.reason] += 1
-    if not strengths:
-        return None
-    capability = max(strengths, key=lambda name: strengths[name])
-    reason = reasons[capability].most_common(1)[0][0]
-    share = sum(reasons[capability].values()) / len(rows)
-    if share < 1:
-        reason += f", in {share:.0%} of the rows"
-    return Judgement(capability, round(strengths[capability] / len(rows), 3), reason)
 
 
 def signs(row: Mapping[str, Any]) -> Iterator[Sign]:
@@ -154,7 +90,7 @@ def _tool_calls(view: View) -> Sign | None:
                 return Sign("tools", 0.95, f"definitions of functions in `{key}`")
     if {"name", "parameters"} <= view.keys and isinstance(view.fields["parameters"], dict):
         return Sign("tools", 0.9, "each row defines a function and its parameters")
-    if any(TOOL_TEXT.search(leaf) for leaf in view.leaves):
+    if any(TOOL_TEXT.search(leaf) for leaf in view.all_texts):
         return Sign("tools", 0.92, "tool calls in the text")
     return None
 
@@ -162,7 +98,7 @@ def _tool_calls(view: View) -> Sign | None:
 def _called(view: View) -> Sign | None:
     """Calls as answers: as text, as `{function: {argument: values}}`, or names of APIs."""
     for key, value in view.fields.items():
-        strings = list(_leaves(value)) if isinstance(value, list) else []
+        strings = list(leaves(value)) if isinstance(value, list) else []
         if strings and all(CALL.fullmatch(text) for text in strings):
             return Sign("tools", 0.85, f"function calls as text in `{key}`")
         if strings and all(METHOD.fullmatch(text) for text in strings):
@@ -178,7 +114,7 @@ def _thinking(view: View) -> Sign | None:
     key = view.has(THINKING_KEYS)
     if key:
         return Sign("thinking", 0.95, f"reasoning apart from the answer in `{key}`")
-    if any(THINKING.search(leaf) for leaf in view.leaves):
+    if any(THINKING.search(leaf) for leaf in view.all_texts):
         return Sign("thinking", 0.96, "reasoning between marks in the text")
     for message in view.messages:
         content = message["content"] if isinstance(message["content"], list) else []
@@ -225,7 +161,7 @@ def _worked(view: View) -> Sign | None:
 def _long_context(view: View) -> Sign | None:
     if view.length < LONG_ROW:
         return None
-    sizes = {key: sum(map(len, _leaves(value))) for key, value in view.fields.items()}
+    sizes = {key: sum(map(len, leaves(value))) for key, value in view.fields.items()}
     largest = max(sizes, key=lambda key: sizes[key])
     asked = [key for key in sizes if key != largest and key not in ABOUT_KEYS]
     if sizes[largest] < 0.8 * view.length or not asked or view.messages:
@@ -320,24 +256,6 @@ DETECTORS: tuple[Callable[[View], Sign | None], ...] = (
     _trajectory, _tool_calls, _called, _thinking, _preferences, _code, _worked, _long_context,
     _questions, _instructions, _dialogue, _translation, _labels, _texts,
 )  # fmt: skip
-
-
-@lru_cache(maxsize=4096)
-def _key(name: str) -> str:
-    """`Best Answer` -> `best_answer`."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def _leaves(value: Any) -> Iterator[str]:
-    """The texts in a value, however deep."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _leaves(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(inner)
 
 
 def _inner(part: Mapping[str, Any]) -> list[str]:

@@ -128,6 +128,9 @@ def test_a_folder_may_hold_what_it_is_sorted_into(raw: Path) -> None:
     assert main(["data", "sort", "."]) == 0
     assert main(["data", "sort", "."]) == 0
     assert "datasets/reasoning/raw/sums/train.json" in files(raw.parent)
+    before = files(raw.parent)
+    assert main(["data", "sort", "datasets"]) == 2
+    assert files(raw.parent) == before
 
 
 def test_a_confidence_that_is_too_low_leaves_a_file(

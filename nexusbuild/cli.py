@@ -22,7 +22,7 @@ _WITH_VALUE = ("-f", "--file", "-j", "--jobs", "--store", "--force", "--resolver
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = _command_and_arguments(words)
-    command = _command(name)
+    command = find_command(name)
     parser = argparse.ArgumentParser(
         prog="nexusbuild" if name == "build" else f"nexusbuild {name}",
         description=command.help,
@@ -90,7 +90,8 @@ def _command_and_arguments(words: list[str]) -> tuple[str, list[str]]:
     return "build", words
 
 
-def _command(name: str) -> Any:
+def find_command(name: str) -> Any:
+    """The command of this name, ours or one that an installed package brings."""
     if name in COMMANDS:
         return import_module(f"nexusbuild.commands.{name}").command
     return _domain_command(name)

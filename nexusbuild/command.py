@@ -18,6 +18,7 @@ COMMANDS = {
     "store": "carry results between machines: store export, store import",
     "gc": "drop what no kept build refers to",
     "doctor": "hardware, libraries, the state of the store",
+    "completion": "teach bash, zsh or fish our words",
 }
 DOMAIN_COMMANDS = "nexusbuild.commands"  # the entry-point group of those that packages bring
 
@@ -58,3 +59,8 @@ def command_names() -> list[str]:
     from importlib import metadata
 
     return [*COMMANDS, *sorted(metadata.entry_points(group=DOMAIN_COMMANDS).names)]
+
+
+def command_texts() -> dict[str, str]:
+    """name -> what it does, as far as that is known without loading those that packages bring."""
+    return dict.fromkeys(command_names(), "") | COMMANDS

@@ -201,6 +201,31 @@ def lock_differs(path: str, differences: Sequence[str]) -> BuildError:
     )
 
 
+def plan_moved(path: str, moved: Sequence[str]) -> BuildError:
+    return BuildError(
+        "the world has moved on since this was planned:\n"
+        + "\n".join(f"      {each}" for each in moved),
+        path,
+        "plan again (`nexusbuild --dry-run --plan FILE`), or bring things back",
+    )
+
+
+def plan_unreadable(path: str, detail: str) -> BuildError:
+    return BuildError(
+        f"no plan that this version reads: {detail}",
+        path,
+        "write one with `nexusbuild --dry-run --plan FILE`",
+    )
+
+
+def plan_names_its_targets(path: str) -> BuildError:
+    return BuildError(
+        "a plan says itself what is built and what is forced",
+        path,
+        "name targets when it is planned: `nexusbuild TARGET --dry-run --plan FILE`",
+    )
+
+
 def no_such_pin(group: str, groups: Iterable[str]) -> BuildError:
     known = sorted(groups)
     return BuildError(

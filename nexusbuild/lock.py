@@ -63,6 +63,16 @@ class Lock:
     def with_value(self, group: str, value: Mapping[str, Any]) -> Lock:
         return replace(self, values={**self.values, group: value})
 
+    def says_the_same_as(self, other: Lock) -> bool:
+        return self.to_json() == other.to_json()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "nexus_lock": LOCK_FORMAT,
+            "values": plain(self.values),
+            "pins": {target: pin.to_json() for target, pin in sorted(self.pins.items())},
+        }
+
     def groups(self) -> set[str]:
         return {*self.values, *(pin.group for pin in self.pins.values())}
 
@@ -196,12 +206,7 @@ def write_lock(path: Path, lock: Lock) -> bool:
     """Write it whole or not at all; False where the file says the same already."""
     import yaml
 
-    body = {
-        "nexus_lock": LOCK_FORMAT,
-        "values": plain(lock.values),
-        "pins": {target: pin.to_json() for target, pin in sorted(lock.pins.items())},
-    }
-    text = _HEADER + yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=100)
+    text = _HEADER + yaml.safe_dump(lock.to_json(), sort_keys=False, allow_unicode=True, width=100)
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return False

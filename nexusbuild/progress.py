@@ -12,10 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from nexusbuild.course import Course
-from nexusbuild.executor import ProgressEvent
+
+if TYPE_CHECKING:
+    from nexusbuild.executor import ProgressEvent
 
 LINE_SECONDS = 10.0
 # The estimate simulates the whole rest of the build: once a second is often enough.

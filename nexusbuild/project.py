@@ -99,6 +99,11 @@ class Project:
     def world(self, forced: Collection[str] = ()) -> World:
         return World(self.graph, self.facts(), self.store, self.lock, frozenset(forced))
 
+    def save_graph(self) -> None:
+        """Keep the graph, where there is a store to keep it in."""
+        if self.place.store.exists():
+            self._graphs.save_cache()
+
     def save_caches(self) -> None:
         for each in (self.store, self._locks, self.digests, self._fingerprints, self._graphs):
             each.save_cache()

@@ -16,18 +16,11 @@ from pathlib import Path
 from nexusbuild.digests import FileDigests
 from nexusbuild.keys import sha256_text
 from nexusbuild.record import Record
-from nexusbuild.released import top_names
+from nexusbuild.released import readable_path, top_names
 from nexusbuild.store import Store
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-
-
-def readable_path(target: str) -> Path:
-    """`profile:scholar/reasoning` -> profile/scholar/reasoning."""
-    kind, _, name = target.partition(":")
-    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
-    return Path(kind, *parts)
 
 
 def show(build: Path, store: Store, target: str, record: Record) -> None:

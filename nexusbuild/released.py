@@ -1,6 +1,6 @@
-"""Whether dist/ holds a release as it was put there. Looks only; `publish` puts it there."""
+"""Where results are shown, and whether they are: build/ and dist/. `publish` puts them there."""
 
-# ruff: noqa: PTH114, PTH118
+# ruff: noqa: PTH112, PTH114, PTH118
 # Visits whole trees; os is several times as fast as pathlib.
 
 from __future__ import annotations
@@ -13,6 +13,21 @@ from pathlib import Path
 from nexusbuild.digests import FileDigests
 from nexusbuild.errors import BuildError
 from nexusbuild.record import Record
+
+
+def readable_path(target: str) -> Path:
+    """`profile:scholar/reasoning` -> profile/scholar/reasoning."""
+    return Path(_readable_name(target))
+
+
+def is_shown(build: Path, target: str) -> bool:
+    """Whether build/ has a view of this target."""
+    return os.path.isdir(f"{build}/{_readable_name(target)}")
+
+
+def _readable_name(target: str) -> str:
+    kind, _, name = target.partition(":")
+    return "/".join([kind, *(part for part in name.split("/") if part not in ("", ".", ".."))])
 
 
 def is_published(dist: Path, record: Record, published: str | None, digests: FileDigests) -> bool:

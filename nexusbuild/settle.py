@@ -5,19 +5,14 @@ published. All of it can be done again, so a kill in between costs nothing.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from nexusbuild.buildlog import BuildLog
 from nexusbuild.lock import Lock, changed_source, pin_of, sources_behind, write_lock
 from nexusbuild.plan import Step, World
 from nexusbuild.project import Project, shown
-from nexusbuild.publish import (
-    drop_candidate,
-    hide,
-    publish,
-    readable_path,
-    show,
-)
 from nexusbuild.record import Record
+from nexusbuild.released import is_shown
 
 
 class Settlement:
@@ -50,12 +45,28 @@ class Settlement:
         with self._guard:
             if step.target.release:
                 self._publish(step.target.id, record, built)
-            view = place.build / readable_path(record.target)
-            if built or store.current(record.target) != record.key or not view.is_dir():
+            there = store.current(record.target) == record.key
+            if built or not there or not is_shown(place.build, record.target):
+                from nexusbuild.publish import show
+
                 show(place.build, store, record.target, record)
                 store.set_current(record.target, record.key)
             if step.target.pin is not None:
                 self._pin(step, record)
+
+    def lacks_files(self, step: Step, note: Callable[[str], None]) -> bool:
+        """Whether it is to be published, and its files are not all there with all their bytes."""
+        record, store = step.record, self._project.store
+        if not step.target.release or record is None:
+            return False
+        if self._project.is_published(step.target.id, record):
+            return False
+        lacking = [output for output in record.outputs if not store.verified(output)]
+        for output in lacking:
+            if store.object(output.sha256).exists():
+                store.discard(output)
+                note(f"{step.target.id}: {output.path} was damaged; it is made again")
+        return bool(lacking)
 
     def open_log(self, command: str) -> BuildLog:
         kept = {
@@ -69,10 +80,12 @@ class Settlement:
         """The build is over. whole: it looked at every target, so other views are of the past."""
         with self._guard:
             self._write_lock()
-            if whole:
-                for target in self._project.store.current_targets():
-                    if target not in self._project.graph.targets:
-                        hide(self._project.place.build, target)
+            gone = set(self._project.store.current_targets()) - self._project.graph.targets.keys()
+            if whole and gone:
+                from nexusbuild.publish import hide
+
+                for target in gone:
+                    hide(self._project.place.build, target)
 
     def _pin(self, step: Step, record: Record) -> None:
         target = step.target
@@ -95,15 +108,16 @@ class Settlement:
             self._write_lock()
 
     def _write_lock(self) -> None:
-        path = self._project.place.lock
-        if self._lock != Lock() or path.exists():
-            write_lock(path, self._lock)
+        if not self._lock.says_the_same_as(self._project.lock):
+            write_lock(self._project.place.lock, self._lock)
 
     def _publish(self, target: str, record: Record, built: bool) -> None:
         store, dist = self._project.store, self._project.place.dist
         done = not built and self._project.is_published(target, record)
         if done or store.missing(record.outputs):
             return
+        from nexusbuild.publish import drop_candidate, publish
+
         before = store.published(target)
         publish(
             dist, store, record, store.record(before) if before else None, self._project.digests

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nexusbuild import errors
-from nexusbuild.closure import closure
+from nexusbuild.closure import waits_for
 from nexusbuild.command import Command, add_json, add_place, command_names
 from nexusbuild.errors import BuildError
 from nexusbuild.estimate import expected_durations
 from nexusbuild.lock import differences_from_lock
 from nexusbuild.notes import plan_notes
-from nexusbuild.package_options import chosen_steps
-from nexusbuild.plan import planned
+from nexusbuild.package_options import AfterBuild, chosen_steps
 from nexusbuild.project import Place, Project, find_place, shown
+from nexusbuild.proposal import Proposal, proposed
 from nexusbuild.report import (
     BUILD_STATES,
     PLAN_STATES,
@@ -35,7 +37,10 @@ from nexusbuild.report import (
 from nexusbuild.selectors import selected
 
 if TYPE_CHECKING:
-    from nexusbuild.run import Report
+    from nexusbuild.executor import Executor
+    from nexusbuild.outcome import Report
+    from nexusbuild.plan_file import PlanFile
+    from nexusbuild.progress import Display
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +67,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exit-code", action="store_true", help="with --dry-run: 4 if something is not fresh"
     )
+    parser.add_argument(
+        "--plan",
+        type=Path,
+        metavar="FILE",
+        help="do exactly what is planned there, or with --dry-run write the plan there",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="show fresh targets, too")
     add_place(parser)
     add_json(parser)
@@ -74,47 +85,63 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _dry_run(place: Place, arguments: argparse.Namespace) -> int:
     project = Project(place)
-    graph = project.graph
-    chosen = _chosen(project, arguments)
-    forced = selected(graph, arguments.force) if arguments.force else []
-    world = project.world(forced)
+    chosen, forced = _asked_for(project, arguments)
+    proposal = proposed(project, chosen, forced)
     if arguments.locked:
-        differences = differences_from_lock(graph, project.lock, world.facts)
+        differences = differences_from_lock(project.graph, project.lock, proposal.world.facts)
         if differences:
             raise errors.lock_differs(shown(place.lock), differences)
-    steps = planned(world, project.to_publish(chosen))
-    targets = closure(world, steps, [*chosen, *forced])
-    notes = plan_notes(project, world, steps, targets)
-    summary = counts((steps[each].state for each in targets), PLAN_STATES)
-    if arguments.json:
-        expected = expected_durations(graph, targets, project.results())
-        print_json(
-            {
-                "spec": shown(place.spec),
-                "store": shown(place.store),
-                "notes": notes,
-                "targets": plan_json((steps[each] for each in targets), expected),
-                "summary": summary,
-            }
-        )
-    else:
+    steps, targets = proposal.steps, proposal.targets
+    notes = plan_notes(project, proposal.world, steps, targets)
+    if arguments.json or arguments.plan is not None:
+        document = _plan_document(project, proposal, notes)
+        if arguments.plan is not None:
+            from nexusbuild.plan_file import write_plan
+
+            write_plan(arguments.plan, proposal, chosen, forced, document)
+        if arguments.json:
+            print_json(document)
+    if not arguments.json:
         show_plan(steps, targets, notes, arguments.verbose)
-    fresh = summary["fresh"] == len(targets)
+        if proposal.running:
+            say(f"about {_time_needed(project, proposal, arguments.jobs)} to build")
+    fresh = all(steps[target].state == "fresh" for target in targets)
     return errors.NOT_FRESH if arguments.exit_code and not fresh else 0
 
 
+def _plan_document(project: Project, proposal: Proposal, notes: list[str]) -> dict[str, object]:
+    steps, targets = proposal.steps, proposal.targets
+    expected = expected_durations(project.graph, targets, project.results())
+    return {
+        "spec": shown(project.place.spec),
+        "store": shown(project.place.store),
+        "notes": notes,
+        "targets": plan_json((steps[each] for each in targets), expected),
+        "summary": counts((steps[each].state for each in targets), PLAN_STATES),
+    }
+
+
+def _time_needed(project: Project, proposal: Proposal, jobs: int | None) -> str:
+    """How long what runs, or may, will take in all, as far as anything is known of it."""
+    from nexusbuild.course import makespan
+    from nexusbuild.progress import about_seconds
+
+    running = proposal.running
+    expected = expected_durations(project.graph, running, project.results())
+    seconds = {target: known or 0.0 for target, known in expected.items()}
+    waits = {target: waits_for(proposal.steps[target]) for target in running}
+    return about_seconds(makespan(seconds, waits, jobs or len(os.sched_getaffinity(0)), {}))
+
+
 def _build(place: Place, arguments: argparse.Namespace) -> int:
-    from nexusbuild.after_build import Built
-    from nexusbuild.executor import Executor, LocalExecutor
-    from nexusbuild.progress import open_display
     from nexusbuild.run import Build, Options
     from nexusbuild.store_lock import builder_lock
 
     command = " ".join(["nexusbuild", *arguments.targets])
-    if (
-        not place.store.exists()
-    ):  # what is wrong with the spec or the command leaves no store behind
-        _chosen(Project(place), arguments)
+    plan = _plan_to_do(arguments)
+    if not place.store.exists():
+        # What is wrong with the spec or the command leaves no store behind.
+        _asked_for(Project(place), arguments)
     after = chosen_steps(arguments)
     for step in after:
         step.prepare(arguments)
@@ -122,62 +149,83 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
         project = Project(place)
         project.store.prepare()
         graph = project.graph
-        chosen = _chosen(project, arguments)
-        forced = selected(graph, arguments.force) if arguments.force else []
+        if plan is None:
+            chosen, forced = _asked_for(project, arguments)
+        else:
+            chosen = [target for target in plan.selected if target in graph.targets]
+            forced = [target for target in plan.forced if target in graph.targets]
 
-        def executor(preload: tuple[str, ...]) -> Executor:
+        def open_executor(preload: tuple[str, ...]) -> Executor:
+            from nexusbuild.executor import LocalExecutor
+
             return LocalExecutor(preload, graph.ram_bytes, graph.vram_bytes, held=lock)
 
+        def open_display() -> Display:
+            from nexusbuild.progress import open_display
+
+            return open_display(sys.stderr, quiet=arguments.json)
+
         options = Options(
-            selected=[*chosen, *forced],
+            selected=chosen,
             forced=forced,
             jobs=arguments.jobs,
             keep_going=arguments.keep_going,
             locked=arguments.locked,
             command=command,
+            plan=plan,
         )
-        build = Build(project, options, executor, open_display(sys.stderr, quiet=arguments.json))
-        report = build.run()
+        report = Build(project, options, open_executor, open_display).run()
         if not arguments.json:
-            _show(report, graph.notes, arguments)
+            _show_report(project, report, arguments.verbose)
         if after and report.exit_code:
             warn("the build did not pass, so nothing is done after it")
             after = []
-        done = [each for step in after for each in step.run(arguments, Built(place))]
+        done = _done_after(after, arguments, place)
     if arguments.json:
-        _print_as_json(report, place, graph.notes, done)
+        print_json(_report_document(project, report) | ({"after_build": done} if done else {}))
     return report.exit_code
 
 
-def _print_as_json(
-    report: Report, place: Place, notes: Sequence[str], done: Sequence[Mapping[str, Any]]
-) -> None:
+def _done_after(
+    steps: Sequence[AfterBuild], arguments: argparse.Namespace, place: Place
+) -> list[Mapping[str, Any]]:
+    """What the steps that the options ask for did."""
+    if not steps:
+        return []
+    from nexusbuild.after_build import Built
+
+    return [each for step in steps for each in step.run(arguments, Built(place))]
+
+
+def _plan_to_do(arguments: argparse.Namespace) -> PlanFile | None:
+    if arguments.plan is None:
+        return None
+    from nexusbuild.plan_file import read_plan
+
+    if arguments.targets or arguments.force:
+        raise errors.plan_names_its_targets(str(arguments.plan))
+    return read_plan(arguments.plan)
+
+
+def _report_document(project: Project, report: Report) -> dict[str, object]:
     results = list(report.results.values())
-    print_json(
-        {
-            "spec": shown(place.spec),
-            "store": shown(place.store),
-            "notes": [*notes, *report.notes],
-            "targets": [
-                result_json(
-                    each.step,
-                    each.state,
-                    each.seconds,
-                    each.peak_rss_bytes,
-                    each.record,
-                    each.error,
-                )
-                for each in results
-            ],
-            "summary": counts((result.state for result in results), BUILD_STATES),
-            "seconds": round(report.seconds, 3),
-            "exit_code": report.exit_code,
-            **({"after_build": list(done)} if done else {}),
-        }
-    )
+    return {
+        "spec": shown(project.place.spec),
+        "store": shown(project.place.store),
+        "notes": [*project.graph.notes, *report.notes],
+        "targets": [
+            result_json(
+                each.step, each.state, each.seconds, each.peak_rss_bytes, each.record, each.error
+            )
+            for each in results
+        ],
+        "summary": counts((result.state for result in results), BUILD_STATES),
+        "seconds": round(report.seconds, 3),
+        "exit_code": report.exit_code,
+    }
 
 
-def _show(report: Report, notes: Sequence[str], arguments: argparse.Namespace) -> None:
+def _show_report(project: Project, report: Report, everything: bool) -> None:
     results = list(report.results.values())
     for result in results:
         if result.error is not None and result.error.what != "interrupted":
@@ -186,19 +234,21 @@ def _show(report: Report, notes: Sequence[str], arguments: argparse.Namespace) -
         [
             (each.state, each.step.target.id, each.detail)
             for each in results
-            if each.state == "cached" or arguments.verbose
+            if each.state == "cached" or everything
         ]
     )
     for result in results:
-        if (
-            result.record is not None
-            and not result.record.passed
-            and result.record.verdict is not None
-        ):
-            summary_line = result.record.verdict.get("summary", "")
-            say(f"contract not met: {result.step.target.id}: {summary_line}")
+        record = result.record
+        if record is not None and not record.passed and record.verdict is not None:
+            say(f"contract not met: {result.step.target.id}: {record.verdict.get('summary', '')}")
     show_counts(counts((result.state for result in results), BUILD_STATES))
-    show_notes([*notes, *report.notes])
+    show_notes([*project.graph.notes, *report.notes])
+
+
+def _asked_for(project: Project, arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """What is named to be built, and what to be rebuilt although fresh."""
+    forced = selected(project.graph, arguments.force) if arguments.force else []
+    return _chosen(project, arguments), forced
 
 
 def _chosen(project: Project, arguments: argparse.Namespace) -> list[str]:

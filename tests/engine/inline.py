@@ -82,7 +82,7 @@ class InlineProject:
                 selected=targets or list(project.graph.targets), forced=sorted(forced), jobs=1
             )
             display = open_display(io.StringIO(), quiet=True)
-            report = Build(project, options, lambda preload: executor, display).run()
+            report = Build(project, options, lambda preload: executor, lambda: display).run()
         failed = [result for result in report.results.values() if result.error is not None]
         assert not failed, [str(result.error) for result in failed]
         built = {name for name, result in report.results.items() if result.state == "built"}

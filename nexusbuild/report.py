@@ -65,6 +65,15 @@ def counts(states: Iterable[str], known: Sequence[str]) -> dict[str, int]:
     return {state: found.count(state) for state in known}
 
 
+def wrapped(text: str, indent: int) -> list[str]:
+    """The text in lines that fit the terminal, or 100 columns where there is none."""
+    from textwrap import wrap
+
+    width = os.get_terminal_size().columns if sys.stdout.isatty() else 100
+    space = " " * indent
+    return wrap(text, max(width, indent + 20), initial_indent=space, subsequent_indent=space)
+
+
 def counted(number: int, one: str) -> str:
     """`1 result`, `2 results`."""
     return f"{number} {one}" if number == 1 else f"{number} {one}s"

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +42,7 @@ def builder_lock(root: Path, doing: str, waiting: Callable[[str], None]) -> Iter
                     waiting(f"waiting for {holder}")
                     told = holder
                 time.sleep(_LOOK_AGAIN_SECONDS)
-        note = {"process": os.getpid(), "host": socket.gethostname(), "doing": doing}
+        note = {"process": os.getpid(), "host": os.uname().nodename, "doing": doing}
         content = json.dumps({**note, "since": time.strftime("%Y-%m-%d %H:%M:%S")}).encode()
         with contextlib.suppress(OSError):  # the note is a courtesy: a full disk must not stop gc
             os.ftruncate(descriptor, 0)
@@ -59,7 +58,7 @@ def _holder(descriptor: int) -> str:
         about = (
             f"({note['doing']}; process {note['process']} on {note['host']}, since {note['since']})"
         )
-        here = note["host"] == socket.gethostname()
+        here = note["host"] == os.uname().nodename
         if here and not _lives(int(note["process"])):
             return f"the last child of another nexusbuild that was killed {about}"
         return f"another nexusbuild {about}"

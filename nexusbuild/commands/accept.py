@@ -19,7 +19,7 @@ from nexusbuild.store_lock import builder_lock
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="id, kind, glob, +up, down+")
+    parser.add_argument("targets", nargs="+", metavar="TARGET", help="id, kind, glob, +up, down+")
     parser.add_argument(
         "--why", required=True, type=_said, metavar="TEXT", help="why the change is harmless"
     )
@@ -35,10 +35,14 @@ def run(arguments: argparse.Namespace) -> int:
         "why": arguments.why,
     }
     accepted: dict[str, int] = {}
+    if not place.store.exists():
+        # What is wrong with the spec or the command leaves no store behind; and nothing is in it.
+        chosen = selected(Project(place).graph, arguments.targets)
+        raise errors.no_result(", ".join(chosen))
     with builder_lock(place.store, "nexusbuild accept", warn):
         project = Project(place)
         project.store.prepare()
-        chosen = selected(project.graph, [arguments.target])
+        chosen = selected(project.graph, arguments.targets)
         facts = project.facts()
         for target in chosen:
             current = project.result(target)
@@ -52,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             accepted[target] = _carry_over(project, current, code, note)
     if not accepted:
         raise errors.nothing_to_accept(
-            arguments.target, "its code is what its results were made by"
+            " ".join(arguments.targets), "its code is what its results were made by"
         )
     if arguments.json:
         print_json({"accepted": accepted, **note})

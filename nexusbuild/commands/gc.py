@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     place = find_place(arguments.file, arguments.store, arguments.resolver)
     store = Store(place.store)
     pinned = [pin.key for pin in read_lock(place.lock).pins.values()]
-    if arguments.dry_run:
+    if arguments.dry_run or not place.store.exists():
         found = unreferenced(store, arguments.keep, pinned)
     else:
         with builder_lock(place.store, "nexusbuild gc", warn):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from nexusbuild import errors
-from nexusbuild.carry import export_results, import_results
+from nexusbuild.carry import check_readable, export_results, import_results
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.project import Project, find_place
 from nexusbuild.report import counted, print_json, readable_size, say, warn
@@ -41,6 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
         export_results(project.store, records, arguments.archive)
     else:
         store = Store(place.store)
+        if not place.store.exists():
+            # What is wrong with the spec or the file leaves no store behind.
+            check_readable(arguments.archive)
+            _ = Project(place)
         with builder_lock(place.store, "nexusbuild store import", warn):
             store.prepare()
             records = import_results(store, arguments.archive)

@@ -12,16 +12,18 @@ from nexusbuild.plan import Step, World, planned
 from nexusbuild.project import Project, find_place
 from nexusbuild.reasons import Reason, differences
 from nexusbuild.record import Record
-from nexusbuild.report import counted, print_json, readable_size, say, show_notes, words
+from nexusbuild.report import counted, print_json, readable_size, say, show_notes, words, wrapped
 from nexusbuild.selectors import selected
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="id, kind, glob, +up, down+")
+    parser.add_argument("targets", nargs="+", metavar="TARGET", help="id, kind, glob, +up, down+")
     parser.add_argument(
         "--against", metavar="BUILD", help="compare with an earlier build (a number)"
     )
-    parser.add_argument("--modules", action="store_true", help="list all modules of its code")
+    parser.add_argument(
+        "--modules", action="store_true", help="list the modules of its code with their digests"
+    )
     add_place(parser)
     add_json(parser)
 
@@ -34,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.against is not None:
         then = dict(find_build(project.store.root, arguments.against).keys)
     documents = []
-    for target in selected(project.graph, [arguments.target]):
+    for target in selected(project.graph, arguments.targets):
         step = steps[target]
         reasons = step.reasons
         if arguments.against is not None:
@@ -102,6 +104,9 @@ def _show(
     if modules:
         for module, digest in code.modules.items():
             say(f"           {module}  {digest[:12]}")
+    else:
+        for line in wrapped(", ".join(code.modules), indent=11):
+            say(line)
     for output in record.outputs:
         say(f"  output   {output.path}  {output.sha256[:12]}  {readable_size(output.bytes)}")
     provenance = record.provenance

@@ -85,6 +85,7 @@ def _tree(folder: Path) -> dict[str, tuple[int, int]]:
 def test_why(chain: Toy) -> None:
     assert "never built" in chain.run("why", "gate:b").stdout
     chain.build()
+    assert "toy.words, toy.works" in chain.run("why", "data:words").stdout
     text = chain.run("why", "data:words", "--modules").stdout
     for part in ("fresh", "fixed", "words.txt", "toy.words", "toy.works:join", "out.txt"):
         assert part in text
@@ -312,10 +313,23 @@ def test_a_word_that_is_neither_command_nor_target(chain: Toy) -> None:
 
 
 def test_what_is_refused_leaves_no_store_behind(toy: Toy) -> None:
-    for text, arguments in (("{", ["step"]), ("{", ["lock"]), ('{"targets": {}}', ["step"])):
+    toy.write("archive.tar", "")
+    nothing = '{"targets": {}}'
+    for text, arguments in (
+        ("{", ["step"]),
+        ("{", ["lock"]),
+        ("{", ["accept", "step", "--why", "x"]),
+        ("{", ["store", "import", "archive.tar"]),
+        (nothing, ["store", "import", "archive.tar"]),
+        (nothing, ["store", "import", "nowhere.tar"]),
+        (nothing, ["accept", "step", "--why", "x"]),
+        (nothing, ["step"]),
+    ):
         toy.write("nexus.yaml", text)
-        assert toy.run(*arguments).returncode == 2
-        assert not (toy.folder / ".nexus").exists()
+        assert toy.run(*arguments).returncode == 2, arguments
+        assert not (toy.folder / ".nexus").exists(), arguments
+    assert toy.json("gc")["results"] == 0
+    assert not (toy.folder / ".nexus").exists()
 
 
 def test_a_store_that_is_a_file_is_refused(chain: Toy) -> None:

@@ -22,8 +22,9 @@ from nexusbuild.host import builder_version, host_kind, library_versions
 from nexusbuild.keys import canonical_json, key_of, own_digest, seed_of
 from nexusbuild.plan import Step
 from nexusbuild.project import Project
-from nexusbuild.publish import readable_path, show_candidate
+from nexusbuild.publish import show_candidate
 from nexusbuild.record import InputUse, Output, Record, SourceUse, file_name
+from nexusbuild.released import readable_path
 
 VERDICTS = ("pass", "fail", "inconclusive")
 

@@ -8,6 +8,9 @@ import numpy as np
 
 from targets.architecture.profiles import Array, Subspace
 
+# Mean squared canonical correlation from which on one subspace counts as part of the other.
+NESTED = 0.95
+
 
 def union_rank(subspaces: Sequence[Subspace]) -> int:
     """Least number of directions that serve all subspaces of one layer as asked.
@@ -31,6 +34,11 @@ def canonical_correlations(first: Subspace, second: Subspace) -> Array:
     """Cosines of the principal angles of two subspaces of one stream, largest first."""
     cosines = np.linalg.svd(first.basis.T @ second.basis, compute_uv=False)
     return np.clip(cosines, 0.0, 1.0)
+
+
+def nested(first: Subspace, second: Subspace) -> bool:
+    """Whether the smaller subspace lies in the larger, by the mean of their squared cosines."""
+    return bool((canonical_correlations(first, second) ** 2).mean() >= NESTED)
 
 
 def _scaled(subspace: Subspace) -> Array:

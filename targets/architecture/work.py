@@ -13,7 +13,7 @@ from targets.architecture.backbone_shape import BackboneShape, backbone_shape, l
 from targets.architecture.capacity import Capacity, capacity, student_layer
 from targets.architecture.profiles import Profile, read_profile
 from targets.architecture.settings import AdapterSettings, BackboneSettings
-from targets.architecture.union import canonical_correlations
+from targets.architecture.union import canonical_correlations, nested
 from targets.rows import read_json, write_json
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def _shared(profiles: Sequence[Profile]) -> list[dict[str, Any]]:
                     "layer": layer,
                     "canonical_correlations": [round(float(c), 4) for c in cosines[:16]],
                     "mean_squared": round(float((cosines**2).mean()), 4),
+                    "nested": nested(first.key[layer], second.key[layer]),
                 }
             )
     return shared

@@ -26,6 +26,8 @@ from targets.rows import write_json, write_rows
 
 # Fewer tokens than this many times k, and the rank says more of the sample than of the model.
 TOKENS_PER_DIRECTION = 10
+# A larger difference between a basis' own and held-out share of variance is warned of.
+HELDOUT_GAP = 0.05
 SELECTIVE_NEURONS = 16
 
 
@@ -219,6 +221,20 @@ def _warnings(found: Findings) -> list[str]:
         for layer, spectrum in found.spectra.items()
         if spectrum.rows < TOKENS_PER_DIRECTION * found.bases[layer].rank
     ]
+    for layer, spectrum in found.spectra.items():
+        own, elsewhere = (
+            float(source.explained()[found.bases[layer].rank - 1])
+            for source in (spectrum, found.heldout[layer])
+        )
+        if own - elsewhere > HELDOUT_GAP:
+            warnings.append(
+                f"layer {layer}: its directions explain {own:.3f} of the variance that they were "
+                f"made from and {elsewhere:.3f} of held-out text; more pilot rows would change them"
+            )
+        if own < found.reconstruction.explained_variance - 1e-6:
+            warnings.append(
+                f"layer {layer}: its sketch holds {own:.3f} of the variance, less than was asked"
+            )
     if not found.reconstruction.holds:
         last = found.reconstruction.trials[-1]
         warnings.append(

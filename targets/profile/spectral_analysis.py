@@ -77,7 +77,7 @@ def map_text(
 
     for batch in text[done:]:
         with found.activations.watching(batch):
-            _read(structure, batch, found.moments, found.sinks, settings.prompt_weight)
+            read_streams(structure, batch, found.moments, found.sinks, settings.prompt_weight)
         done += 1
         checkpoints.write_if_due("text", state)
         progress(done / len(text))
@@ -108,7 +108,7 @@ def heldout_variances(
         for layer, of_layer in spectra.items()
     }
     for batch in text:
-        _read(structure, batch, found, sinks, settings.prompt_weight)
+        read_streams(structure, batch, found, sinks, settings.prompt_weight)
     return found
 
 
@@ -118,13 +118,15 @@ class Rows(Protocol):
     def add(self, rows: Tensor, weights: Tensor) -> None: ...
 
 
-def _read(
+def read_streams(
     structure: Structure,
     batch: Batch,
     into: Mapping[int, Rows],
     sinks: Mapping[int, SinkFilter],
     prompt_weight: float,
 ) -> None:
+    """Run a batch and hand the stream of each key layer, sinks left out, to what takes it in."""
+
     def reader(layer: int) -> ReadStream:
         def read(stream: Tensor) -> None:
             rows = stream.flatten(0, 1)  # (rows * tokens, width)

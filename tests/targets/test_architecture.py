@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nexusbuild.graph import Job
 from targets.architecture.capacity import redistributed, student_layer
 from targets.architecture.profiles import Subspace
-from targets.architecture.union import canonical_correlations, union_rank
+from targets.architecture.union import canonical_correlations, nested, union_rank
 from targets.architecture.work import build_adapter, build_backbone
 
 MakeJob = Callable[..., Job]
@@ -85,6 +85,8 @@ def test_the_union_of_equal_subspaces_is_one_and_of_disjoint_ones_the_sum() -> N
     assert union_rank([one, other]) == 11
     assert canonical_correlations(one, same) == pytest.approx(np.ones(6))
     assert canonical_correlations(one, other) == pytest.approx(np.zeros(5))
+    assert nested(one, same)
+    assert not nested(one, other)
 
 
 def test_a_massive_channel_does_not_hide_the_others() -> None:
@@ -119,6 +121,7 @@ def test_the_backbone_is_as_wide_as_the_profiles_need(make_job: MakeJob, tmp_pat
     (shared,) = plan["shared_subspaces"]
     assert shared["layer"] == 1
     assert shared["mean_squared"] == pytest.approx(0.5)
+    assert not shared["nested"]
 
 
 def test_the_backbone_is_never_wider_than_the_widest_teacher(

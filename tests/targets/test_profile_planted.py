@@ -16,8 +16,14 @@ from targets.profile.batches import Batch, batches
 from targets.profile.head_importance import head_importance
 from targets.profile.losses import answer_nll
 from targets.profile.moments import MomentSums
-from targets.profile.reconstruction import check_reconstruction, fall_interval
+from targets.profile.reconstruction import (
+    check_reconstruction,
+    fall_interval,
+    projected,
+    stored_basis,
+)
 from targets.profile.sinks import SinkFilter
+from targets.profile.spectral_analysis import TextSums, read_streams
 from targets.profile.streaming_pca import spectrum
 from targets.profile.structure import Structure, find_structure
 from targets.profile.surgery import gated_heads, reading, reading_input, removed, run_blocks
@@ -131,6 +137,110 @@ def test_the_one_head_that_writes_is_the_important_one(by_gradient: bool) -> Non
     assert found.heads_after[1][2] == pytest.approx(found.heads[1][2], rel=1e-3)
 
 
+COPIED = 16  # tokens that can be copied, ids 3 and up
+
+
+def copying_model(strength: float = 0.25) -> Structure:
+    """One head of twelve copies what a prompt says most often: block 1's head 2, of group 1.
+
+    It attends evenly and writes the tokens' identities where the output reads them. Head 3 shares
+    its keys and values; it and all others write where nothing reads.
+    """
+    torch.manual_seed(2)
+    config = LlamaConfig(
+        vocab_size=3 + COPIED,
+        hidden_size=64,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=COPIED,
+        tie_word_embeddings=False,
+    )
+    model = LlamaForCausalLM(config).eval().requires_grad_(False)
+    identity = torch.eye(COPIED)
+    model.model.embed_tokens.weight.zero_()[3:, :COPIED] = identity
+    model.lm_head.weight.zero_()[3:, COPIED : 2 * COPIED] = identity
+    for layer in model.model.layers:
+        layer.self_attn.q_proj.weight.zero_()
+        layer.self_attn.v_proj.weight.zero_()[:, :COPIED] = torch.cat([identity, identity])
+        layer.self_attn.o_proj.weight.mul_(0.1)[: 2 * COPIED] = 0
+        layer.mlp.down_proj.weight[: 2 * COPIED] = 0
+    copier = model.model.layers[1].self_attn.o_proj.weight
+    copier[COPIED : 2 * COPIED, 2 * COPIED : 3 * COPIED] = strength * identity
+    copier[2 * COPIED :, 2 * COPIED : 3 * COPIED] = 0
+    return find_structure(model)
+
+
+@pytest.mark.parametrize("by_gradient", [True, False], ids=["gradient", "ablation"])
+def test_the_head_that_does_all_the_copying_is_found(by_gradient: bool) -> None:
+    structure = copying_model()
+    prompts = [[3 + (i + j) % COPIED for j in (0, 1, 0, 2, 0, 3)] for i in range(COPIED)]
+
+    def answers() -> list[list[int]]:
+        return greedy_decode(structure.model, prompts, max_new_tokens=2, eos_token_id=END)
+
+    copied = [[prompt[0], prompt[0]] for prompt in prompts]
+    assert answers() == copied
+    rows = [Encoded(p, a) for p, a in zip(prompts, copied, strict=True)]
+    pilot = list(batches(rows, 64, structure))
+    found = head_importance(structure, pilot, now, by_gradient=by_gradient)
+    heads = {(b, h): v for b, values in enumerate(found.heads) for h, v in enumerate(values)}
+    groups = {(b, g): v for b, values in enumerate(found.groups) for g, v in enumerate(values)}
+    assert max(heads, key=lambda head: heads[head]) == (1, 2)
+    assert max(groups, key=lambda group: groups[group]) == (1, 1)
+    # What others write reaches the answer by the size of the stream alone.
+    assert heads[1, 2] > 10 * sorted(heads.values())[-2]
+
+    only = {block: torch.zeros(1, 4) for block in range(3)}
+    only[1][0, 2] = 1.0
+    with gated_heads(only, structure):
+        assert answers() == copied
+    without = {1: torch.tensor([[1.0, 1.0, 0.0, 1.0]])}
+    with gated_heads(without, structure):
+        assert all(a != c for a, c in zip(answers(), copied, strict=True))
+
+    def measure(indices: Collection[int]) -> float:
+        with removed(indices, structure):
+            return sum(a == c for a, c in zip(answers(), copied, strict=True)) / len(copied)
+
+    removal = ablate(
+        structure,
+        pilot,
+        measure,
+        budget=2,
+        higher_is_better=True,
+        key_layer_drop=0.1,
+        decodes=3,
+        once=now,
+    )
+    assert removal.key_layers == (1,)
+
+
+def test_two_blocks_that_do_the_same_are_found_by_removing_both() -> None:
+    structure = copying_model(strength=1.0)
+    layers = structure.model.model.layers
+    layers[0].self_attn.o_proj.weight.zero_()
+    layers[2].load_state_dict(layers[1].state_dict())
+    prompts = [[3 + (i + j) % COPIED for j in (0, 1, 0, 2, 0, 3)] for i in range(COPIED)]
+    rows = [Encoded(prompt, [prompt[0], prompt[0]]) for prompt in prompts]
+    found = ablate(
+        structure,
+        list(batches(rows, 64, structure)),
+        lambda indices: 1.0,
+        budget=3,
+        higher_is_better=True,
+        key_layer_drop=0.1,
+        decodes=0,
+        once=now,
+    )
+    # One by one each seems idle; greedily, the second counts once the first is gone.
+    first_gone, second_gone = sorted(found.order.index(block) for block in (1, 2))
+    assert found.joint_rises[second_gone] > 1.0
+    assert found.joint_rises[first_gone] < 0.1
+    assert max(found.rises) < 0.1
+
+
 def test_gradient_and_ablation_agree_on_what_matters() -> None:
     structure = model_of(range(4), heads={(0, 0), (1, 2), (3, 3)})
     pilot = own_batches(structure)
@@ -158,19 +268,12 @@ def test_a_gate_gradient_is_the_slope_of_the_loss() -> None:
     assert found.heads[2][1] == pytest.approx(float(slope.abs().mean()), rel=0.02)
 
 
-def moments(structure: Structure, layer: int) -> MomentSums:
-    sums = MomentSums(structure.hidden_size)
-    for batch in own_batches(structure):
-        mask = batch.mapped_mask()
-        with (
-            torch.inference_mode(),
-            reading(
-                {layer: lambda stream, mask=mask: sums.add(stream[mask])},
-                structure,
-            ),
-        ):
-            run_blocks(structure, batch)
-    return sums
+def moments(structure: Structure, layer: int, sink_ratio: float = 20.0) -> MomentSums:
+    sums = TextSums(structure, [layer], sink_ratio)
+    with torch.inference_mode():
+        for batch in own_batches(structure):
+            read_streams(structure, batch, sums.moments, sums.sinks, prompt_weight=1.0)
+    return sums.moments[layer]
 
 
 def test_the_rank_of_the_stream_is_the_rank_that_was_planted() -> None:
@@ -179,6 +282,43 @@ def test_the_rank_of_the_stream_is_the_rank_that_was_planted() -> None:
         found = spectrum(moments(structure, layer))
         assert found.rank(0.999999) == expected
         assert float(found.explained()[expected - 1]) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_rank_of_a_signal_in_noise_is_the_signals() -> None:
+    structure = model_of({3}, embedding_rank=5)
+    embedding = structure.model.get_input_embeddings().weight
+    embedding += 0.03 * embedding.std() * torch.randn_like(embedding)
+    found = spectrum(moments(structure, 1))
+    assert found.rank(0.97) <= 5 < found.rank(0.9999)
+    assert float(found.variances[4] / found.variances[5]) > 10
+
+
+def test_a_token_that_is_a_sink_eats_no_variance_and_is_not_projected() -> None:
+    structure = model_of({3}, embedding_rank=5)
+    structure.model.get_input_embeddings().weight[7] *= 1000
+    assert sum(prompt[1:].count(7) for prompt in PROMPTS) > 0
+    assert spectrum(moments(structure, 1, sink_ratio=1e9)).rank(0.97) == 1
+    sums = TextSums(structure, [1], 20.0)
+    for batch in own_batches(structure):
+        with torch.inference_mode():
+            read_streams(structure, batch, sums.moments, sums.sinks, prompt_weight=1.0)
+    found = spectrum(sums.moments[1])
+    assert found.rank(0.999999) == 5
+    assert sums.sinks[1].left_out > 0
+
+    seen: list[torch.Tensor] = []
+    bases = {1: stored_basis(found, 0.3)}
+    batch = next(
+        batch for batch in own_batches(structure) if (batch.inputs["input_ids"] == 7).any()
+    )
+    with torch.inference_mode(), reading({1: seen.append}, structure):
+        run_blocks(structure, batch)
+        with projected(structure, bases, sums.sinks), reading({1: seen.append}, structure):
+            run_blocks(structure, batch)
+    whole, after = seen[0], seen[-1]
+    sink = batch.inputs["input_ids"] == 7
+    assert torch.equal(after[sink], whole[sink])
+    assert not torch.allclose(after[~sink], whole[~sink])
 
 
 def test_a_truncated_basis_fails_and_the_variance_is_raised() -> None:

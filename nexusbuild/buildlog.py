@@ -32,11 +32,15 @@ class Build:
 class BuildLog:
     """The log of the build that runs now."""
 
-    def __init__(self, root: Path, spec: str, command: str, kept: Mapping[str, str]) -> None:
-        """kept: target -> key, as things stood, for the targets that this build does not touch."""
+    def __init__(
+        self, root: Path, spec: str, command: str, began: float, kept: Mapping[str, str]
+    ) -> None:
+        """began: in seconds since the epoch. kept: target -> key, as things stood, for the targets
+        that this build does not touch.
+        """
         numbers = [build.number for build in read_builds(root)]
         self.number = max(numbers, default=0) + 1
-        self._began = time.time()
+        self._began = began
         self._keys = dict(kept)
         path = root / "builds" / f"{self.number:06d}.jsonl"
         self._file = path.open("a", encoding="utf-8")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from nexusbuild import errors
 from nexusbuild.command import COMMANDS, DOMAIN_COMMANDS
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = _command_and_arguments(words)
     command = find_command(name)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="nexusbuild" if name == "build" else f"nexusbuild {name}",
         description=command.help,
         epilog=_overview() if name == "build" and {"-h", "--help"} & set(rest) else None,
@@ -132,6 +132,16 @@ def _seed_of(seed: int, target: str) -> int:
     return seed_of(seed, target)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says which option an unknown one may have been meant as."""
+
+    def error(self, message: str) -> NoReturn:
+        words = message.partition("unrecognized arguments: ")[2].split()
+        unknown = [word for word in words if word.startswith("--")]
+        hints = [errors.nearest(word, self._option_string_actions) for word in unknown]
+        super().error("; ".join([message, *filter(None, hints)]))
+
+
 def _help_formatter(prog: str) -> argparse.HelpFormatter:
     """As argparse's own; told the width, it need not import what finds it out."""
     width = os.get_terminal_size(1).columns if os.isatty(1) else 80
@@ -147,7 +157,8 @@ def _overview() -> str:
             names[point.name] = str(point.load().help)
         except (ImportError, AttributeError) as error:
             names[point.name] = f"(cannot be used: {error})"
-    lines = [f"  {name:<8} {text}" for name, text in names.items()]
+    longest = max(map(len, names))
+    lines = [f"  {name:<{longest}} {text}" for name, text in names.items()]
     return "commands (nexusbuild COMMAND --help):\n" + "\n".join(lines)
 
 

@@ -46,7 +46,8 @@ class CannotFit(BuildError):  # noqa: N818 (an answer, not a defect)
     """A target asks for more than this build may ever use."""
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`did you mean ...?`, or nothing where no name is like it."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, list(dict.fromkeys(names)), n=3, cutoff=0.5)
@@ -89,7 +90,7 @@ def resolver_gave_no_graph(name: str, found: object) -> BuildError:
 
 
 def no_such_target(selector: str, ids: Iterable[str]) -> BuildError:
-    hint = _nearest(selector.strip("+"), ids)
+    hint = nearest(selector.strip("+"), ids)
     return BuildError(
         f"no target matches {selector!r}", remedy=hint or "`nexusbuild ls` shows all targets"
     )
@@ -98,7 +99,7 @@ def no_such_target(selector: str, ids: Iterable[str]) -> BuildError:
 def neither_command_nor_target(
     word: str, commands: Iterable[str], ids: Iterable[str]
 ) -> BuildError:
-    hint = _nearest(word, [*commands, *ids])
+    hint = nearest(word, [*commands, *ids])
     known = "`nexusbuild --help` shows all commands, `nexusbuild ls` all targets"
     return BuildError(
         f"{word!r} is neither a command nor a target", remedy=f"{hint} {known}".strip()
@@ -107,7 +108,7 @@ def neither_command_nor_target(
 
 def unknown_input(target: str, role: str, reference: str, ids: Iterable[str]) -> BuildError:
     return BuildError(
-        f"input {role!r} names {reference!r}, which is no target", target, _nearest(reference, ids)
+        f"input {role!r} names {reference!r}, which is no target", target, nearest(reference, ids)
     )
 
 

@@ -67,7 +67,8 @@ class Build:
         self._open_display = open_display
         self._proposal = proposed(project, options.selected, options.forced)
         self._settlement = Settlement(project, self._proposal.world)
-        self._account = Account(lambda: self._settlement.open_log(options.command))
+        began = time.time()
+        self._account = Account(lambda: self._settlement.open_log(options.command, began))
         self._interrupted = False
 
     def run(self) -> Report:

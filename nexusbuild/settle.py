@@ -68,13 +68,14 @@ class Settlement:
                 note(f"{step.target.id}: {output.path} was damaged; it is made again")
         return bool(lacking)
 
-    def open_log(self, command: str) -> BuildLog:
+    def open_log(self, command: str, began: float) -> BuildLog:
         kept = {
             target: key
             for target in self._project.graph.targets
             if (key := self._project.store.current(target)) is not None
         }
-        return BuildLog(self._project.store.root, shown(self._project.place.spec), command, kept)
+        spec = shown(self._project.place.spec)
+        return BuildLog(self._project.store.root, spec, command, began, kept)
 
     def finish(self, whole: bool) -> None:
         """The build is over. whole: it looked at every target, so other views are of the past."""

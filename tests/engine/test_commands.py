@@ -126,6 +126,13 @@ def test_graph(chain: Toy, form: str) -> None:
         assert '"step:a" -> "step:b";' in text
 
 
+def test_the_log_knows_how_long_the_whole_build_took(toy: Toy) -> None:
+    toy.target("first", work="toy.works:slow", settings={"seconds": 0.5})
+    seconds = toy.json()["seconds"]
+    assert toy.json("log")["builds"][0]["seconds"] >= 0.5
+    assert toy.json("log")["builds"][0]["seconds"] == pytest.approx(seconds, rel=0.5)
+
+
 def test_log_and_diff(chain: Toy) -> None:
     assert "nothing was built" in chain.run("log").stdout
     chain.build()
@@ -310,6 +317,13 @@ def test_a_word_that_is_neither_command_nor_target(chain: Toy) -> None:
     assert "did you mean graph" in done.stderr
     assert "no target matches 'stepp:a'" in chain.run("stepp:a").stderr
     assert "did you mean step or step:b or step:a?" in chain.run("why", "stepp").stderr
+
+
+def test_an_option_that_is_nearly_one(chain: Toy) -> None:
+    done = chain.run("--dryrun", "step:a")
+    assert done.returncode == 2
+    assert "unrecognized arguments: --dryrun; did you mean --dry-run?" in done.stderr
+    assert "did you mean" not in chain.run("why", "step:a", "--xyzzy").stderr
 
 
 def test_what_is_refused_leaves_no_store_behind(toy: Toy) -> None:

@@ -94,11 +94,6 @@ class Weights:
     embedding: Tensor
     linears: Sequence[FusedLinear]
 
-    def __len__(self) -> int:
-        """How many numbers they are."""
-        shapes = [linear.product.shape for linear in self.linears]
-        return self.embedding.numel() + sum(out * width for out, width in shapes)
-
 
 @dataclass(frozen=True)
 class Updates:

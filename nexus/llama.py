@@ -22,11 +22,13 @@ from nexus.adapters import Adapter
 from nexus.fused import (
     FloatProduct,
     FusedLinear,
+    Product,
     Updates,
     Weights,
     fused_updates,
     merged_weights,
 )
+from nexus.int8_product import Int8Product, int8_products_are_exact
 from nexus.packing import WEIGHTS, PackedWeights
 
 Item = TypeVar("Item")
@@ -34,8 +36,9 @@ Item = TypeVar("Item")
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 EMBEDDING = "model.embed_tokens"
 HEAD = "lm_head"
-# Below this size a step costs calls and not memory traffic: each adapter is worth a merged copy.
-MERGED_BYTES = 1 << 26
+# A step of a smaller model costs calls, not memory traffic: each adapter is worth a merged copy.
+# A larger one is read once for all rows of a batch, as int8 where it is stored so.
+MERGED_PARAMETERS = 1 << 24
 # Room in the cache grows by this many tokens at least, and by half of what it has.
 GROWTH = 64
 
@@ -55,6 +58,13 @@ class Shape:
     theta: float
     positions: int
     tied: bool
+
+    @property
+    def parameters(self) -> int:
+        """How many there are in the matrices."""
+        attention = 2 * self.width * self.head_width * (self.heads + self.key_value_heads)
+        layer = attention + 3 * self.width * self.intermediate
+        return 2 * self.vocabulary * self.width + self.layers * layer
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Shape | None:
@@ -122,7 +132,8 @@ class LlamaDecoder:
         self, shape: Shape, weights: PackedWeights, device: torch.device, dtype: torch.dtype
     ) -> None:
         """Raises ValueError or KeyError where the weights are not those that `shape` describes."""
-        reading = _Reading(shape, weights, device, dtype)
+        self._merges = shape.parameters <= MERGED_PARAMETERS
+        reading = _Reading(shape, weights, device, dtype, keep_int8=not self._merges)
         self.device = device
         self.dtype = dtype
         self.shape = shape
@@ -143,7 +154,7 @@ class LlamaDecoder:
         """Make an adapter known. Raises ValueError where it was made for another model."""
         updates = fused_updates(self._base, adapter.updates, EMBEDDING, self.dtype)
         variant = Variant(self._base, updates)
-        if len(self._base) * self.dtype.itemsize <= MERGED_BYTES:
+        if self._merges:
             variant = Variant(merged_weights(self._base, updates), None)
         self._variants[name] = variant
 
@@ -342,22 +353,37 @@ class _Reading:
     """Takes the weights by name, each once, and fuses those that share their input."""
 
     def __init__(
-        self, shape: Shape, weights: PackedWeights, device: torch.device, dtype: torch.dtype
+        self,
+        shape: Shape,
+        weights: PackedWeights,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        keep_int8: bool,
     ) -> None:
         self._shape = shape
         self._weights = weights
         self._device = device
         self._dtype = dtype
+        self._keep_int8 = (
+            keep_int8
+            and device.type == "cpu"
+            and dtype == torch.float32
+            and int8_products_are_exact()
+        )
         self._left = set(weights.names)
         self.linears: list[FusedLinear] = []
 
     def tensor(self, name: str, *size: int) -> Tensor:
         """A weight as it is computed with, of this size and no other."""
-        self._left.remove(name)
         tensor = self._weights.float32(name)
-        if tuple(tensor.shape) != size:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)} where {size} is needed")
+        self._take(name, tuple(tensor.shape), size)
         return tensor.to(self._device, self._dtype)
+
+    def _take(self, name: str, found: tuple[int, ...], needed: tuple[int, ...]) -> None:
+        self._left.remove(name)
+        if found != needed:
+            raise ValueError(f"{name} has shape {found} where {needed} is needed")
 
     def norm(self, module: str, width: int) -> Tensor:
         return self.tensor(f"{module}.weight", width) * math.sqrt(width)
@@ -398,16 +424,40 @@ class _Reading:
 
     def linear(self, parts: Sequence[tuple[str, int]], width: int) -> FusedLinear:
         """The modules of `parts`, (name, outputs) each, all of which read `width` values."""
-        outputs = sum(out for _, out in parts)
-        weight = torch.empty((outputs, width), device=self._device, dtype=self._dtype)
-        bias = torch.zeros(outputs, device=self._device, dtype=self._dtype)
+        biases = [
+            self.tensor(f"{name}.bias", out)
+            if f"{name}.bias" in self._left
+            else torch.zeros(out, device=self._device, dtype=self._dtype)
+            for name, out in parts
+        ]
+        bias = torch.cat(biases)
+        product = self._int8_product(parts, width) or self._float_product(parts, width)
+        return self._listed(product, bias if bool(bias.any()) else None, parts)
+
+    def _float_product(self, parts: Sequence[tuple[str, int]], width: int) -> FloatProduct:
+        # Filled part by part: two copies of a large model are never in memory.
+        weight = torch.empty(
+            (sum(out for _, out in parts), width), device=self._device, dtype=self._dtype
+        )
         start = 0
         for name, out in parts:
             weight[start : start + out] = self.tensor(f"{name}.weight", out, width)
-            if f"{name}.bias" in self._left:
-                bias[start : start + out] = self.tensor(f"{name}.bias", out)
             start += out
-        return self._listed(FloatProduct(weight.t()), bias if bool(bias.any()) else None, parts)
+        return FloatProduct(weight.t())
+
+    def _int8_product(self, parts: Sequence[tuple[str, int]], width: int) -> Int8Product | None:
+        """The codes as they are stored; None where they are not codes, or not to be kept."""
+        if not self._keep_int8:
+            return None
+        found = [self._weights.int8(f"{name}.weight") for name, _ in parts]
+        stored = [codes for codes in found if codes is not None]
+        if len(stored) < len(parts):
+            return None
+        for (name, out), codes in zip(parts, stored, strict=True):
+            self._take(f"{name}.weight", tuple(codes[0].shape), (out, width))
+        return Int8Product(
+            torch.cat([codes for codes, _ in stored]), torch.cat([top for _, top in stored])
+        )
 
     def head(self, embedding: Tensor) -> FusedLinear:
         parts = [(HEAD, self._shape.vocabulary)]
@@ -416,7 +466,7 @@ class _Reading:
         return self.linear(parts, self._shape.width)
 
     def _listed(
-        self, product: FloatProduct, bias: Tensor | None, parts: Sequence[tuple[str, int]]
+        self, product: Product, bias: Tensor | None, parts: Sequence[tuple[str, int]]
     ) -> FusedLinear:
         self.linears.append(FusedLinear(len(self.linears), product, bias, parts))
         return self.linears[-1]

@@ -97,7 +97,7 @@ def test_mixed_rows_get_the_tokens_that_each_gets_from_transformers(
     pair: tuple[PreTrainedModel, Path], merges: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, folder = pair
-    monkeypatch.setattr(llama, "MERGED_BYTES", 1 << 30 if merges else 0)
+    monkeypatch.setattr(llama, "MERGED_PARAMETERS", 1 << 30 if merges else 0)
     decoder = open_decoder(folder)
     assert isinstance(decoder, LlamaDecoder)
     adapters = {"first": drawn_adapter(model, 1), "second": drawn_adapter(model, 2)}

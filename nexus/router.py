@@ -57,6 +57,7 @@ class Router:
         self._embedding = embedding.float()
         self._tokens = tokens
         self._refuse_what_does_not_fit()
+        self._whitened_centroids = self._tensors["centroids"] @ self._tensors["whitening"]
 
     def _refuse_what_does_not_fit(self) -> None:
         """Raise ValueError where tensors, names and numbers are not of one router."""
@@ -89,20 +90,23 @@ class Router:
             embedding = input_embedding(backbone_dir, about["embedding"])
             return cls(about, tensors, embedding, tokens)
 
+    @torch.inference_mode()
     def route(self, prompts: Sequence[str]) -> list[Route]:
         """One decision per prompt. The prompts are as the user wrote them, in no template."""
-        return [self._route(pooled(self._embedding, self._tokens.encode(text))) for text in prompts]
+        return [self._route(self._tokens.encode(text)) for text in prompts]
 
-    def _route(self, features: Tensor) -> Route:
-        """features: (hidden,) float32."""
+    def _route(self, ids: Sequence[int]) -> Route:
+        features = pooled(self._embedding, ids)  # (hidden,)
         parts = self._tensors
-        logits = parts["weight"] @ features + parts["bias"]  # (capabilities,)
+        logits = torch.addmv(parts["bias"], parts["weight"], features)  # (capabilities,)
         probabilities = (logits / self._temperature).softmax(dim=0).tolist()
-        offsets = (features - parts["centroids"]) @ parts["whitening"]  # (capabilities, hidden)
-        distance = float(offsets.square().sum(dim=1).min().sqrt()) / self._threshold
+        offsets = features @ parts["whitening"] - self._whitened_centroids  # (capabilities, hidden)
+        distance = float(torch.linalg.vector_norm(offsets, dim=1).min()) / self._threshold
         named = dict(zip(self.capabilities, probabilities, strict=True))
         # Equal probabilities are decided by name, so that the order of a file never matters.
         best = min(named, key=lambda name: (-named[name], name))
+        # A prompt of no tokens is like nothing, wherever zero may lie.
+        distance = distance if ids else math.inf
         return Route(best if distance <= 1 else None, named, distance)
 
 

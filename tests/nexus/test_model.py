@@ -96,6 +96,10 @@ def test_the_router_decides_where_nothing_is_asked_for(model: NexusModel) -> Non
     assert model.generate(PROMPTS[1]) == model.generate(PROMPTS[1], capability="calls")
 
 
+def test_a_prompt_of_no_tokens_is_like_no_capability(model: NexusModel) -> None:
+    assert model.route("").capability is None
+
+
 def test_an_isolated_capability_needs_the_flag(model: NexusModel) -> None:
     for call in (
         lambda: model.generate(PROMPTS[2], capability="private"),
@@ -114,6 +118,17 @@ def test_an_isolated_capability_needs_the_flag(model: NexusModel) -> None:
 )
 def test_no_prompt_is_routed_to_an_isolated_capability(model: NexusModel, prompt: str) -> None:
     assert model.route(prompt).capability in ("sums", "calls", None)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=3))
+def test_no_prompt_is_answered_by_an_isolated_adapter_unless_named(
+    model: NexusModel, prompts: list[str]
+) -> None:
+    asked = model._asked(prompts, None, enable_uncensored=True)
+    assert all(not capability.isolated for capability in asked)
+    with pytest.raises(PermissionError):
+        model.generate(prompts=prompts, capability="private")
 
 
 def test_a_bundle_without_the_isolated_files_is_whole(copied: Path) -> None:

@@ -3,9 +3,10 @@
     python benchmarks/runtime.py BUNDLE [--new-tokens 48] [--repeats 5] [--threads 1] [--answers 20]
 
 One row with one adapter, and 16 rows of mixed capabilities, in turns: every repeat runs each of
-them once, and the best of each counts. Every answer has the same number of tokens, and must be the
-same tokens. Then, on prompts of every capability, whole answers with their ends; opening,
-switching, and the router's share of the first token.
+them once, and the best of each counts. With one thread, seconds are those of the processor, so
+that what else the machine does counts little. Every answer has the same number of tokens, and must
+be the same tokens. Then, on prompts of every capability, whole answers with their ends; the
+router's share of the first token; switching; opening.
 """
 
 from __future__ import annotations
@@ -99,9 +100,11 @@ def drawn_prompts(model: NexusModel, name: str, count: int) -> list[str]:
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    begun = time.perf_counter()
+    """How long it takes: of the processor where there is one thread, else by the clock."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    begun = clock()
     work()
-    return time.perf_counter() - begun
+    return clock() - begun
 
 
 def compare(title: str, tokens: int, repeats: int, ways: dict[str, Callable[[], Any]]) -> None:
@@ -134,9 +137,9 @@ def compare_answers(ours: NexusModel, theirs: Any, prompts: dict[str, list[str]]
 
 def measure_opening(bundle: Path, names: Sequence[str]) -> None:
     print("\nseconds to open")
-    checked = min(seconds(lambda: NexusModel.load(bundle)) for _ in range(3))
+    checked = min(seconds(lambda: NexusModel.load(bundle)) for _ in range(2))
     print(f"  nexus, digests compared    {checked:8.3f}")
-    unchecked = min(seconds(lambda: NexusModel.load(bundle, check=False)) for _ in range(3))
+    unchecked = min(seconds(lambda: NexusModel.load(bundle, check=False)) for _ in range(2))
     print(f"  nexus, digests trusted     {unchecked:8.3f}")
     print(f"  transformers, PEFT         {seconds(lambda: opened_with_peft(bundle, names)):8.3f}")
 
@@ -155,7 +158,7 @@ def measure_switching(bundle: Path, prompts: dict[str, list[str]]) -> None:
 
     one(a), one(b)
     stay, switch = [], []
-    for _ in range(10):
+    for _ in range(5):
         one(a)
         stay.append(one(a))
         switch.append(one(b))
@@ -167,10 +170,10 @@ def measure_router(bundle: Path, prompts: dict[str, list[str]]) -> None:
     model = NexusModel.load(bundle, check=False)
     for name, texts in prompts.items():
         next(iter(model.stream(texts[0])))
-        route = min(seconds(lambda texts=texts: model.route(texts[0])) for _ in range(20))
+        route = min(seconds(lambda texts=texts: model.route(texts[0])) for _ in range(7))
         first = min(
             seconds(lambda texts=texts: model.generate(texts[0], max_new_tokens=1))
-            for _ in range(20)
+            for _ in range(7)
         )
         print(f"router, {name}: {route * 1e6:.0f} us of {first * 1e3:.2f} ms", end="")
         print(f" to the first token: {route / first:.1%}")

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from nexus.model import NexusModel
 
 QUIT = ("/quit", "/exit")
-COMMANDS = "/use NAME picks an adapter, /use alone leaves it to the router, /quit ends"
+COMMANDS = (
+    "/use NAME picks an adapter, /use alone leaves it to the router, /quit ends; "
+    "Ctrl-C stops an answer"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,19 +114,31 @@ def _run(options: argparse.Namespace) -> int:
 def _chat(options: argparse.Namespace) -> int:
     model = _opened(options)
     _keep_undecodable_input()
+    _edit_lines()
     _say(f"{model.manifest.name}: {', '.join(model.capabilities)}", sys.stderr)
     _say(COMMANDS, sys.stderr)
     while True:
         try:
             line = input("> ").strip()
         except EOFError:
+            # The shell's own prompt is to begin a line.
+            _say("", sys.stderr)
             return 0
         if line in QUIT:
             return 0
         try:
             _respond(model, line, options)
+        except KeyboardInterrupt:
+            _say(" (stopped)", sys.stderr)
         except (ValueError, PermissionError) as error:
             _say(_explained(error), sys.stderr)
+
+
+def _edit_lines() -> None:
+    """Cursor keys and earlier prompts, where a person types; `input` uses what is imported."""
+    if sys.stdin.isatty():
+        with suppress(ImportError):
+            import readline  # noqa: F401
 
 
 def _respond(model: NexusModel, line: str, options: argparse.Namespace) -> None:
@@ -134,6 +149,8 @@ def _respond(model: NexusModel, line: str, options: argparse.Namespace) -> None:
         if name is not None:
             model.permitted(name, enable_uncensored=options.enable_uncensored)
         options.capability = name
+    elif command == "/help":
+        _say(f"{', '.join(model.capabilities)}\n{COMMANDS}", sys.stderr)
     elif command.startswith("/") and "/" not in command[1:]:
         raise ValueError(f"there is no command {command!r}: {COMMANDS}")
     elif line:

@@ -62,12 +62,15 @@ def test_the_lines_of_the_card_give_the_same_answers_after_a_move(
     expected, cards = [], []
     for quantize, bundle in bundles.items():
         model = NexusModel.load(bundle)
-        expected.append(model.generate(prompts=prompts, capability="calls"))
         moved = tmp_path / f"elsewhere-{quantize}" / "renamed"
         shutil.copytree(bundle, moved)
         code = card_code(moved)
         assert ("dequantize" in code) == (quantize != "none")
-        cards.append((str(moved), code, prompts))
+        for name in ("private", "sums", "calls"):  # the card shows the lines for `calls`
+            answers = model.generate(prompts=prompts, capability=name, enable_uncensored=True)
+            expected.append(answers)
+            cards.append((str(moved), code.replace("calls_adapter", f"{name}_adapter"), prompts))
+        assert len({card for _, card, _ in cards[-3:]}) == 3
         if quantize == "int8":  # the card says that the line changes no token
             lines = [line for line in code.splitlines(True) if "dequantize" not in line]
             cards.append((str(moved), "".join(lines), prompts))

@@ -45,9 +45,10 @@ def representation_drop(structure: Structure, batch: Batch) -> Tensor:
     """
     assert batch.references is not None and batch.centre is not None
     found = representations(run_model(structure, batch), batch)
-    return 1 - functional.cosine_similarity(
+    kept = functional.cosine_similarity(
         found - batch.centre, batch.references - batch.centre, dim=1
     )
+    return (1 - kept).clamp(min=0)  # rounding would leave less than nothing lost
 
 
 def representations(output: Any, batch: Batch) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import io
 import json
+import shutil
 import wave
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,10 @@ from transformers import PreTrainedTokenizerFast as FastTokenizer
 
 from nexusbuild.graph import Job
 from targets.answers import Description
+from targets.commands.figure import command
 from targets.profile.ablation import PrefixedBatch
 from targets.profile.answering import asker_of
+from targets.profile.figure import Theme, head_grid, profile_figure
 from targets.profile.losses import sample_loss
 from targets.profile.structure import find_structure
 from targets.profile.surgery import removed
@@ -62,6 +67,7 @@ class Family:
 
     towers: width and blocks of each. blocks: heads, groups and neurons of the first and the last.
     rows: what the model reads: text, image, sound, or an image beside text.
+    own_words: whether it can be given a tokenizer of words; where not, it gets one of bytes.
     """
 
     architecture: str
@@ -70,10 +76,34 @@ class Family:
     towers: list[tuple[int, int]]
     blocks: tuple[tuple[int, int, int], tuple[int, int, int]]
     rows: str = "text"
-    files: dict[str, Any] = field(default_factory=dict)
+    own_words: bool = True
 
 
-FAMILIES = {
+GROUPED = ((4, 2, 48), (4, 2, 48))
+ALONE = ((4, 4, 48), (4, 4, 48))
+ONE = [(32, 2)]
+GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_inner": 48}
+OPT = {"ffn_dim": 48, "word_embed_proj_dim": 32}
+PLAIN_DECODERS = {
+    "llama": Family("LlamaForCausalLM", "llama", DECODER, ONE, GROUPED),
+    # transformers gives every Qwen2 its own way of cutting text, whatever was saved.
+    "qwen2": Family(
+        "Qwen2ForCausalLM",
+        "qwen2",
+        {**DECODER, "vocab_size": 320, "eos_token_id": 1},
+        ONE,
+        GROUPED,
+        own_words=False,
+    ),
+    "qwen3": Family("Qwen3ForCausalLM", "qwen3", {**DECODER, "head_dim": 16}, ONE, GROUPED),
+    "mistral": Family("MistralForCausalLM", "mistral", DECODER, ONE, GROUPED),
+    "gemma": Family("GemmaForCausalLM", "gemma", {**DECODER, "head_dim": 8}, ONE, GROUPED),
+    "phi": Family("PhiForCausalLM", "phi", DECODER, ONE, GROUPED),
+    "gpt2": Family("GPT2LMHeadModel", "gpt2", {**TEXT, **GPT2}, ONE, ALONE),
+    "gpt_neox": Family("GPTNeoXForCausalLM", "gpt_neox", {**PLAIN, **TEXT}, ONE, ALONE),
+    "opt": Family("OPTForCausalLM", "opt", {**PLAIN, **TEXT, **OPT}, ONE, ALONE),
+}
+OTHERS = {
     "mixtral": Family(
         "MixtralForCausalLM",
         "mixtral",
@@ -194,6 +224,8 @@ FAMILIES = {
     ),
 }
 
+FAMILIES = {**PLAIN_DECODERS, **OTHERS}
+
 
 def tokenizer(ends: bool) -> FastTokenizer:
     """Words; ends: a text begins and ends with special tokens, as encoders' texts do."""
@@ -290,7 +322,9 @@ def made_rows(kind: str, count: int) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def profiled(
-    tmp_path_factory: pytest.TempPathFactory, make_job: Callable[..., Job]
+    tmp_path_factory: pytest.TempPathFactory,
+    make_job: Callable[..., Job],
+    student_tokenizer: Path,
 ) -> Callable[[str], Path]:
     """A function: the finished profile of a family's tiny model."""
     folder = tmp_path_factory.mktemp("families")
@@ -298,12 +332,16 @@ def profiled(
         json.dumps({"template": "{prompt} ", "stop": {"strings": [], "max_new_tokens": 5}})
     )
 
+    @cache
     def profile(name: str) -> Path:
         family = FAMILIES[name]
         rows = made_rows(family.rows, 16)
         pilot = folder / f"{name}.jsonl"
         pilot.write_text("".join(json.dumps(row) + "\n" for row in rows))
         save_model(family, folder / name)
+        if not family.own_words:
+            for file in student_tokenizer.iterdir():
+                shutil.copy(file, folder / name)
         settings = {"load": "fp32", "metric": "token_f1", "samples": 12, "pilot_samples": 4}
         job = make_job(
             f"profile:{name}/echo",
@@ -361,14 +399,15 @@ def test_every_stage_of_a_profile_runs_on(name: str, profiled: Callable[[str], P
         coefficients = np.load(out / f"layer_{layer}_coeffs.npz")
         assert coefficients["sample_offsets"][-1] == of_layer["tokens"]
     answers = (out / "verify_outputs.jsonl").read_text().splitlines()
-    answering = family.architecture.endswith(("ForCausalLM", "ForConditionalGeneration"))
+    answering = "For" in family.architecture and "Masked" not in family.architecture
+    answering |= "LMHead" in family.architecture
     assert bool(answers) == answering
     unit = "nats per answer token" if answering else "1 - cosine of representations"
     assert heads["unit"] == unit
     assert heads["method"] == ("gate gradient" if answering else "ablation")
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", OTHERS)
 def test_going_on_above_a_removed_block_is_running_without_it(name: str, tmp_path: Path) -> None:
     family = FAMILIES[name]
     save_model(family, tmp_path)
@@ -395,3 +434,40 @@ def test_going_on_above_a_removed_block_is_running_without_it(name: str, tmp_pat
                 with removed(indices, structure):
                     expected = sample_loss(structure, batch)
                 assert torch.allclose(prefixed.without(indices), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_profile_of_two_towers_is_drawn_the_same_twice(
+    theme: Theme, profiled: Callable[[str], Path]
+) -> None:
+    drawn = profile_figure(profiled("bart"), theme)
+    assert drawn == profile_figure(profiled("bart"), theme)
+    with Image.open(io.BytesIO(drawn)) as image:
+        assert image.size == (1560, 528)
+        assert not image.info.keys() & {"Software", "Creation Time", "date"}
+        paper = np.asarray(image.convert("L"))[0, 0]
+    assert (paper < 40) == (theme == "dark")
+
+
+def test_blocks_with_fewer_heads_leave_gaps_in_the_grid() -> None:
+    grid = head_grid({"0": [1.0], "1": [2.0, 3.0]})
+    assert grid[1].tolist() == [2.0, 3.0]
+    assert grid[0, 0] == 1.0
+    assert np.isnan(grid[0, 1])
+
+
+def test_the_command_draws_what_is_built(
+    profiled: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "nexus.yaml").write_text("nexus: 1\n")
+    (tmp_path / "build" / "profile" / "pair").mkdir(parents=True)
+    (tmp_path / "build" / "profile" / "pair" / "echo").symlink_to(profiled("bart"))
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    given = ["-f", str(tmp_path), "--to", str(tmp_path / "drawn"), "--dark"]
+    assert command.run(parser.parse_args(given)) == 0
+    assert "1 picture drawn" in capsys.readouterr().out
+    file = tmp_path / "drawn" / "profile-pair-echo-dark.png"
+    assert file.read_bytes() == profile_figure(profiled("bart"), "dark")
+    assert command.run(parser.parse_args([*given, "pair/song"])) == 2
+    assert "no profile pair/song is built; there are: pair/echo" in capsys.readouterr().err

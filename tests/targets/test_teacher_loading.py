@@ -68,7 +68,15 @@ def profile_job(
         settings = {"load": load, "metric": "token_f1", "samples": 8, "pilot_samples": 3}
         return make_job(
             "profile:one/sums",
-            {**settings, "raised_to": [], "decodes": 1, "key_layers": 2},
+            {
+                **settings,
+                "explained_variance": 0.97,
+                "raised_to": [],
+                "max_metric_fall": 0.01,
+                "key_layer_drop": 0.1,
+                "decodes": 1,
+                "key_layers": 2,
+            },
             model=teacher,
             pilot=tmp_path / "pilot.jsonl",
             description=tmp_path / "dataset.json",
@@ -123,7 +131,7 @@ def memory(name):
 
 folder, ram = Path(sys.argv[1]), int(sys.argv[2])
 job = Job("profile:a/b", {"load": "fp32"}, {"model": folder}, {}, folder, folder, 0, 1,
-          lambda *a, **k: None, ram)
+          lambda *a, **k: None, ram_bytes=ram)
 import transformers.models.llama.modeling_llama, accelerate
 before = memory("VmRSS")
 model = open_teacher(job).model

@@ -433,7 +433,13 @@ Init = Annotated[
                 {"const": "scratch"},
                 {
                     "type": "object",
-                    "properties": {"path": {"type": "string", "minLength": 1}},
+                    "properties": {
+                        "path": {
+                            "type": "string",
+                            "minLength": 1,
+                            "description": "A model folder, relative to this file; no teacher.",
+                        }
+                    },
                     "required": ["path"],
                     "additionalProperties": False,
                 },
@@ -448,7 +454,7 @@ class Backbone(Section):
     """The student's frozen base, which all adapters share."""
 
     init: Annotated[Init, Field(json_schema_extra={"default": "scratch"})] = None
-    """`scratch` (None here), or `{path: FOLDER}` of a small open model."""
+    """`scratch`, or `{path: FOLDER}` of a small open model to start from."""
     family: Literal["llama", "qwen3"] = "llama"
     """Architecture, where it starts from scratch."""
     hidden: Auto = "auto"

@@ -31,9 +31,25 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """What of a target does not fit. kind: `vram` or `ram`. remedies: each helps alone."""
+
+    kind: str
+    says: str
+    remedies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Misfit(Problem):
+    """The same problem of all the targets that have it."""
+
+    about: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Estimate:
-    """Of one target. disk: what the store keeps of it. problems: what of it does not fit, each
-    with what would help."""
+    """Of one target. disk: what the store keeps of it. problems: what of it does not fit."""
 
     target: str
     kind: str
@@ -42,7 +58,7 @@ class Estimate:
     disk: int
     seconds: float
     obstacle: str | None
-    problems: tuple[tuple[str, str], ...]
+    problems: tuple[Problem, ...]
 
     @property
     def takes(self) -> str:
@@ -128,15 +144,28 @@ def _estimate(spec: Spec, target: Target, limits: Limits) -> Estimate:
     )
 
 
-def _problems(spec: Spec, target: Target, limits: Limits) -> Iterator[tuple[str, str]]:
-    """(what does not fit, what would help)."""
-    for word, need, granted in (
-        ("GPU memory", target.needs.vram_bytes, limits.vram),
-        ("memory", target.needs.ram_bytes, limits.ram),
+def misfits(budget: Budget) -> list[Misfit]:
+    """What does not fit of what can be built, each thing once."""
+    found: dict[tuple[str, Problem], list[str]] = {}
+    for each in budget.buildable:
+        for problem in each.problems:
+            teacher = each.target.partition(":")[2].partition("/")[0]
+            about = f"teacher {teacher}" if each.kind in OPENED else each.target
+            found.setdefault((about, problem), []).append(each.target)
+    return [
+        Misfit(problem.kind, problem.says, problem.remedies, about, tuple(targets))
+        for (about, problem), targets in found.items()
+    ]
+
+
+def _problems(spec: Spec, target: Target, limits: Limits) -> Iterator[Problem]:
+    for kind, word, need, granted in (
+        ("vram", "GPU memory", target.needs.vram_bytes, limits.vram),
+        ("ram", "memory", target.needs.ram_bytes, limits.ram),
     ):
         if granted is not None and need > granted:
             says = f"{size(need)} of {word}, {size(granted)} granted"
-            yield says, "; ".join(_remedies(spec, target, need, granted))
+            yield Problem(kind, says, tuple(_remedies(spec, target, need, granted)))
 
 
 def _remedies(spec: Spec, target: Target, need: int, granted: int) -> Iterator[str]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nexusbuild.graph import Needs, Source, SpecFolder
 from specs.model import Spec, Teacher
 from targets.estimates import opened_needs, opened_seconds, teacher_parameters
+from targets.origins import how_to_fetch
 from targets.slices import Field
-
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -49,10 +46,5 @@ def opened_teacher(
 
 def _folder(written: str, origin: str | None, path: str) -> Source:
     content = "config.json, *.safetensors, tokenizer.json"
-    if origin is None:
-        remedy = f"put the model's folder there ({content})"
-    elif HUB_NAME.fullmatch(origin):
-        remedy = f"fetch it: hf download {origin} --local-dir {shlex.quote(written)}"
-    else:
-        remedy = f"fetch it from {origin} and put its folder there ({content})"
-    return Source(written, f"{remedy}; or correct {path}.source.path")
+    remedy = how_to_fetch(origin, written) if origin else "put the model's folder there"
+    return Source(written, f"{remedy} ({content}), or correct {path}.source.path")

@@ -14,6 +14,7 @@ import yaml
 import specs
 from nexusbuild.graph import Graph, Problem, ResolveError
 from specs.loading import shown_path
+from targets.budget import Limits, budget_of, misfits
 from targets.commands.command import (
     DONE,
     WRONG,
@@ -25,7 +26,6 @@ from targets.commands.command import (
     spec_path,
 )
 from targets.commands.show_budget import show_budget
-from targets.estimates import GIGABYTE
 from targets.resolver import resolve
 
 EXAMPLES = """\
@@ -80,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         say(json.dumps(_document(path, found), indent=2, ensure_ascii=False))
     elif found.problems:
+        complain(f"note: {note}" for note in found.notes)
         complain([*found.problems, f"{counted(len(found.problems), 'problem')} found"])
     else:
         for note in found.notes:
@@ -98,7 +99,7 @@ def examined(path: Path, blocked: Callable[[Path], Collection[str]] | None = Non
         return Examined(problems=list(error.problems))
     missing, not_needed = missing_sources(graph, path, blocked)
     return Examined(
-        spec, graph, [*missing, *beyond_hardware(graph, path)], [*graph.notes, *not_needed]
+        spec, graph, [*missing, *beyond_hardware(spec, path)], [*graph.notes, *not_needed]
     )
 
 
@@ -127,21 +128,17 @@ def missing_sources(
     return problems, notes
 
 
-def beyond_hardware(graph: Graph, spec: Path) -> Iterator[Problem]:
-    """Targets that by estimate need more memory than the spec's `hardware` grants."""
-    for target in graph:
-        for kind, need, granted, remedy in (
-            ("ram", target.needs.ram_bytes, graph.ram_bytes, "a machine with more memory"),
-            ("vram", target.needs.vram_bytes, graph.vram_bytes, "load: nf4, or a larger GPU"),
-        ):
-            if granted is not None and need > granted and target.obstacle is None:
-                yield Problem(
-                    message=f"{target.id} needs about {need / GIGABYTE:.1f}GB, "
-                    f"hardware.{kind} grants {granted / GIGABYTE:.1f}GB",
-                    file=shown_path(spec),
-                    field=f"hardware.{kind}",
-                    remedy=f"what would help: {remedy}",
-                )
+def beyond_hardware(spec: specs.Spec, path: Path) -> Iterator[Problem]:
+    """What by estimate needs more memory than the spec's `hardware` grants, and what would help."""
+    limits = Limits(spec.hardware.vram, spec.hardware.ram, None)
+    for misfit in misfits(budget_of(spec, path, lock_values_of(path), limits)):
+        first, *others = misfit.remedies
+        yield Problem(
+            message=f"{misfit.about} needs {misfit.says}",
+            file=shown_path(path),
+            field=f"hardware.{misfit.kind}",
+            remedy="\n".join([f"would fit: {first}", *(f"       or  {each}" for each in others)]),
+        )
 
 
 def _declared(found: Examined) -> str:

@@ -285,7 +285,7 @@ def _wrong(text: str, path: Path) -> list[Any]:
     except (specs.SpecError, ResolveError) as error:
         return list(error.problems)
     missing, _ = missing_sources(graph, path, None)
-    return [*missing, *beyond_hardware(graph, path)]
+    return [*missing, *beyond_hardware(spec, path)]
 
 
 def _write_new(path: Path, text: str) -> None:

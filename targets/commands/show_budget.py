@@ -12,7 +12,7 @@ import specs
 from nexusbuild.graph import ResolveError
 from specs.loading import shown_path
 from targets import estimates
-from targets.budget import OPENED, Budget, Estimate, Limits, budget_of, size
+from targets.budget import OPENED, Budget, Estimate, Limits, budget_of, misfits, size
 from targets.commands.command import DONE, WRONG, complain, counted, say
 
 NAME_WIDTH = 47
@@ -97,19 +97,14 @@ def _line(name: str, members: Sequence[Estimate]) -> str:
 
 
 def _what_does_not_fit(budget: Budget) -> None:
-    """Each thing once, with the targets that it is true of."""
-    found: dict[tuple[str, str, str], list[str]] = {}
-    for each in budget.buildable:
-        for says, help_ in each.problems:
-            whose = each.target.partition(":")[2].partition("/")[0]
-            about = f"teacher {whose}" if each.kind in OPENED else each.target
-            found.setdefault((about, says, help_), []).append(each.target)
+    """Each thing once, with what would help."""
+    found = misfits(budget)
     if found:
         say("\ndoes not fit (!)")
-    for (about, says, help_), targets in found.items():
-        number = f" ({counted(len(targets), 'target')})" if len(targets) > 1 else ""
-        say(f"  {about}{number}: {says}")
-        for place, remedy in enumerate(help_.split("; ")):
+    for misfit in found:
+        targets = f" ({counted(len(misfit.targets), 'target')})" if len(misfit.targets) > 1 else ""
+        say(f"  {misfit.about}{targets}: {misfit.says}")
+        for place, remedy in enumerate(misfit.remedies):
             say(f"    {'or' if place else 'would fit:':>10} {remedy}")
     disk = budget.limits.disk
     if disk is not None and budget.store > disk:
@@ -160,7 +155,8 @@ def _document(path: Path, budget: Budget, code: int) -> dict[str, Any]:
                 "takes": each.takes,
                 "fits": not each.problems,
                 "problems": [
-                    {"message": says, "would_help": help_} for says, help_ in each.problems
+                    {"kind": one.kind, "message": one.says, "would_help": one.remedies}
+                    for one in each.problems
                 ],
                 "obstacle": each.obstacle,
             }

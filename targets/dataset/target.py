@@ -7,6 +7,7 @@ from glob import has_magic
 from nexusbuild.graph import Source, SpecFolder, Target
 from specs.model import Dataset, Spec
 from targets.estimates import QUICK_SECONDS, quick_needs
+from targets.origins import how_to_fetch
 from targets.slices import section_fields, slice_of
 
 
@@ -50,7 +51,7 @@ def data_sources(folder: SpecFolder, dataset: Dataset, name: str) -> dict[str, S
     written = dataset.path
     if written is None:
         return {}
-    fetch = f"fetch {dataset.origin}, " if dataset.origin else ""
+    fetch = f"{how_to_fetch(dataset.origin, written, data=True)}, " if dataset.origin else ""
     remedy = f"{fetch}put the data there, or correct datasets.{name}.path"
     if not has_magic(written):
         return {"data": Source(written, remedy)}

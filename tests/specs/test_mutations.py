@@ -1,9 +1,15 @@
 """Whatever is done to a spec, there are problems to read, and never a traceback."""
 
+import contextlib
+import json
+from pathlib import Path
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import specs
+from nexusbuild.graph import ResolveError
+from targets.budget import Limits, budget_of, misfits
 from tests.specs.small_spec import SMALL
 
 PIECES = [
@@ -81,8 +87,6 @@ VALUES = st.recursive(
 @given(st.data())
 def test_values(data: st.DataObject) -> None:
     """Any value in any place."""
-    import json
-
     import yaml
 
     spec = yaml.safe_load(SMALL)
@@ -99,6 +103,38 @@ def test_values(data: st.DataObject) -> None:
             holder[place] = data.draw(VALUES)
             break
     read(json.dumps(spec, ensure_ascii=False))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_what_loads_resolves_and_is_estimated(data: st.DataObject) -> None:
+    """Any value in the place of a value: beyond the spec there are problems, no traceback."""
+    import yaml
+
+    omni = Path(specs.__file__).parents[1] / "examples" / "omni" / "nexus.yaml"
+    spec = yaml.safe_load(data.draw(st.sampled_from([SMALL, omni.read_text(encoding="utf-8")])))
+    kinds = ("student", "datasets", "teachers", "capabilities", "hardware", "bundle", "contracts")
+    for _ in range(data.draw(st.integers(1, 3))):
+        holder, place = spec, data.draw(st.sampled_from([kind for kind in kinds if kind in spec]))
+        while isinstance(holder[place], dict | list) and holder[place]:
+            holder = holder[place]
+            places = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+            place = data.draw(st.sampled_from(places))
+        if data.draw(st.booleans()) and isinstance(holder, dict):
+            del holder[place]
+        else:
+            usual = st.sampled_from([1, 2, 64, 10**6, "auto", "1GB", "nf4", "features", "sums"])
+            holder[place] = data.draw(usual)
+    text = json.dumps(spec)
+    try:
+        found = specs.load_text(text)
+    except specs.SpecError:
+        return
+    path = omni.with_name("mutated.yaml")
+    with contextlib.suppress(ResolveError):
+        budget = budget_of(found, path, {}, Limits(2**34, 2**34, 2**34))
+        assert all(each.seconds >= 0 and each.disk >= 0 for each in budget.estimates)
+        assert misfits(budget) is not None
 
 
 def test_depth_and_aliases_that_explode() -> None:

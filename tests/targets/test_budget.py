@@ -94,10 +94,12 @@ def test_a_model_that_is_a_configuration_alone(spec: Path) -> None:
     assert profile.takes in ("minutes", "hours")
     estimates = budget(spec, vram=16 * GIGABYTE).estimates
     tight = next(each for each in estimates if each.target == "profile:big/code")
-    ((says, help_),) = tight.problems
-    assert says == "38.6GB of GPU memory, 16.0GB granted"
-    assert help_.startswith("load: int8 (12.1GB); hardware.device: cpu and load: fp32: streamed")
-    assert help_.endswith("a larger GPU")
+    (problem,) = tight.problems
+    assert problem.says == "38.6GB of GPU memory, 16.0GB granted"
+    smaller, streamed, larger = problem.remedies
+    assert smaller == "load: int8 (12.1GB)"
+    assert streamed.startswith("hardware.device: cpu and load: fp32: streamed block by block")
+    assert larger == "a larger GPU"
 
 
 def test_of_a_model_of_unknown_size_it_is_said(
@@ -148,9 +150,9 @@ def test_a_step_that_is_too_large_names_the_one_that_fits(spec: Path) -> None:
     backbone = next(
         each for each in budget(spec, vram=16 * GIGABYTE).estimates if each.target == "backbone"
     )
-    ((says, help_),) = backbone.problems
-    assert "GPU memory" in says
-    rows = int(help_.partition("student.backbone.batch: ")[2].partition(";")[0])
+    (problem,) = backbone.problems
+    assert problem.kind == "vram"
+    rows = int(problem.remedies[0].removeprefix("student.backbone.batch: "))
     assert 8 <= rows < 32
     spec.write_text(text.replace("    batch: 32  ", f"    batch: {rows}  "), encoding="utf-8")
     fitting = budget(spec, vram=16 * GIGABYTE)

@@ -84,7 +84,9 @@ def test_check_finds_what_is_missing_and_what_does_not_fit(
     said = capsys.readouterr().err
     assert "nexus.yaml: data/code.jsonl is missing; dataset:functions reads it" in said
     assert "put the data there, or correct datasets.functions.path" in said
-    assert "hardware.ram: trace:giant/code needs about 79.2GB, hardware.ram grants 4.0GB" in said
+    assert "hardware.ram: teacher giant needs 79.2GB of memory, 4.0GB granted" in said
+    assert said.count("teacher giant") == 1
+    assert "would fit: load: int8" not in said
 
 
 @pytest.mark.parametrize(("blocked", "code"), [({"dataset:functions"}, 2), (set(), 0)])

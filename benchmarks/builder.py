@@ -172,7 +172,7 @@ TOOLS = [
         "nexusbuild",
         "nexusbuild",
         write_nexus,
-        ["nexusbuild"],
+        [sys.executable, str(ROOT / "benchmarks" / "build_in_process.py")],
         {"dry run": ["nexusbuild", "--dry-run"], "no-op": ["nexusbuild"]},
     ),
     Tool(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LINE_SECONDS = 10.0
 # The estimate simulates the whole rest of the build: once a second is often enough.
 ESTIMATE_SECONDS = 1.0
+ESTIMATE_SHARE = 0.02  # of the time at most
 
 
 class Display(Protocol):
@@ -126,6 +127,7 @@ class Watch:
         self.clock = clock
         self._since = clock()
         self._estimated = -float("inf")
+        self._estimate_took = 0.0
         self._seconds_left = 0.0
 
     def overall(self, fresh: bool = False) -> Overall:
@@ -133,9 +135,11 @@ class Watch:
         with self.lock:
             now = self.clock()
             # A plan of many thousands takes a while to simulate; never spend the build on that.
-            if now - self._estimated >= (0.1 if fresh else 1.0) * ESTIMATE_SECONDS:
+            pause = (0.1 if fresh else 1.0) * ESTIMATE_SECONDS
+            if now - self._estimated >= max(pause, self._estimate_took / ESTIMATE_SHARE):
                 self._seconds_left = self.course.seconds_left(now)
                 self._estimated = now
+                self._estimate_took = self.clock() - now
             left = max(0.0, self._seconds_left - (now - self._estimated))
             return Overall(
                 len(self.course.finished),
@@ -150,6 +154,7 @@ class Watch:
         with self.lock:
             self.course.plan(expected, after, jobs)
             self._estimated = -float("inf")
+            self._estimate_took = 0.0
 
     def started(self, target: str) -> None:
         with self.lock:

@@ -11,9 +11,11 @@ from rich.console import Console
 from nexusbuild.executor import ProgressEvent
 from nexusbuild.live_display import LiveDisplay, clock_face
 from nexusbuild.progress import (
+    ESTIMATE_SHARE,
     Display,
     PlainDisplay,
     QuietDisplay,
+    Watch,
     about_seconds,
     ending,
     open_display,
@@ -210,3 +212,24 @@ def test_figures_and_endings_are_readable() -> None:
     assert readable_figures({"loss": 0.123456, "phase": "anneal"}) == "loss 0.1235, phase anneal"
     assert ending("skipped", 0.0, "the contract is not met") == "skipped: the contract is not met"
     assert clock_face(7.9) == "0:07" and clock_face(3723) == "1:02:03"
+
+
+def test_to_estimate_takes_no_more_than_its_share(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan of ten thousand targets takes a while to simulate, and the build waits meanwhile."""
+    watch = Watch(clock)
+    watch.planned({"a": 100.0}, {"a": ()}, 1)
+    estimates: list[float] = []
+
+    def slow(now: float) -> float:
+        estimates.append(now)
+        clock.now += 0.5
+        return 1.0
+
+    monkeypatch.setattr(watch.course, "seconds_left", slow)
+    began = clock.now
+    while clock.now < began + 100:
+        watch.overall(fresh=True)
+        clock.now += 0.05
+    assert 2 <= len(estimates) <= 100 * ESTIMATE_SHARE / 0.5 + 1

@@ -53,9 +53,7 @@ def silence(rows: Sequence[Row]) -> float:
 
 def longest_common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
     """Its length, bit-parallel: a row of the table is one integer (Hyyrö 2004)."""
-    places: dict[str, int] = {}
-    for index, word in enumerate(one):
-        places[word] = places.get(word, 0) | 1 << index
+    places = _places(one)
     full = (1 << len(one)) - 1
     row = full
     for word in other:
@@ -65,20 +63,31 @@ def longest_common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def edit_distance(one: Sequence[str], other: Sequence[str]) -> int:
-    """Levenshtein distance over words."""
-    previous = list(range(len(other) + 1))
-    for row, word in enumerate(one, start=1):
-        current = [row]
-        for column, candidate in enumerate(other, start=1):
-            current.append(
-                min(
-                    previous[column] + 1,
-                    current[-1] + 1,
-                    previous[column - 1] + (word != candidate),
-                )
-            )
-        previous = current
-    return previous[-1]
+    """Levenshtein distance over words, bit-parallel: two integers hold where a row of the table
+    rises and falls (Myers 1999, as in Hyyrö 2003, figure 7).
+    """
+    if not one:
+        return len(other)
+    places = _places(one)
+    full, last = (1 << len(one)) - 1, 1 << (len(one) - 1)
+    rises, falls, distance = full, 0, len(one)
+    for word in other:
+        matches = places.get(word, 0)
+        down = matches | falls
+        along = (((matches & rises) + rises) ^ rises) | matches
+        up_along, down_along = falls | ~(along | rises) & full, rises & along
+        distance += bool(up_along & last) - bool(down_along & last)
+        up_along, down_along = (up_along << 1 | 1) & full, (down_along << 1) & full
+        rises, falls = down_along | ~(down | up_along) & full, up_along & down
+    return distance
+
+
+def _places(words: Sequence[str]) -> dict[str, int]:
+    """word -> an integer with a bit for every place where it stands."""
+    places: dict[str, int] = {}
+    for index, word in enumerate(words):
+        places[word] = places.get(word, 0) | 1 << index
+    return places
 
 
 def _f1(reference: list[str], given: list[str]) -> float:

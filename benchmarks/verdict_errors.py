@@ -71,15 +71,15 @@ def verdicts(
 
 def main() -> None:
     """Print the table: threshold 0.97, students of known quality."""
-    print("| items | teacher | truly retained | point: pass | 0.95: pass | fail | inconclusive |")
-    print("|---|---|---|---|---|---|---|")
+    print("| items | truly retained | by the figure | passes at 0.95 | fails | inconclusive |")
+    print("|---|---|---|---|---|---|")
     for items in (100, 200, 1000, 4000):
         for retained in (0.94, 0.95, 0.97, 0.985, 1.0):
             world = World(items, 0.7, retained, 0.05)
             point = verdicts(world, 0.97, None, TRIALS)
             sure = verdicts(world, 0.97, 0.95, TRIALS)
             print(
-                f"| {items} | 0.70 | {retained} | {point['pass']:.3f} | {sure['pass']:.3f} "
+                f"| {items} | {retained} | {point['pass']:.3f} | {sure['pass']:.3f} "
                 f"| {sure['fail']:.3f} | {sure['inconclusive']:.3f} |",
                 flush=True,
             )

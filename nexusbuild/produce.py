@@ -105,6 +105,7 @@ class Producer:
                     "started": started,
                     "finished": _now(),
                     "expected_seconds": target.expected_seconds,
+                    "threads": job.threads,
                     "host": host_kind(),
                     "libraries": library_versions(code.libraries),
                     "builder": builder_version(),

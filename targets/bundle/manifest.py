@@ -22,7 +22,7 @@ class Parts:
     """What the inputs say about themselves: size.json, dataset.json with about.json, teacher.json,
     verdict.json.
 
-    made_of: role of an input -> digest over its files.
+    made_of: role of an input -> digest over its files, as the builder records it.
     """
 
     size: Mapping[str, Any]

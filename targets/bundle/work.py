@@ -5,6 +5,7 @@ Everything in the folder is a function of the inputs: no date, no path, no machi
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,17 +135,19 @@ def _file(path: Path, name: str) -> Path:
 
 
 def _digest_of(path: Path) -> str:
-    """SHA-256 over the names and digests of an input's files."""
+    """Digest of an input, the one by which the builder's record of this target knows it, too.
+
+    So the manifest leads to the record, and that to the keys of what the bundle was made of. The
+    keys themselves would not do: another key may give the same bytes, and then the builder does
+    not make the bundle again.
+    """
     import hashlib
 
-    if path.is_file():
-        return file_digest(path)
-    lines = [
-        f"{file.relative_to(path).as_posix()} {file_digest(file)}\n"
-        for file in sorted(path.rglob("*"))
-        if file.is_file()
-    ]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    root = path.parent if path.is_file() else path
+    named = sorted([file.relative_to(root).as_posix(), file_digest(file)] for file in files)
+    text = json.dumps(["tree", named], separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _refuse_machine_paths(folder: Path, job: Job) -> None:

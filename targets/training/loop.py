@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,8 +51,14 @@ class Run:
     saved_at: float = field(default_factory=time.monotonic)
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if one was written whole."""
+        """Go on from the checkpoint, if there is a whole one; from the beginning otherwise."""
         if not self.checkpoint.exists():
+            return
+        damage = damage_of(self.checkpoint)
+        if damage:
+            # Such as a disk leaves it that lost its power: no reason to fail now and every time.
+            text = f"{self.checkpoint} is damaged ({damage}): training starts anew"
+            warnings.warn(text, stacklevel=2)
             return
         device = next(iter(self.parameters.values())).device
         saved = torch.load(self.checkpoint, weights_only=True, map_location=device)
@@ -83,6 +91,16 @@ class Run:
         """Write a checkpoint if the last one is older than CHECKPOINT_SECONDS."""
         if time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
             self.save()
+
+
+def damage_of(checkpoint: Path) -> str:
+    """What is wrong with a file that `torch.save` wrote: "" where every part has its checksum."""
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            damaged = archive.testzip()
+    except (OSError, zipfile.BadZipFile) as error:
+        return str(error)
+    return f"in {damaged}" if damaged is not None else ""
 
 
 def train(

@@ -101,6 +101,11 @@ def test_the_bundle_holds_what_was_asked_for(first_build: Path) -> None:
     assert verdicts == dict.fromkeys(("reasoning", "tools", "code", "router"), "pass")
     manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     assert set(manifest["capabilities"]) == set(TEACHERS)
+    record = record_of(first_build, "bundle")
+    # The manifest leads to the record of the bundle, and that to the keys of all it was made of.
+    assert manifest["made_of"] == {role: use["digest"] for role, use in record["inputs"].items()}
+    for use in record["inputs"].values():
+        assert (first_build / ".nexus/actions" / f"{use['key']}.json").exists()
     assert (first_build / "nexus.lock").exists()
 
 
@@ -281,6 +286,17 @@ def test_two_builds_from_nothing_are_the_same_bytes(first_build: Path, tmp_path:
     (tmp_path / "nexus.yaml").write_text(TINY, encoding="utf-8")
     assert nexusbuild(tmp_path, "--jobs", "1")[0] == 0
     assert digests_below(tmp_path / "dist") == digests_below(first_build / "dist")
+    for target in states(first_build, "--dry-run"):
+        one, other = (record_of(folder, target) for folder in (first_build, tmp_path))
+        assert one["outputs"] == other["outputs"], target
+        assert one["key"] == other["key"], target
+
+
+def record_of(folder: Path, target: str) -> dict[str, Any]:
+    """The record that the current build left a target with."""
+    link = folder / ".nexus" / "current" / target.replace("/", "%2F")
+    record: dict[str, Any] = json.loads(link.read_text(encoding="utf-8").splitlines()[0])
+    return record
 
 
 def digests_below(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -95,6 +98,30 @@ def test_a_resumed_run_ends_in_the_same_bytes(tmp_path: Path) -> None:
     whole = fitted(tmp_path / "whole.pt", [])
     broken = fitted(tmp_path / "broken.pt", [3, 4, 9])
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+def cut_off(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def with_a_changed_byte(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    place = largest.header_offset + 200 + largest.file_size // 2
+    return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("harm", [cut_off, with_a_changed_byte, lambda content: b"", bytes.upper])
+def test_a_damaged_checkpoint_costs_time_and_nothing_else(
+    tmp_path: Path, harm: Callable[[bytes], bytes]
+) -> None:
+    whole = fitted(tmp_path / "whole.pt", [])
+    checkpoint = tmp_path / "damaged.pt"
+    fitted(checkpoint, [3, 4])
+    checkpoint.write_bytes(harm(checkpoint.read_bytes()))
+    with pytest.warns(UserWarning, match=r"damaged\.pt is damaged .*training starts anew"):
+        again = fitted(checkpoint, [])
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
 def test_training_lowers_the_loss_of_its_rows(tmp_path: Path) -> None:

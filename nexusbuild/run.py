@@ -175,7 +175,11 @@ class Build:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, each) for number, each in handlers.items()}
+        before = {
+            number: signal.signal(number, each)
+            for number, each in handlers.items()
+            if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
+        }
         try:
             yield
         finally:

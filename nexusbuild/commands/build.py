@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +139,11 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
     from nexusbuild.run import Build, Options
     from nexusbuild.store_lock import builder_lock
 
+    if threading.current_thread() is threading.main_thread():
+        # Whoever asks it to end interrupts it, as Ctrl-C does; but not under nohup.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
     command = " ".join(["nexusbuild", *arguments.targets])
     plan = _plan_to_do(arguments)
     if not place.store.exists():

@@ -108,8 +108,11 @@ def words(reason: Reason) -> str:
 
 
 def why_in_short(reasons: Sequence[Reason]) -> str:
-    # Its own changes say more than those of its inputs.
-    ordered = sorted(reasons, key=lambda reason: reason.code.startswith("input"))
+    # What blocks it says most, and its own changes more than those of its inputs.
+    blocks = ("not-buildable", "source-missing")
+    ordered = sorted(
+        reasons, key=lambda reason: (reason.code not in blocks, reason.code.startswith("input"))
+    )
     shown = "; ".join(words(reason) for reason in ordered[:_SHOWN_REASONS])
     more = len(reasons) - _SHOWN_REASONS
     return f"{shown}; and {more} more" if more > 0 else shown
@@ -122,8 +125,26 @@ def show_plan(steps: Steps, targets: Sequence[str], notes: Sequence[str], everyt
         if everything or steps[each].state != "fresh"
     ]
     show_rows(rows)
+    show_missing(steps, targets)
     show_counts(counts((steps[each].state for each in targets), PLAN_STATES))
     show_notes(notes)
+
+
+def show_missing(steps: Steps, targets: Sequence[str]) -> None:
+    """What blocked targets wait for and how to get it, each once, whatever the terminal's width."""
+    missing = {
+        reason.path: reason.remedy
+        for each in targets
+        if steps[each].state == "blocked" and steps[each].target.obstacle is None
+        for reason in steps[each].reasons
+        if reason.code == "source-missing" and reason.path is not None
+    }
+    if missing:
+        say("missing:")
+    for path, remedy in missing.items():
+        say(f"  {_near(path)}")
+        if remedy:
+            say(f"      {remedy}")
 
 
 def show_rows(rows: Sequence[tuple[str, str, str]]) -> None:

@@ -46,5 +46,6 @@ def opened_teacher(
 
 def _folder(written: str, origin: str | None, path: str) -> Source:
     content = "config.json, *.safetensors, tokenizer.json"
-    remedy = how_to_fetch(origin, written) if origin else "put the model's folder there"
-    return Source(written, f"{remedy} ({content}), or correct {path}.source.path")
+    own = f"put the model's folder there ({content})"
+    remedy = how_to_fetch(origin, written) if origin else own
+    return Source(written, f"{remedy}, or correct {path}.source.path")

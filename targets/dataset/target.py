@@ -51,8 +51,9 @@ def data_sources(folder: SpecFolder, dataset: Dataset, name: str) -> dict[str, S
     written = dataset.path
     if written is None:
         return {}
-    fetch = f"{how_to_fetch(dataset.origin, written, data=True)}, " if dataset.origin else ""
-    remedy = f"{fetch}put the data there, or correct datasets.{name}.path"
+    origin = dataset.origin
+    fetch = how_to_fetch(origin, written, data=True) if origin else "put the data there"
+    remedy = f"{fetch}, or correct datasets.{name}.path"
     if not has_magic(written):
         return {"data": Source(written, remedy)}
     found = [path for path, _ in folder.files(written)]

@@ -81,7 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         if folder.resolve() == into:
             message = f"{folder} is where the sorted files go; name a folder in it, or --to another"
             return refuse(arguments, [message])
-        return _sort(arguments, folder.resolve(), into)
+        act = _dry_run if arguments.dry_run else _sort
+        return act(arguments, folder.resolve(), into)
     except journal.JournalError as error:
         return refuse(arguments, [str(error)])
     except OSError as error:
@@ -89,42 +90,48 @@ def run(arguments: argparse.Namespace) -> int:
         return refuse(arguments, [f"{named}{error.strerror or error}"])
 
 
+def _dry_run(arguments: argparse.Namespace, folder: Path, into: Path) -> int:
+    waiting = journal.unfinished(into)
+    placed, stay = _planned(arguments, folder, into)
+    document = _document(arguments, placed, stay, into)
+    if waiting is not None:
+        document["unfinished"] = os.fspath(waiting.path)
+        interrupted = f"a sort of {_shown(waiting.origin)} was interrupted"
+        _tell(arguments, [f"{interrupted}: it would be finished first"])
+    _tell(arguments, _overview(arguments, placed, stay, into, "would be "))
+    return _finished(arguments, document, [])
+
+
 def _sort(arguments: argparse.Namespace, folder: Path, into: Path) -> int:
-    if arguments.dry_run:
-        waiting = journal.unfinished(into)
-        placed, stay = _planned(arguments, folder, into)
-        document = _document(arguments, placed, stay, into)
-        if waiting is not None:
-            document["unfinished"] = os.fspath(waiting.path)
-            _tell(arguments, [f"a sort of {_shown(waiting.origin)} was interrupted: it would be "
-                              "finished first"])  # fmt: skip
-        _tell(arguments, _overview(arguments, placed, stay, into, "would be"))
-        return _finished(arguments, document, [])
     troubles: list[journal.Trouble] = []
     with journal.alone(into):
         waiting = journal.unfinished(into)
         if waiting is not None:
             troubles += journal.carry_out(waiting)
-            _tell(
-                arguments, [f"finished the sort of {_shown(waiting.origin)} that was interrupted"]
-            )
+            interrupted = f"the sort of {_shown(waiting.origin)} that was interrupted"
+            _tell(arguments, [f"finished {interrupted}"])
         placed, stay = _planned(arguments, folder, into)
         document = _document(arguments, placed, stay, into)
-        asked = _overview(arguments, placed, stay, into, "to be")
-        if placed and not _agreed(arguments, asked):
+        if waiting is not None:
+            document["finished"] = os.fspath(waiting.path.with_name(_done(waiting)))
+        asks = placed and not arguments.yes and not arguments.json and _at_a_terminal()
+        will = "to be " if asks else ""
+        _tell(arguments, _overview(arguments, placed, stay, into, will))
+        if asks and not _agreed():
             _tell(arguments, ["nothing was changed"])
             return DONE
         if placed:
             moves = [journal.Move(folder / one.finding.path, one.place) for one in placed]
             written = journal.write(into, folder, moves, links=arguments.link)
             troubles += journal.carry_out(written)
-            document["journal"] = os.fspath(written.path.with_name(
-                written.path.name.replace(journal.OPEN, journal.DONE)
-            ))  # fmt: skip
-    _tell(arguments, _overview(arguments, placed, stay, into, ""))
-    if placed:
-        _tell(arguments, [f"{_command(arguments)} --undo puts them back"])
+            document["journal"] = os.fspath(written.path.with_name(_done(written)))
+            _tell(arguments, [f"done; {_command(arguments)} --undo takes it back"])
     return _finished(arguments, document, troubles)
+
+
+def _done(written: journal.Journal) -> str:
+    """What the journal's file is called when all of it has happened."""
+    return written.path.name.replace(journal.OPEN, journal.DONE)
 
 
 def _undo(arguments: argparse.Namespace, into: Path) -> int:
@@ -189,11 +196,12 @@ def _finished(
     return code
 
 
-def _agreed(arguments: argparse.Namespace, overview: Iterable[str]) -> bool:
-    """Ask a person at a terminal; whoever is not at one has said so by the command."""
-    if arguments.yes or arguments.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return True
-    _tell(arguments, overview)
+def _at_a_terminal() -> bool:
+    """Whether there is a person to ask; whoever else calls has said so by the command."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _agreed() -> bool:
     sys.stdout.write("go on? [y/N] ")
     sys.stdout.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -207,7 +215,7 @@ def _overview(
     will: str,
 ) -> Iterator[str]:
     """What goes where and what stays: a heading each, files of one folder and reason together."""
-    done = f"{will} {'linked' if arguments.link else 'moved'}".strip()
+    done = f"{will}{'linked' if arguments.link else 'moved'}"
     by_place: dict[str, list[Finding]] = defaultdict(list)
     for one in placed:
         by_place[one.finding.capability or ""].append(one.finding)

@@ -70,7 +70,7 @@ def test_files_go_to_their_capability_and_back(
     assert main(["data", "sort", "raw"]) == 0
     assert files(raw.parent).keys() == SORTED
     assert not (raw / "sums").exists()
-    assert "nexusbuild data sort --undo puts them back" in capsys.readouterr().out
+    assert "nexusbuild data sort --undo takes it back" in capsys.readouterr().out
 
     assert main(["data", "sort", "--undo"]) == 0
     assert files(raw.parent) == before

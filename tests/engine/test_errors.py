@@ -116,6 +116,8 @@ CASES |= {
     "no_such_build": command("log", "99"),
     "nothing_to_accept": command("accept", "kind:it", "--why", "no reason"),
     "damaged": command("store", "import", "nexus.yaml"),
+    "plan_unreadable": command("--plan", "nexus.yaml"),
+    "plan_names_its_targets": command("kind:it", "--plan", "plan.json"),
     "unknown_input": built_with(inputs={"a": "kind:at"}),
     "not_json": built_with(settings={"a": float("nan")}),
     "no_work_module": built_with(work="nowhere.at:all"),
@@ -258,6 +260,14 @@ def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
     path.chmod(0o644)
     path.write_text("spoilt")
     return shown(toy, "store", "export", "a", "a.tar")
+
+
+@case("plan_moved")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    assert toy.run("--dry-run", "--plan", "plan.json").returncode == 0
+    toy.settings("a", steps=3)
+    return shown(toy, "--plan", "plan.json")
 
 
 @case("no_gpu")

@@ -9,7 +9,7 @@ truncated on the way.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -24,6 +24,7 @@ STRIPS = 16
 WIDEST_GRAM = 8192
 
 Sums = TypeVar("Sums", bound="MomentSums")
+Part = tuple[slice, slice]
 
 
 class MomentSums:
@@ -80,16 +81,9 @@ class MomentSums:
 
         scaled: centred rows times the root of their weight, float32 (count, width).
         """
-        on_cpu = scaled.device.type == "cpu"
-        # BLAS makes half the products of a symmetric update; torch does not offer it.
-        whole = torch.from_numpy(ssyrk(1.0, scaled.numpy().T, lower=1).T) if on_cpu else None
-        strip = max(128, -(-self.width // STRIPS))
-        for start in range(0, self.width, strip):
-            of_strip = slice(start, start + strip), slice(start, None)
-            if whole is None:
-                self._second[of_strip] += scaled[:, of_strip[0]].T @ scaled[:, start:]
-            else:
-                self._second[of_strip] += whole[of_strip]
+        products = products_by_blas if scaled.device.type == "cpu" else products_by_strips
+        for part, of_part in products(scaled):
+            self._second[part] += of_part
 
     def _move(self, step: Tensor) -> None:
         """Move the products to another shift, by e = old - new: S' = S + s e' + e s' + w e e'."""
@@ -151,6 +145,28 @@ class MomentSums:
         covariance = upper + upper.T
         covariance.diagonal().mul_(0.5)
         return covariance
+
+
+def products_by_blas(scaled: Tensor) -> Iterator[tuple[Part, Tensor]]:
+    """`scaled.T @ scaled` on and right of the diagonal, in strips of rows, float32.
+
+    BLAS makes half the products of a symmetric update; torch does not offer it.
+    """
+    whole = torch.from_numpy(ssyrk(1.0, scaled.numpy().T, lower=1).T)
+    for part in _strips(scaled.shape[1]):
+        yield part, whole[part]
+
+
+def products_by_strips(scaled: Tensor) -> Iterator[tuple[Part, Tensor]]:
+    """The same for any device, by a product for each strip."""
+    for part in _strips(scaled.shape[1]):
+        yield part, scaled[:, part[0]].T @ scaled[:, part[1]]
+
+
+def _strips(width: int) -> Iterator[Part]:
+    rows = max(128, -(-width // STRIPS))
+    for start in range(0, width, rows):
+        yield slice(start, start + rows), slice(start, None)
 
 
 class SketchedMoments(MomentSums):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
@@ -13,10 +14,18 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from targets.profile.heldout import HeldoutVariance
-from targets.profile.moments import BLOCK_ROWS, MomentSums, SketchedMoments
+from targets.profile.moments import (
+    BLOCK_ROWS,
+    MomentSums,
+    Part,
+    SketchedMoments,
+    products_by_blas,
+    products_by_strips,
+)
 from targets.profile.streaming_pca import leading_directions, spectrum
 
 Array = np.ndarray
+Products = Callable[[torch.Tensor], Iterable[tuple[Part, torch.Tensor]]]
 
 
 def pieces(rows: Array, cuts: list[int]) -> list[slice]:
@@ -110,6 +119,15 @@ def test_agrees_with_exact_pca(
         case "drifting":  # the first rows' mean says nothing of the later ones
             data += np.linspace(0, 50, rows)[:, None] * generator.normal(size=width)
     assert_is_exact_pca(scale * data, sums_of(scale * data, cuts, shards=shards))
+
+
+@pytest.mark.parametrize("products", [products_by_blas, products_by_strips])
+def test_both_ways_to_multiply_give_all_on_and_right_of_the_diagonal(products: Products) -> None:
+    rows = torch.randn(50, 300)
+    made = torch.full((300, 300), float("nan"))
+    for part, of_part in products(rows):
+        made[part] = of_part
+    assert torch.allclose(made.triu(), (rows.T @ rows).triu(), atol=1e-4)
 
 
 def test_agrees_with_exact_pca_over_many_blocks_and_strips() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
@@ -94,23 +95,25 @@ def run(arguments: argparse.Namespace) -> int:
     if absent:
         complain([f"{each} is no folder" for each in absent])
         return WRONG
+    made = False
     asking = not arguments.yes and sys.stdin.isatty()
     try:
-        here = folder if folder.is_dir() else folder.parent
-        models = [one for root in roots or [here] for one in found_models(root)]
+        # Made before anything is looked for: what the spec names is named from there.
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        models = [one for root in roots or [folder] for one in found_models(root)]
         data = [
             one
-            for place in places or [here]
+            for place in places or [folder]
             for one in found_data(place, [model.folder.path for model in models])
         ]
-        room = machine(here)
+        room = machine(folder)
         _tell(models, data, room)
         new = _chosen(arguments, path, models, data, room, Questions(asking))
         wrong = _wrong(new.text, path)
         if wrong:
             complain(["what would be written does not pass the check:", *wrong])
             return WRONG
-        folder.mkdir(parents=True, exist_ok=True)
         _write_new(path, new.text)
     except EOFError:
         complain(["", "the answers ended early: nothing was written"])
@@ -121,6 +124,10 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         complain([f"{error.filename or path}: {error.strerror}"])
         return WRONG
+    finally:
+        if made and not path.exists():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
     say(f"wrote {shown_path(path)}: {counted(len(new.teachers), 'teacher')}, "
         f"{counted(len(new.capabilities), 'capability', 'capabilities')}")  # fmt: skip
     say("next: nexusbuild check --budget, then nexusbuild --dry-run")

@@ -105,6 +105,16 @@ def test_models_and_data_from_elsewhere(
     assert ran(check.command, "-f", "project") == 0
 
 
+def test_a_folder_that_is_not_there_yet(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data(home / "data")
+    assert ran(init.command, "new", "--yes") == 0
+    assert specs.load(home / "new" / "nexus.yaml").datasets["word_problems"].sample
+    assert ran(init.command, "other", "--data", "data", "--yes") == 0
+    assert specs.load(home / "other" / "nexus.yaml").datasets["code"].path == "../data/code.jsonl"
+    assert ran(init.command, "third", "--name", "no name", "--yes") == 2
+    assert not (home / "third").exists(), "nothing is left behind"
+
+
 def test_it_never_overwrites(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "nexus.yaml").write_text("mine\n", encoding="utf-8")
     assert ran(init.command, "--yes") == 2

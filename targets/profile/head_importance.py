@@ -137,6 +137,9 @@ def _by_ablation(structure: Structure, batch: Batch, gone: Sequence[Group]) -> I
         prefixed = PrefixedBatch(structure, batch)
     for block in structure.blocks:
         for shares, width in ((found.heads, 1), (found.groups, block.heads // block.groups)):
+            if shares is found.groups and width == 1:  # no heads share: every head is its group
+                shares[block.index] += found.heads[block.index]
+                continue
             for index in range(block.heads // width):
                 places = slice(index * width, (index + 1) * width)
                 shares[block.index][index] += _rise_without(prefixed, gates, block.index, places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     parsed = parser.parse_args(rest)
     as_json = bool(getattr(parsed, "json", False))
+    collecting = gc.isenabled()
+    if name in COMMANDS:
+        gc.disable()  # over before looking for cycles pays; a build that runs turns it on again
     try:
         return int(command.run(parsed))
     except ResolveError as error:
@@ -56,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _wrong([refused.to_json()], str(refused), as_json, refused.exit_code)
     except KeyboardInterrupt:
         return errors.INTERRUPTED
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _wrong(found: list[dict[str, Any]], text: str, as_json: bool, code: int = errors.WRONG) -> int:

@@ -6,6 +6,7 @@ A build that finds everything as it should be needs none of them but the last.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -112,6 +113,7 @@ class Build:
         from nexusbuild.schedule import by_urgency, worth_preloading
         from nexusbuild.turn import Turns
 
+        gc.enable()  # from here on it may take hours
         project, proposal = self._project, self._proposal
         cores = len(os.sched_getaffinity(0))
         threads = self._options.jobs or 2 * cores + 8  # more than run at once: most of them wait

@@ -22,8 +22,11 @@ _WITH_VALUE = ("-f", "--file", "-j", "--jobs", "--store", "--force", "--resolver
 
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
-    name, rest = _command_and_arguments(words)
-    command = find_command(name)
+    try:
+        name, rest = _command_and_arguments(words)
+        command = find_command(name)
+    except BuildError as error:  # a command that a package brings and cannot be loaded
+        return _wrong([error.to_json()], str(error), "--json" in words, error.exit_code)
     parser = _Parser(
         prog="nexusbuild" if name == "build" else f"nexusbuild {name}",
         description=command.help,

@@ -2,10 +2,13 @@
 
 import argparse
 import json
+from importlib import metadata
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
 
+from nexusbuild.cli import main
 from targets.commands import add, check, schema
 from targets.commands.command import Command
 
@@ -104,6 +107,15 @@ def test_check_minds_a_missing_source_only_where_it_is_needed(
         assert "data/code.jsonl is missing; dataset:functions reads it" in said.err
     else:
         assert "note: data/code.jsonl is missing; what reads it has its result" in said.out
+
+
+def test_a_command_that_cannot_be_loaded_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = EntryPoint("check", "targets.commands.gone:command", "nexusbuild.commands")
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: EntryPoints([broken]))
+    assert main(["check"]) == 2
+    assert "check: cannot be used: ModuleNotFoundError" in capsys.readouterr().err
 
 
 def test_check_reads_the_lock(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -313,10 +313,19 @@ class LlamaSession:
             self._there = torch.cat([self._there, there], dim=1)
 
     def _attention_mask(self, tokens: int) -> Tensor | None:
-        """True where a token may look, (rows, 1, tokens, total); None where nothing is hidden.
+        """What is added to the scores, (rows, 1, tokens, total); None where nothing is hidden.
 
         None for several tokens means that each looks at all before it.
         """
+        visible = self._visible(tokens)
+        if visible is None:
+            return None
+        # As numbers, once for all layers: attention itself would turn truth values into them.
+        mask = torch.zeros(visible.shape, device=visible.device, dtype=self._model.dtype)
+        return mask.masked_fill_(~visible, -math.inf)
+
+    def _visible(self, tokens: int) -> Tensor | None:
+        """True where a token may look, (rows, 1, tokens, total)."""
         if tokens == 1:
             return None if self._there is None else self._there[:, None, None, :]
         if self._there is None and self._seen == 0:

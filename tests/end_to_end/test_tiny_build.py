@@ -7,91 +7,25 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-TINY = (ROOT / "tests" / "tiny.yaml").read_text(encoding="utf-8")
+from tests.end_to_end.folder import (
+    ROOT,
+    SECOND_READER,
+    TINY,
+    built,
+    chain,
+    digests_below,
+    edit,
+    nexusbuild,
+    states,
+)
+
 TEACHERS = {"reasoning": "scholar", "tools": "operator", "code": "coder"}
-
-SECOND_READER = """
-  - id: reader
-    source:
-      train:
-        family: qwen2
-        hidden: 64
-        layers: 2
-        heads: 4
-        intermediate: 128
-        steps: 40
-        batch: 16
-        tokenizer: {kind: bpe, vocab: 300}
-    licence: MIT
-    capabilities: [REPLACE]
-
-capabilities:"""
-
-
-def nexusbuild(folder: Path, *arguments: str) -> tuple[int, str]:
-    """Exit code and standard output of `nexusbuild`, run in `folder` as a person would."""
-    done = subprocess.run(
-        [sys.executable, "-m", "nexusbuild", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout
-
-
-def states(folder: Path, *arguments: str) -> dict[str, str]:
-    """Target -> state, as the JSON of a build or a dry run says."""
-    _, text = nexusbuild(folder, "--json", *arguments)
-    return {target["id"]: target["state"] for target in json.loads(text)["targets"]}
-
-
-def built(folder: Path, *arguments: str) -> set[str]:
-    """The targets that a build ran."""
-    found = states(folder, *arguments)
-    assert "failed" not in found.values(), found
-    return {target for target, state in found.items() if state in ("built", "skipped")}
-
-
-def edit(folder: Path, old: str, new: str) -> None:
-    spec = folder / "nexus.yaml"
-    text = spec.read_text(encoding="utf-8")
-    assert old in text
-    spec.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-
-@pytest.fixture(scope="session")
-def first_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny")
-    (folder / "nexus.yaml").write_text(TINY, encoding="utf-8")
-    code, text = nexusbuild(folder, "--json")
-    document = json.loads(text)
-    assert code == document["exit_code"] == 0
-    assert {target["state"] for target in document["targets"]} == {"built"}
-    return folder
-
-
-@pytest.fixture
-def project(first_build: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    shutil.copytree(first_build, folder, symlinks=True)
-    return folder
-
-
-def chain(capability: str) -> set[str]:
-    kinds = ("architecture", "adapter", "pack", "score", "gate")
-    return {f"{kind}:{capability}" for kind in kinds}
 
 
 def test_the_bundle_holds_what_was_asked_for(first_build: Path) -> None:
@@ -275,7 +209,9 @@ def test_teachers_can_be_deleted_after_the_build(project: Path) -> None:
     assert all(entry["bytes"] > 0 for entry in deleted) and weights() == []
     assert set(states(project, "--dry-run").values()) == {"fresh"}
     assert built(project) == set()
-    edit(project, "warmup_steps: 4", "warmup_steps: 5")  # everything downstream is built without them
+    edit(
+        project, "warmup_steps: 4", "warmup_steps: 5"
+    )  # everything downstream is built without them
     ran = built(project)
     assert "adapter:tools" in ran and not {each for each in ran if "teacher" in each}
     assert weights() == []
@@ -297,12 +233,3 @@ def record_of(folder: Path, target: str) -> dict[str, Any]:
     link = folder / ".nexus" / "current" / target.replace("/", "%2F")
     record: dict[str, Any] = json.loads(link.read_text(encoding="utf-8").splitlines()[0])
     return record
-
-
-def digests_below(folder: Path) -> dict[str, Any]:
-    """Relative path -> bytes of every file."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }

@@ -167,6 +167,7 @@ def job_of(request: Mapping[str, Any], report: int) -> Job:
         threads=request["threads"],
         progress=ReportedProgress(lambda message: write_line(report, message)),
         ram_bytes=request["ram_bytes"],
+        conduct=request["conduct"],
         measured=lambda **figures: write_line(
             report, {"measured": {name: float(value) for name, value in figures.items()}}
         ),

@@ -286,6 +286,7 @@ def _request(job: Job, work: str, log: Path, needs: Needs) -> dict[str, Any]:
         "seed": job.seed,
         "threads": job.threads,
         "ram_bytes": job.ram_bytes,
+        "conduct": dict(job.conduct),
         "gpu": needs.gpu,
     }
 

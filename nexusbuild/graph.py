@@ -45,6 +45,8 @@ class Target:
     release: its outputs are published to `dist/`, if no verdict among its inputs says otherwise.
     expected_seconds: a first guess, until history knows better.
     obstacle: why nothing can build it yet, whatever its sources; such a target is blocked.
+    conduct: how its work is to behave, as JSON values, where no result depends on it: no key
+    knows it.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Target:
     release: bool = False
     expected_seconds: float | None = None
     obstacle: str | None = None
+    conduct: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -225,6 +228,7 @@ class Job:
     out: a fresh, empty directory. scratch: survives interruption of the same key; for checkpoints.
     seed: derived from the spec's seed and the target's id. threads: CPU threads to use.
     ram_bytes: memory that the target's needs name, and that it keeps to; None where they do not.
+    conduct: the target's.
     """
 
     target: str
@@ -238,6 +242,7 @@ class Job:
     progress: Progress
     ram_bytes: int | None = None
     measured: Measured = unrecorded
+    conduct: Mapping[str, Any] = field(default_factory=dict)
 
 
 Work = Callable[[Job], None]

@@ -157,6 +157,7 @@ class Producer:
             threads=max(1, target.needs.threads),
             progress=silent,
             ram_bytes=target.needs.ram_bytes or None,
+            conduct=target.conduct,
         )
 
     def _check_unchanged(self, target: Target, facts: Facts) -> None:

@@ -143,9 +143,9 @@ class Hardware(Section):
     threads: Positive = 1
     """CPU threads of one target; small models train best on one each, side by side."""
     max_temperature_c: Annotated[int, Field(ge=40, le=110)] | None = None
-    """Degrees Celsius above which training is to pause. Accepted; not watched yet."""
+    """Degrees Celsius at which training on a GPU pauses, until it is 10 degrees cooler."""
     cooldown: Cooldown | None = None
-    """Regular pauses in long training. Accepted; not made yet."""
+    """Regular pauses in long training, for the hardware's sake."""
 
 
 class Tokenizer(Section):

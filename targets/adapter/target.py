@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nexusbuild.graph import Target
 from specs.model import Spec
+from targets.conduct import training_conduct
 from targets.estimates import adapter_needs, adapter_seconds
 from targets.references import reference
 from targets.slices import Field, slice_of
@@ -44,6 +45,7 @@ def declare(spec: Spec, name: str) -> Target:
             },
         },
         needs=adapter_needs(spec, name),
+        conduct=training_conduct(spec),
         expected_seconds=adapter_seconds(spec, name),
     )
 

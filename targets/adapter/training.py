@@ -23,7 +23,8 @@ from targets.teachers.encoding import encode_rows, endings
 from targets.training.distillation import StudentRows, distillation_loss
 from targets.training.loop import Run, train
 from targets.training.outputs import answer_log_probs, cross_entropy
-from targets.training.sequences import batch_rows, collate
+from targets.training.sequences import batch_rows, collate, tokens_of_steps
+from targets.training.watch import Watch
 
 # A held-out loss this many times the best one seen is damage, not noise.
 DAMAGE = 1.5
@@ -76,14 +77,18 @@ class AdapterTraining:
             for start in range(0, len(order), VALIDATION_BATCH)
         ]
 
-    def fit(self, run: Run, seed: int, progress: Callable[..., None]) -> None:
+    def fit(
+        self, run: Run, seed: int, progress: Callable[..., None], watch: Watch | None = None
+    ) -> None:
         """Train to the end of the run's schedule, looking at the held-out loss on the way.
 
         Where it has risen past DAMAGE times the best, the best state is restored and the rest
         of the schedule runs at half the rate. Every such event stands in the log.
         """
         steps = run.schedule.steps
-        plan = batch_rows(self._rows.lengths, self._settings.batch, steps, seed)
+        lengths = self._rows.lengths
+        plan = batch_rows(lengths, self._settings.batch, steps, seed)
+        tokens = tokens_of_steps(lengths, plan)
 
         def loss_at(step: int) -> Tensor:
             batch = collate(self._rows.prompts, self._rows.answers, plan[step])
@@ -104,7 +109,8 @@ class AdapterTraining:
             run.best = self.held_out_loss(), self.state()
         every = self._settings.validate_every
         while run.step < run.schedule.steps:
-            train(run, loss_at, progress, until=min(run.step - run.step % every + every, steps))
+            until = min(run.step - run.step % every + every, steps)
+            train(run, loss_at, progress, until=until, watch=watch, tokens=tokens)
             self._look(run)
             run.save_in_time()
         run.save()

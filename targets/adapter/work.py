@@ -26,6 +26,7 @@ from targets.training.device import device_of_job
 from targets.training.distillation import student_rows, trace_sources
 from targets.training.loop import Run, Schedule
 from targets.training.muon import MuonWithAdamW
+from targets.training.watch import Watch
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
@@ -63,6 +64,7 @@ def _fit_in_rounds(
     """
     metric = get_metric(settings.metric)
     log: list[dict[str, Any]] = []
+    watch = Watch(job.conduct)
     best_retained, best = float("-inf"), training.state()
     for round_number in range(settings.retries + 1):
         steps = settings.steps if round_number == 0 else max(1, settings.steps // 2)
@@ -72,7 +74,7 @@ def _fit_in_rounds(
             Schedule(steps, settings.learning_rate / (1 + round_number), settings.warmup_steps),
             job.scratch / f"round-{round_number}.pt",
         )
-        training.fit(run, job.seed + round_number, job.progress)
+        training.fit(run, job.seed + round_number, job.progress, watch)
         scores = training.validation_scores()
         weights = metric.weights(validation.rows)
         retained = metric.retained(validation.teacher_scores, scores, weights)

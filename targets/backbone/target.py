@@ -5,6 +5,7 @@ from __future__ import annotations
 from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.architecture.target import init_source
+from targets.conduct import training_conduct
 from targets.estimates import backbone_needs, backbone_seconds
 from targets.pins import BACKBONE, TeacherOf
 from targets.slices import section_fields, slice_of
@@ -40,5 +41,6 @@ def declare(spec: Spec, pinned: tuple[TeacherOf, ...]) -> Target:
         sources=init,
         needs=backbone_needs(spec),
         pin=BACKBONE,
+        conduct=training_conduct(spec),
         expected_seconds=backbone_seconds(spec),
     )

@@ -19,7 +19,8 @@ from targets.training.families import Shape, decoder_config, fresh_decoder, matr
 from targets.training.loop import Run, Schedule, train
 from targets.training.muon import MuonWithAdamW
 from targets.training.outputs import answer_log_probs
-from targets.training.sequences import batch_rows
+from targets.training.sequences import batch_rows, tokens_of_steps
+from targets.training.watch import Watch
 from targets.training.whole_text import WholeText
 
 if TYPE_CHECKING:
@@ -52,7 +53,13 @@ def build(job: Job) -> None:
         batch, log_probs, prompt_loss = texts.parted(batch, answer_log_probs(model, batch))
         return distillation_loss(log_probs, batch, rows, settings.kl_weight) + prompt_loss
 
-    train(run, loss_at, job.progress)
+    train(
+        run,
+        loss_at,
+        job.progress,
+        watch=Watch(job.conduct),
+        tokens=tokens_of_steps(rows.lengths, plan),
+    )
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nexusbuild.graph import Target
 from specs.model import Spec, Teacher, TrainedSource
+from targets.conduct import training_conduct
 from targets.estimates import (
     student_device,
     student_needs,
@@ -29,6 +30,7 @@ def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:
             "description": f"dataset:{dataset}#dataset.json",
         },
         needs=student_needs(spec),
+        conduct=training_conduct(spec),
         expected_seconds=training_seconds(
             trained_parameters(train),
             train.steps,

@@ -7,10 +7,11 @@ the seed, so a run that was killed ends in the same bytes as one that was not.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ import torch
 from torch import Tensor
 
 from targets.training.muon import MuonWithAdamW, learning_rate_at
+from targets.training.watch import Watch
 
 CHECKPOINT_SECONDS = 20.0
+# Weights, what Muon and Adam keep of them, the best so far: bytes per parameter, at most.
+CHECKPOINT_BYTES = 20
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,11 @@ class Run:
     saved_at: float = field(default_factory=time.monotonic)
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if there is a whole one; from the beginning otherwise."""
+        """Go on from the checkpoint, if there is a whole one; from the beginning otherwise.
+
+        Raises OSError where the disk has no room for the checkpoints to come.
+        """
+        self._check_room()
         if not self.checkpoint.exists():
             return
         damage = damage_of(self.checkpoint)
@@ -68,6 +76,16 @@ class Run:
         self.optimiser.restore(saved["optimiser"])
         self.step, self.log = saved["step"], saved["log"]
         self.rate, self.best = saved["rate"], saved["best"]
+
+    def _check_room(self) -> None:
+        """Two checkpoints lie side by side for a moment. To learn so after hours would be late."""
+        count = sum(value.numel() for value in self.parameters.values())
+        needed, free = 2 * CHECKPOINT_BYTES * count, shutil.disk_usage(self.checkpoint.parent).free
+        if free < needed:
+            raise OSError(
+                f"checkpoints need {needed / 1e6:.0f} MB of disk and {free / 1e6:.0f} MB are free "
+                f"at {self.checkpoint.parent}: make room, or put the store elsewhere (--store)"
+            )
 
     def save(self) -> None:
         """Write a checkpoint; the one before stays until this one is whole."""
@@ -110,12 +128,23 @@ def train(
     *,
     until: int | None = None,
     log_every: int = 50,
+    watch: Watch | None = None,
+    tokens: Sequence[int] = (),
 ) -> None:
     """Take the run to its last step, or to `until`. Losses in nats per answer token.
 
-    Raises ArithmeticError when the loss is no longer a number: training has diverged.
+    watch: heeds signals and heat between steps. tokens: how many each step reads, to show how
+    many that is in a second.
+
+    Raises ArithmeticError when the loss is no longer a number: training has diverged; StoppedError
+    where the watch was told to stop.
     """
     last = run.schedule.steps if until is None else until
+    rate = _Rate(tokens)
+
+    def tell(why: str) -> None:
+        progress(run.step, run.schedule.steps, note=why)
+
     while run.step < last:
         loss = loss_at(run.step)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -130,7 +159,29 @@ def train(
         run.step += 1
         if run.step % log_every == 0 or run.step == last:
             run.log.append({"step": run.step, "loss": round(value, 6)})
-        progress(run.step, schedule.steps, loss=round(value, 4))
+        figures: dict[str, float] = {"loss": round(value, 4), **rate.figures(run.step - 1)}
         # Not at the last step: what the caller does there belongs to the same checkpoint.
         if run.step < last:
             run.save_in_time()
+            if watch is not None:
+                watch.between_steps(run.step, run.save, tell)
+                figures.update(watch.figures)
+        progress(run.step, schedule.steps, **figures)
+
+
+class _Rate:
+    """Tokens per second, smoothed over the last steps."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self._tokens = tokens
+        self._last: float | None = None
+        self._smooth = 0.0
+
+    def figures(self, step: int) -> dict[str, float]:
+        now, before = time.monotonic(), self._last
+        self._last = now
+        if not self._tokens or before is None or now <= before:
+            return {}
+        rate = self._tokens[step] / (now - before)
+        self._smooth = 0.9 * self._smooth + 0.1 * rate if self._smooth else rate
+        return {"tokens/s": round(self._smooth)}

@@ -82,3 +82,8 @@ def batch_rows(lengths: Sequence[int], batch: int, steps: int, seed: int) -> lis
             ]
             plan.extend(batches[index] for index in generator.permutation(len(batches)))
     return plan[:steps]
+
+
+def tokens_of_steps(lengths: Sequence[int], plan: Sequence[Sequence[int]]) -> list[int]:
+    """Tokens that each step of a plan of `batch_rows` reads, padding aside."""
+    return [sum(lengths[row] for row in rows) for rows in plan]

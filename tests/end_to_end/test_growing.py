@@ -113,7 +113,7 @@ def test_what_it_learned_comes_from_nowhere_else(isolated: Path) -> None:
         ),
         (
             "nexus.yaml", "capabilities: [uncensored]", "capabilities: [uncensored, code]",
-            "dataset:secrets -> trained_teacher:reader -> trace:reader/code",
+            "would train on 2 data sets: functions, secrets",
         ),
         (
             "nexus.lock", "    - functions\n", "    - functions\n    - secrets\n",

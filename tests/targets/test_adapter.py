@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
 from nexus.packing import load_backbone
@@ -221,3 +226,43 @@ def test_without_divergence_only_the_answers_count(student, tokenizer, datasets)
     mixed = distillation_loss(log_probs, batch, rows, 0.5)
     expected = torch.nn.functional.nll_loss(log_probs, batch.labels)
     assert torch.equal(plain, expected) and not torch.equal(mixed, plain)
+
+
+def test_ten_kills_end_in_the_same_bytes(
+    student, tokenizer, datasets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 at random moments of training; each life goes on from the last checkpoint."""
+    monkeypatch.setattr("targets.training.loop.CHECKPOINT_SECONDS", 0.0)  # one after every step
+    dataset = datasets["reasoning"]
+
+    def life(folder: Path, result: Path) -> None:
+        adapter, training = training_of(student, tokenizer, dataset)
+        training.fit(run_of(training, folder, steps=40), 3, silent)
+        save_file({name: value.detach() for name, value in adapter.parameters.items()}, result)
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    began = time.monotonic()
+    life(whole, tmp_path / "whole.safetensors")
+    seconds = time.monotonic() - began
+
+    random, kills = Random(5), 0
+    result = tmp_path / "broken.safetensors"
+    while kills < 10 and not result.exists():
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                life(broken, result)
+                status = 0
+            finally:
+                os._exit(status)
+        time.sleep(random.uniform(0.05, 0.2) * seconds)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        kills += 1
+    assert kills > 3
+    if not result.exists():
+        life(broken, result)
+    assert result.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -20,11 +19,12 @@ from targets.training import thermometer
 from targets.training.watch import StoppedError, Watch
 
 ROOT = Path(__file__).parents[2]
+STEPS = 500
 # One teacher in training, long enough to be hit in the middle of it.
 SPEC = (
     (ROOT / "tests" / "tiny.yaml")
     .read_text(encoding="utf-8")
-    .replace("        steps: 40", "        steps: 400", 1)
+    .replace("        steps: 40", f"        steps: {STEPS}", 1)
 )
 TRAINED = "trained_teacher:scholar"
 
@@ -171,8 +171,17 @@ class Build:
         log = self.folder / "build" / "logs" / "trained_teacher" / "scholar.log"
         return log.read_text(encoding="utf-8") if log.exists() else ""
 
-    def training(self) -> bool:
-        return any((self.folder / ".nexus").rglob("tmp/*/out")) and "process" in self.log()
+    def run_to_a_checkpoint(self) -> None:
+        """Until it has written one, asked by SIGUSR2 until it does."""
+        self.until(lambda: "process" in self.log())
+        before = _changed(self.checkpoint())
+
+        def written() -> bool:
+            self.process.send_signal(signal.SIGUSR2)
+            time.sleep(0.2)
+            return _changed(self.checkpoint()) != before
+
+        self.until(written)
 
     def end(self) -> tuple[int, str]:
         _, said = self.process.communicate(timeout=240)
@@ -183,47 +192,28 @@ class Build:
         return model.read_bytes()
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    build = Build(tmp_path_factory.mktemp("undisturbed"))
-    assert build.end()[0] == 0
-    return build.digest()
-
-
 @pytest.mark.slow
-def test_ten_kills_and_every_signal_end_in_the_same_bytes(
-    undisturbed: bytes, tmp_path: Path
-) -> None:
-    random = Random(3)
-    folder = tmp_path / "project"
-    for _ in range(10):
-        build = Build(folder)
-        # A checkpoint on demand, so that each life gets further than the one before.
-        build.until(build.training)
-        time.sleep(random.uniform(0.3, 1.2))
-        before = _changed(build.checkpoint())
-        build.process.send_signal(signal.SIGUSR2)
-        try:
-            build.until(lambda build=build, before=before: _changed(build.checkpoint()) != before)
-            time.sleep(random.uniform(0.0, 0.4))
-        except AssertionError:
-            if build.process.poll() == 0:  # it was through before it could be killed
-                break
-            raise
-        build.process.kill()
-        build.process.wait()
+def test_signals_on_the_real_process_end_in_the_same_bytes(tmp_path: Path) -> None:
+    undisturbed = Build(tmp_path / "undisturbed")
+    assert undisturbed.end()[0] == 0
 
-    build = Build(folder)
-    build.until(build.training)
-    time.sleep(0.5)
+    build = Build(tmp_path / "disturbed")
+    build.run_to_a_checkpoint()  # SIGUSR2
+    build.process.send_signal(signal.SIGUSR1)
+    time.sleep(1.0)
+    paused = _changed(build.checkpoint())  # whoever pauses has written where it stands
+    time.sleep(1.0)
+    assert build.process.poll() is None and _changed(build.checkpoint()) == paused
+    build.process.send_signal(signal.SIGUSR1)
+    build.run_to_a_checkpoint()
     build.process.send_signal(signal.SIGINT)
-    code, said = build.end()
-    if code != 0:
-        assert code == 130 and "nterrupted" in said
-        assert re.search(r"stopped after step \d+", build.log())
-    build = Build(folder)
+    assert build.end()[0] == 130
+    stopped = re.findall(r"stopped after step (\d+)", build.log())
+    assert stopped and 0 < int(stopped[-1]) < STEPS
+
+    build = Build(tmp_path / "disturbed")
     assert build.end()[0] == 0
-    assert build.digest() == undisturbed
+    assert build.digest() == undisturbed.digest()
 
 
 def _changed(checkpoint: Path | None) -> int:

@@ -1,0 +1,27 @@
+"""A tokenizer cuts as its own file says, whatever family of model lies beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from targets.teachers.tokenizers import open_tokenizer
+from targets.tokenizer.training import trained_tokenizer
+from targets.training.families import Shape, decoder_config
+
+TEXTS = ["f(a,b) = a*12+345", "Don't (ever) say\n\n  that: 'x'!", "日本 and 🙂"]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2", "qwen3"])
+def test_a_tokenizer_made_here_is_read_as_it_was_made(family: str, tmp_path: Path) -> None:
+    made = trained_tokenizer([*TEXTS, "one (two) 'three' " * 9], "bpe", 320)
+    made.save_pretrained(tmp_path)
+    decoder_config(Shape(family, 32, 1, 2, 64), len(made), 0, 1).save_pretrained(tmp_path)
+    opened, file = open_tokenizer(tmp_path), Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert opened.eos_token_id == made.eos_token_id and opened.pad_token_id == made.pad_token_id
+    for text in TEXTS:
+        ids = opened(text, add_special_tokens=False).input_ids
+        assert ids == file.encode(text, add_special_tokens=False).ids
+        assert opened.decode(ids) == text

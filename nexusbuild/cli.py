@@ -39,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         add_package_options(parser, rest)
     if name not in COMMANDS:
         parser.set_defaults(
-            blocked_targets=_blocked_targets, current_result=_current_result, seed_of=_seed_of
+            blocked_targets=_blocked_targets,
+            current_result=_current_result,
+            overview=_overview_of,
+            seed_of=_seed_of,
         )
     parsed = parser.parse_args(rest)
     as_json = bool(getattr(parsed, "json", False))
@@ -133,6 +136,13 @@ def _current_result(spec: Path, store: str | None, target: str) -> Any:
     from nexusbuild.results import current_result
 
     return current_result(spec, store, target)
+
+
+def _overview_of(spec: str | None, store: str | None) -> Any:
+    """The same, of everything that a report shows."""
+    from nexusbuild.overview import overview
+
+    return overview(spec, store)
 
 
 def _seed_of(seed: int, target: str) -> int:

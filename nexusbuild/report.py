@@ -107,12 +107,16 @@ def words(reason: Reason) -> str:
     }[reason.code]
 
 
-def why_in_short(reasons: Sequence[Reason]) -> str:
-    # What blocks it says most, and its own changes more than those of its inputs.
+def weightiest_first(reasons: Sequence[Reason]) -> list[Reason]:
+    """What blocks it says most, and its own changes more than those of its inputs."""
     blocks = ("not-buildable", "source-missing")
-    ordered = sorted(
+    return sorted(
         reasons, key=lambda reason: (reason.code not in blocks, reason.code.startswith("input"))
     )
+
+
+def why_in_short(reasons: Sequence[Reason]) -> str:
+    ordered = weightiest_first(reasons)
     shown = "; ".join(words(reason) for reason in ordered[:_SHOWN_REASONS])
     more = len(reasons) - _SHOWN_REASONS
     return f"{shown}; and {more} more" if more > 0 else shown

@@ -1,0 +1,92 @@
+"""`nexusbuild report`: one page of HTML on what is built, how it scored and what is stale."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import webbrowser
+from pathlib import Path
+
+import specs
+from targets.commands.command import (
+    DONE,
+    WRONG,
+    Command,
+    add_file_argument,
+    print_json,
+    refuse,
+    say,
+    spec_path,
+)
+from targets.report.facts import Project
+from targets.report.page import page
+
+EXAMPLES = """\
+Writes one page that needs no network and no other file: the graph, what was
+retained, earlier builds, what was lost, sizes, training, profiles, time and
+memory, and what is stale now. Nothing is built, and no model is loaded.
+
+examples:
+  nexusbuild report                       build/report.html beside the spec
+  nexusbuild report --open                and shows it in the browser
+  nexusbuild report --output today.html   somewhere else
+
+Ends with 0 where it was written, with 2 where the spec is wrong.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Where the page goes, and whether it is shown."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
+    parser.add_argument(
+        "--output", metavar="FILE", help="where to (default: build/report.html beside the spec)"
+    )
+    add_file_argument(parser)
+    parser.add_argument("--store", metavar="PATH", help="default: .nexus beside the spec")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write it whole or not at all, and say where it lies."""
+    path = spec_path(arguments)
+    if path is None:
+        return WRONG
+    try:
+        spec = specs.load(path)
+    except specs.SpecError as error:
+        return refuse(arguments, error.problems)
+    project = Project(
+        spec.name,
+        arguments.overview(str(path), arguments.store),
+        lambda target: arguments.current_result(path, arguments.store, target),
+        spec.hardware.ram,
+        spec.hardware.vram,
+        spec.hardware.disk,
+    )
+    file = Path(arguments.output) if arguments.output else path.parent / "build" / "report.html"
+    _write(file, page(project, time.time()))
+    if arguments.json:
+        print_json({"report": str(file), "bytes": file.stat().st_size})
+    else:
+        say(str(file))
+        if not project.built:
+            say("nothing is built yet; the page shows what a build would do")
+    if arguments.open:
+        webbrowser.open(file.resolve().as_uri())
+    return DONE
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+command = Command("report", "one page of HTML: scores, graph, times, what is stale", configure, run)

@@ -1,0 +1,1 @@
+"""A project as one page of HTML: what is built, how it scored, what it took, what is stale."""

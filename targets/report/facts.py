@@ -1,0 +1,109 @@
+"""What the engine hands to a report, as this side sees it (`nexusbuild.overview` has the words)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+MARKS = {"fresh": "✓", "cached": "↺", "stale": "●", "maybe": "?", "blocked": "✕"}
+VERDICTS = {"pass": "✓ pass", "fail": "✕ fail", "inconclusive": "? inconclusive"}
+
+
+class Target(Protocol):
+    """One target of the project."""
+
+    id: str
+    kind: str
+    state: str
+    inputs: Sequence[str]
+    reasons: Sequence[str]
+    expected_seconds: float | None
+    last_build: str | None
+    outputs: Mapping[str, Path]
+    bytes: int | None
+    verdict: Mapping[str, Any] | None
+    provenance: Mapping[str, Any]
+
+
+class Build(Protocol):
+    """One earlier build."""
+
+    number: int
+    started: float
+    command: str
+    exit_code: int | None
+    seconds: float | None
+    states: Mapping[str, str]
+    verdicts: Mapping[str, Mapping[str, Any]]
+
+
+class Overview(Protocol):
+    """A project."""
+
+    spec: Path
+    store: Path
+    store_bytes: int
+    targets: Sequence[Target]
+    builds: Sequence[Build]
+    notes: Sequence[str]
+
+
+class Result(Protocol):
+    """What the current build left of a target, with what it was made from."""
+
+    outputs: Mapping[str, Path]
+    inputs: Mapping[str, Mapping[str, Path]]
+    missing: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Project:
+    """Everything that the sections read. ram, vram, disk: what the spec grants, in bytes."""
+
+    name: str
+    overview: Overview
+    result_of: Callable[[str], Result | None]
+    ram: int | None = None
+    vram: int | None = None
+    disk: int | None = None
+
+    def of_kind(self, *kinds: str) -> Iterator[Target]:
+        """Targets of these kinds that have a result."""
+        for target in self.overview.targets:
+            if target.kind in kinds and target.provenance:
+                yield target
+
+    @property
+    def built(self) -> bool:
+        return any(target.provenance for target in self.overview.targets)
+
+
+def day(epoch: float) -> str:
+    """`2026-11-22 09:21`, in local time."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(epoch))
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `1 min 15 s`, `2 h 5 min`."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(count: float | None) -> str:
+    """`812 B`, `1.9 MB`."""
+    if count is None:
+        return "–"
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TB"

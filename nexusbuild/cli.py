@@ -27,16 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = find_command(name)
     except BuildError as error:  # a command that a package brings and cannot be loaded
         return _wrong([error.to_json()], str(error), "--json" in words, error.exit_code)
-    parser = _Parser(
-        prog="nexusbuild" if name == "build" else f"nexusbuild {name}",
-        description=command.help,
-        epilog=_overview() if name == "build" and {"-h", "--help"} & set(rest) else None,
-        formatter_class=_help_formatter,
-        allow_abbrev=False,
-    )
-    command.configure(parser)
-    if name == "build":
-        add_package_options(parser, rest)
+    parser = parser_of(name, command, rest)
     if name not in COMMANDS:
         parser.set_defaults(
             blocked_targets=_blocked_targets,
@@ -69,6 +60,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if collecting:
             gc.enable()
+
+
+def parser_of(name: str, command: Any, words: Sequence[str]) -> argparse.ArgumentParser:
+    """The arguments of a command; with its examples, where they ask for help."""
+    parser = _Parser(
+        prog="nexusbuild" if name == "build" else f"nexusbuild {name}",
+        description=command.help,
+        formatter_class=_help_formatter,
+        allow_abbrev=False,
+    )
+    if {"-h", "--help"} & set(words) and name in COMMANDS:
+        from nexusbuild.examples import EXAMPLES
+
+        parser.epilog = EXAMPLES[name]
+        if name == "build":
+            parser.epilog += "\n" + _overview()
+    command.configure(parser)
+    if name == "build":
+        add_package_options(parser, words)
+    return parser
 
 
 def _wrong(found: list[dict[str, Any]], text: str, as_json: bool, code: int = errors.WRONG) -> int:

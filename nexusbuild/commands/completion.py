@@ -73,7 +73,6 @@ SHELLS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Put the first lines of the script into your shell's own start-up file."
     parser.add_argument("shell", choices=(*SHELLS, "words"))
     parser.add_argument(
         "words", nargs=argparse.REMAINDER, help="with `words`: the words so far, as the scripts ask"

@@ -125,7 +125,7 @@ def test_what_it_learned_comes_from_nowhere_else(isolated: Path) -> None:
         ),
         (
             "nexus.yaml", "sample: functions, rows: 300", "path: secrets.jsonl",
-            "dataset:functions reads secrets.jsonl",
+            '"functions" has the rows of "secrets", whose capability "uncensored" is isolated',
         ),
     ],
 )  # fmt: skip

@@ -178,7 +178,9 @@ class Server:
             # shares with the server at the fork, not from the server's own peak.
             peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
             seconds = time.monotonic() - child.since
-            write_line(child.report, {"ended": status, "peak_rss_bytes": peak, "seconds": seconds})
+            taken = {"cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3)}
+            ended_so = {"ended": status, "peak_rss_bytes": peak, "seconds": seconds}
+            write_line(child.report, {**ended_so, "measured": taken})
             os.close(child.report)
 
 

@@ -100,7 +100,7 @@ def _target(
     project: Project, step: Step, record: Record | None, expected: float | None, last: str | None
 ) -> TargetFacts:
     inputs = tuple(dict.fromkeys(map(input_target, step.target.inputs.values())))
-    reasons = tuple(map(words, weightiest_first(step.reasons)))
+    reasons = tuple(words(each, project.place.folder) for each in weightiest_first(step.reasons))
     facts = (step.target.id, step.target.kind, step.state, inputs, reasons, expected, last)
     if record is None:
         return TargetFacts(*facts)

@@ -79,14 +79,18 @@ def counted(number: int, one: str) -> str:
     return f"{number} {one}" if number == 1 else f"{number} {one}s"
 
 
-def words(reason: Reason) -> str:
-    """One reason, as a person reads it."""
+def words(reason: Reason, folder: Path | None = None) -> str:
+    """One reason, as a person reads it; paths as seen from `folder`, or from where they are."""
     if reason.code == "setting-changed":
         return f"{reason.path}: {_value(reason.old)} -> {_value(reason.new)}"
     if reason.code == "source-changed" and reason.instead_of is not None:
-        return f"{_near(reason.path)} is read instead of {_near(reason.instead_of)}"
+        return f"{_near(reason.path, folder)} is read instead of {_near(reason.instead_of, folder)}"
     if reason.code == "source-changed":
-        return f"{_near(reason.path)} changed" if reason.old else f"{_near(reason.path)} is new"
+        return (
+            f"{_near(reason.path, folder)} changed"
+            if reason.old
+            else f"{_near(reason.path, folder)} is new"
+        )
     if reason.code == "code-changed":
         if reason.old is None:
             return f"code: {reason.path} is new to it"
@@ -95,7 +99,7 @@ def words(reason: Reason) -> str:
         if reason.input is not None:
             return f"{reason.input} is blocked"
         remedy = f" ({reason.remedy})" if reason.remedy else ""
-        return f"{_near(reason.path)} is missing{remedy}"
+        return f"{_near(reason.path, folder)} is missing{remedy}"
     return {
         "never-built": "never built",
         "forced": "forced",
@@ -224,11 +228,11 @@ def _value(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _near(path: str | None) -> str:
+def _near(path: str | None, folder: Path | None = None) -> str:
     if path is None or not Path(path).is_absolute():
         return path or ""
     try:
-        return str(Path(path).relative_to(Path.cwd()))
+        return str(Path(path).relative_to(folder or Path.cwd()))
     except ValueError:
         return path
 

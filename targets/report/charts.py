@@ -80,7 +80,7 @@ def line_chart(
         y = up(tick)
         svg.append(tag("line", class_="grid", x1=46, x2=350, y1=y, y2=y))
         svg.append(tag("text", y_words(tick), class_="tick", x=42, y=y + 4, text_anchor="end"))
-    for tick in across.ticks(5):
+    for tick in filter(float.is_integer, across.ticks(5)):  # builds, steps, directions
         x = across(tick)
         svg.append(tag("line", class_="axis", x1=x, x2=x, y1=168, y2=172))
         svg.append(tag("text", plain(tick), class_="tick", x=x, y=184, text_anchor="middle"))

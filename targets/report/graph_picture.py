@@ -14,7 +14,7 @@ from targets.report.facts import MARKS, Target
 from targets.report.markup import tag
 
 WIDTH, HEIGHT, GAP_X, GAP_Y = 126, 40, 10, 34
-LETTERS = 17
+LETTERS = 16
 
 
 def graph_picture(targets: Sequence[Target]) -> Element:
@@ -86,10 +86,18 @@ def _box(target: Target, x: float, y: float) -> Element:
         tag("title", f"{target.id}: {target.state}{reasons}"),
         tag("rect", x=x, y=y, width=WIDTH, height=HEIGHT, rx=5),
         tag("text", f"{mark} {_short(kind, LETTERS - 2)}", class_="kind", x=x + 7, y=y + 15),
-        tag("text", _short(name or kind, LETTERS), class_="name", x=x + 7, y=y + 31),
+        tag("text", _short_name(name or kind), class_="name", x=x + 7, y=y + 31),
         class_=f"node {target.state}",
         data_id=target.id,
     )
+
+
+def _short_name(name: str) -> str:
+    """Of `teacher/capability` the teacher gives way, for its targets stand side by side."""
+    first, slash, last = name.partition("/")
+    if len(name) <= LETTERS or not slash:
+        return _short(name, LETTERS)
+    return f"{_short(first, max(4, LETTERS - 1 - len(last)))}/{_short(last, LETTERS - 5)}"
 
 
 def _short(text: str, letters: int) -> str:

@@ -18,25 +18,29 @@ def stale_now(project: Project) -> list[Element]:
     """The plan: what a build would do today."""
     targets = project.overview.targets
     waiting = [each for each in targets if each.state != "fresh"]
-    found = []
-    if not waiting:
-        found.append(tag("p", f"Nothing: all {len(targets)} targets are fresh."))
-    else:
-        seconds = [each.expected_seconds for each in waiting if each.state in ("stale", "maybe")]
-        known = sum(each for each in seconds if each is not None)
-        takes = f", about {duration(known)}" if known else ""
-        found.append(tag("p", f"{_counted(targets)}. ", tag("code", "nexusbuild"),
-                         f" would see to that{takes}."))  # fmt: skip
+    found = [tag("p", *_outlook(targets, waiting))]
+    if waiting:
         found.append(tag("ul", *map(_why, waiting[:UNFOLDED]), class_="plan"))
-        if len(waiting) > UNFOLDED:
-            rest = tag("ul", *map(_why, waiting[UNFOLDED:]), class_="plan")
-            more = tag("summary", f"{len(waiting) - UNFOLDED} more")
-            found.append(tag("details", more, rest))
+    if len(waiting) > UNFOLDED:
+        rest = tag("ul", *map(_why, waiting[UNFOLDED:]), class_="plan")
+        found.append(tag("details", tag("summary", f"{len(waiting) - UNFOLDED} more"), rest))
     if notes := project.overview.notes:
         said = tag("ul", *(tag("li", note) for note in notes), class_="small")
         count = f"{len(notes)} notes" if len(notes) > 1 else "1 note"
         found.append(tag("details", tag("summary", count), said))
     return found
+
+
+def _outlook(targets: Sequence[Target], waiting: Sequence[Target]) -> list[Child]:
+    """What a build would come to."""
+    if not waiting:
+        return [f"Nothing: all {len(targets)} targets are fresh."]
+    if all(each.state == "blocked" for each in waiting):
+        return [f"{_counted(targets)}. Nothing can be built before what is missing is there."]
+    seconds = [each.expected_seconds for each in waiting if each.state in ("stale", "maybe")]
+    known = sum(each for each in seconds if each is not None)
+    takes = f", about {duration(known)}" if known else ""
+    return [f"{_counted(targets)}. ", tag("code", "nexusbuild"), f" builds what it can{takes}."]
 
 
 def graph(project: Project) -> list[Element]:

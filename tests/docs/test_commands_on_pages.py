@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import shlex
 import shutil
@@ -75,6 +76,10 @@ def test_cheap_commands_work(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
     for name in ("nexus.yaml", "nexus.lock"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    # What the pages call the reader's own: a folder of raw data.
+    (tmp_path / "raw").mkdir()
+    row = {"question": "What is 2 plus 3?", "answer": "2 + 3 = 5, so it is 5.\n#### 5"}
+    (tmp_path / "raw" / "sums.jsonl").write_text(f"{json.dumps(row)}\n" * 20, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     for block in shell_blocks(page):
         if not block.mark.startswith("not run"):

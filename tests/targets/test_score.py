@@ -104,6 +104,8 @@ def succeeding(attempts: Mapping[str, Callable[[], object]]) -> list[str]:
 
 def attempts_on(outside: Outside) -> dict[str, Callable[[], object]]:
     """Every way to every file, to the server, and round about."""
+    # The confined child's parent is this process; that of this process may be another user's.
+    parent = os.getpid()
 
     def by_safetensors(path: Path) -> None:
         with safe_open(path, framework="pt") as tensors:
@@ -146,7 +148,7 @@ def attempts_on(outside: Outside) -> dict[str, Callable[[], object]]:
         "subprocess": lambda path: in_subprocess("import sys; open(sys.argv[1])", str(path)),
         "shell": lambda path: subprocess.run(["/bin/sh", "-c", f"cat {path}"], check=True),
         "proc root": lambda path: Path(f"/proc/self/root{path}").read_bytes(),
-        "parent's root": lambda path: Path(f"/proc/{os.getppid()}/root{path}").read_bytes(),
+        "parent's root": lambda path: Path(f"/proc/{parent}/root{path}").read_bytes(),
     }
     attempts = {
         f"{what} by {name}": partial(way, path)

@@ -1,8 +1,9 @@
 """Which adapter a prompt asks for: the nearest capability, or none where it is like none.
 
-Mean-pooled input embeddings of the frozen backbone, a multinomial logistic head with a calibrated
-temperature, and the Mahalanobis distance to the nearest class centroid under one shrunk covariance
-(Lee et al. 2018), beyond which the router abstains. No layer of the model runs.
+Mean-pooled input embeddings of the frozen backbone and a multinomial logistic head with a
+calibrated temperature choose. The router abstains from what is unlike all: far from the nearest
+class centroid (Mahalanobis distance under one shrunk covariance, Lee et al. 2018), or made of
+tokens that surprise every capability. No layer of the model runs.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ ROUTER_JSON = "router.json"
 class Route:
     """The capability chosen, or None where the prompt is unlike all of them.
 
-    probabilities: of every capability that can be chosen. distance: to the nearest centroid, in
-    units of the distance at which the router abstains.
+    probabilities: of every capability that can be chosen. distance: how unlike all of them it is,
+    in units of what makes the router abstain: by its nearest centroid or by its tokens, whichever
+    is more.
     """
 
     capability: str | None
@@ -58,6 +60,8 @@ class Router:
         self._tokens = tokens
         self._refuse_what_does_not_fit()
         self._whitened_centroids = self._tensors["centroids"] @ self._tensors["whitening"]
+        # (capabilities, vocabulary), or None: the first bundles had none.
+        self._surprise = self._tensors.get("surprise")
 
     def _refuse_what_does_not_fit(self) -> None:
         """Raise ValueError where tensors, names and numbers are not of one router."""
@@ -67,13 +71,15 @@ class Router:
         for number in (self._temperature, self._threshold):
             if not (math.isfinite(number) and number > 0):
                 raise ValueError(f"{number} is no temperature and no distance")
-        count, width = len(self.capabilities), self._embedding.shape[1]
+        count, (vocabulary, width) = len(self.capabilities), self._embedding.shape
         shapes = {
             "weight": (count, width),
             "bias": (count,),
             "centroids": (count, width),
             "whitening": (width, width),
         }
+        if "surprise" in self._tensors:
+            shapes["surprise"] = (count, vocabulary)
         for name, shape in shapes.items():
             found = tuple(self._tensors[name].shape)
             if found != shape:
@@ -105,8 +111,11 @@ class Router:
         named = dict(zip(self.capabilities, probabilities, strict=True))
         # Equal probabilities are decided by name, so that the order of a file never matters.
         best = min(named, key=lambda name: (-named[name], name))
-        # A prompt of no tokens is like nothing, wherever zero may lie.
-        distance = distance if ids else math.inf
+        if not ids:
+            # A prompt of no tokens is like nothing, wherever zero may lie.
+            distance = math.inf
+        elif self._surprise is not None:
+            distance = max(distance, float(self._surprise[:, list(ids)].mean(dim=1).min()))
         return Route(best if distance <= 1 else None, named, distance)
 
 

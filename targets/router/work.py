@@ -12,6 +12,7 @@ from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS, input_embedding, pooled
 from nexus.tokens import Tokens
 from targets.pack.layout import embedding_name
 from targets.router.settings import Settings
+from targets.router.surprise import surprise_table
 from targets.router.training import Labels, Matrix, fitted_router
 from targets.rows import read_rows, write_json
 
@@ -32,21 +33,27 @@ def build(job: Job) -> None:
     if not capabilities:
         raise ValueError("there is no capability to route to: every included one is isolated")
 
-    def features(split: str) -> tuple[Matrix, Labels]:
-        rows: list[Matrix] = []
-        labels: list[int] = []
-        for label, capability in enumerate(capabilities):
-            for row in read_rows(job.inputs[f"{split}/{capability}"]):
-                rows.append(pooled(embedding, tokens.encode(row["prompt"])).double().numpy())
-                labels.append(label)
+    def encoded(split: str) -> list[list[list[int]]]:
+        """The prompts' token ids, by capability."""
+        return [
+            [tokens.encode(row["prompt"]) for row in read_rows(job.inputs[f"{split}/{capability}"])]
+            for capability in capabilities
+        ]
+
+    def features(prompts: list[list[list[int]]]) -> tuple[Matrix, Labels]:
+        rows = [pooled(embedding, ids).double().numpy() for own in prompts for ids in own]
+        labels = [label for label, own in enumerate(prompts) for _ in own]
         return np.stack(rows), np.array(labels, dtype=np.int64)
 
-    train, labels = features("train")
+    known = encoded("train")
+    train, labels = features(known)
     job.progress(1, 3)
-    validation, truth = features("validation")
+    held_out = encoded("validation")
+    validation, truth = features(held_out)
     job.progress(2, 3)
     router = fitted_router(train, labels, validation, truth, settings)
     tensors = {
+        "surprise": surprise_table(known, held_out, len(embedding), settings),
         "weight": router.weight,
         "bias": router.bias,
         "centroids": router.centroids,

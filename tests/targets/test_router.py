@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from nexus.packing import load_backbone
-from nexus.router import Router, input_embedding
+from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS, Router, input_embedding
 from nexusbuild.fingerprint import CodeFingerprints
 from nexusbuild.graph import Job
 from nexusbuild.statcache import StatCache
 from targets.router.settings import Settings
+from targets.router.surprise import LEAST_SPREAD, surprise_table
 from targets.router.training import fitted_router, nearest_distances
 from targets.router.work import build
 
@@ -40,6 +42,32 @@ def test_what_is_unlike_everything_is_left_to_the_backbone(router: Router) -> No
     assert route.capability is None
     assert route.distance > 1
     assert sum(route.probabilities.values()) == pytest.approx(1)
+
+
+def test_gibberish_is_left_to_the_backbone_however_long(
+    router: Router, packed_router: Path, packed_backbones: dict[str, Path], student_tokenizer: Path
+) -> None:
+    """The mean of many embeddings is near a centroid, whatever they are: the tokens tell."""
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.randint(len(router._embedding), (20, 60), generator=generator).tolist()
+    assert all(router._route(ids).capability is None for ids in draws)
+    without = load_file(packed_router / ROUTER_WEIGHTS)
+    del without["surprise"]
+    about = json.loads((packed_router / ROUTER_JSON).read_text(encoding="utf-8"))
+    before = Router(about, without, router._embedding, router._tokens)
+    assert any(before._route(ids).capability for ids in draws)
+
+
+def test_surprise_is_counted_and_calibrated_by_capability() -> None:
+    train = [[[0, 0, 1], [0]], [[2, 2]]]
+    held_out = [[[0], [0, 1], []], [[2], [3]]]
+    settings = Settings(abstain_quantile=1.0, surprise_margin=2.0)
+    table = surprise_table(train, held_out, 4, settings)
+    nats = -np.log(np.array([[3.5, 1.5, 0.5, 0.5], [0.5, 0.5, 2.5, 0.5]]) / [[6.0], [4.0]])
+    for own, known, prompts in zip(table, nats, held_out, strict=True):
+        means = [known[ids].mean() for ids in prompts if ids]
+        unit = 2 * max(max(means) - np.mean(means), LEAST_SPREAD)
+        assert own == pytest.approx((known - np.mean(means)) / unit)
 
 
 def test_no_text_is_no_crash(router: Router) -> None:

@@ -86,5 +86,5 @@ def in_words(verdict: Verdict, estimate: Estimate, confidence: float | None) -> 
         settle = (
             "no number of items settles it" if need is None else f"about {need} would settle it"
         )
-        said += f" at {confidence:.0%} with {estimate.items} items; {settle}"
+        said += f" at {confidence * 100:g} % with {estimate.items} items; {settle}"
     return said

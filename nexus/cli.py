@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 QUIT = ("/quit", "/exit")
 COMMANDS = (
     "/use NAME picks an adapter, /use alone leaves it to the router, /quit ends; "
-    "Ctrl-C stops an answer"
+    "Ctrl-C stops an answer or drops a line"
 )
 
 
@@ -124,6 +124,10 @@ def _chat(options: argparse.Namespace) -> int:
             # The shell's own prompt is to begin a line.
             _say("", sys.stderr)
             return 0
+        except KeyboardInterrupt:
+            # What was typed is dropped, as in a shell.
+            _say("", sys.stderr)
+            continue
         if line in QUIT:
             return 0
         try:
@@ -205,7 +209,10 @@ def _verify(options: argparse.Namespace) -> int:
 
     manifest = read_manifest(options.bundle)
     verify(options.bundle, manifest)
-    _say(f"{manifest.name}: all {len(manifest.files)} files are as they were made", sys.stdout)
+    there = sum((options.bundle / path).is_file() for path in manifest.files)
+    out = len(manifest.files) - there
+    gone = f"; {out} of isolated capabilities were taken out" if out else ""
+    _say(f"{manifest.name}: all {there} files are as they were made{gone}", sys.stdout)
     return 0
 
 

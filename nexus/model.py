@@ -224,7 +224,8 @@ class NexusModel:
             for index, route in zip(unnamed, routes, strict=True):
                 names[index] = self._routed(route)
         return [
-            self.permitted(name or BACKBONE, enable_uncensored=enable_uncensored) for name in names
+            self.permitted(BACKBONE if name is None else name, enable_uncensored=enable_uncensored)
+            for name in names
         ]
 
     def _routed(self, route: Route) -> str:
@@ -278,6 +279,6 @@ class NexusModel:
 def _longest(capability: Capability, most: int | None) -> int:
     if most is None:
         return capability.max_new_tokens
-    if most < 1:
-        raise ValueError(f"max_new_tokens is {most}; it must be at least 1")
+    if not isinstance(most, int) or most < 1:
+        raise InvalidInputError(f"max_new_tokens is {most!r}; it must be a whole number, 1 or more")
     return most

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from nexus import BundleError, NexusModel
 from nexus.cli import main
-from nexus.errors import UnknownCapabilityError
+from nexus.errors import InvalidInputError, UnknownCapabilityError
 from nexus.manifest import sealed
 
 PROMPTS = ["add seven plus three", "call a tool please", "whisper quietly", "total apples"]
@@ -131,7 +131,9 @@ def test_no_prompt_is_answered_by_an_isolated_adapter_unless_named(
         model.generate(prompts=prompts, capability="private")
 
 
-def test_a_bundle_without_the_isolated_files_is_whole(copied: Path) -> None:
+def test_a_bundle_without_the_isolated_files_is_whole(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     expected = NexusModel.load(copied).generate(prompts=PROMPTS, capability="sums")
     for file in (copied / "adapters").glob("private_*"):
         file.unlink()
@@ -140,12 +142,21 @@ def test_a_bundle_without_the_isolated_files_is_whole(copied: Path) -> None:
     assert model.generate(prompts=PROMPTS, capability="sums") == expected
     with pytest.raises(UnknownCapabilityError, match="taken out"):
         model.generate(PROMPTS[0], capability="private", enable_uncensored=True)
+    capsys.readouterr()
     assert main(["verify", str(copied)]) == 0
+    assert capsys.readouterr().out.endswith("made; 2 of isolated capabilities were taken out\n")
 
 
 def test_an_unknown_capability_is_answered_with_the_known_ones(model: NexusModel) -> None:
-    with pytest.raises(UnknownCapabilityError, match="it has calls, private, sums"):
-        model.generate(PROMPTS[0], capability="cooking")
+    for name in ("cooking", ""):
+        with pytest.raises(UnknownCapabilityError, match="it has calls, private, sums"):
+            model.generate(PROMPTS[0], capability=name)
+
+
+@pytest.mark.parametrize("most", [0, -1, 2.5, "3"])
+def test_a_limit_that_is_none_is_refused(model: NexusModel, most: Any) -> None:
+    with pytest.raises(InvalidInputError, match="whole number, 1 or more"):
+        model.generate(PROMPTS[0], capability="sums", max_new_tokens=most)
 
 
 def test_cuda_that_is_absent_is_said(bundles: dict[str, Path]) -> None:
@@ -239,6 +250,22 @@ def test_a_chat_answers_commands_at_once(
     assert "/quit" in command
     assert "not UTF-8 text: character 1 is U+DCFF" in garbled
     assert routed == "[sums]"
+
+
+def test_ctrl_c_drops_a_line_and_the_chat_goes_on(
+    bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = iter([KeyboardInterrupt, PROMPTS[0], EOFError])
+
+    def typed(_prompt: str) -> str:
+        line = next(lines)
+        if isinstance(line, str):
+            return line
+        raise line
+
+    monkeypatch.setattr("builtins.input", typed)
+    assert main(["chat", str(bundles["int8"])]) == 0
+    assert capsys.readouterr().err.splitlines()[2:] == ["", "[sums]", ""]
 
 
 @pytest.mark.parametrize("prompt", [5, None, b"abc", "half \ud800 a pair", "byte \udcff"])

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -82,9 +83,8 @@ def _all_files(inputs: Mapping[str, Path]) -> Iterator[Path]:
 
 def library_folders() -> tuple[Path, ...]:
     """Where Python, its packages and shared libraries lie; and this project's own code."""
-    import nexus
-    import targets
-
+    # Found and not imported: what `nexus` imports is not part of the scorer.
+    own = [find_spec(name) for name in ("nexus", "targets")]
     folders = {
         *SYSTEM_LIBRARIES,
         *site.getsitepackages(),
@@ -93,7 +93,7 @@ def library_folders() -> tuple[Path, ...]:
         sysconfig.get_path("stdlib"),
         sysconfig.get_path("platstdlib"),
         sysconfig.get_path("platlib"),
-        *(str(Path(file).parent) for file in (nexus.__file__, targets.__file__) if file),
+        *(str(Path(spec.origin).parent) for spec in own if spec and spec.origin),
     }
     return tuple(sorted({Path(folder).resolve() for folder in folders if Path(folder).is_dir()}))
 

@@ -81,8 +81,6 @@ def answered(
     for folder in (student_backbone, student_tokenizer):
         for file in folder.iterdir():
             (model / file.name).symlink_to(file)
-    teacher = make_job("baseline:scholar/sums", SETTINGS, model=model, **data)
-    build_baseline(with_tasks(teacher, task_folder))
     student = make_job(
         "score:sums",
         SETTINGS,
@@ -92,7 +90,10 @@ def answered(
         eval=data["eval"],
         description=data["description"],
     )
+    # The student first: what the harness imports late is then imported under confinement.
     build_score(with_tasks(student, task_folder))
+    teacher = make_job("baseline:scholar/sums", SETTINGS, model=model, **data)
+    build_baseline(with_tasks(teacher, task_folder))
     return teacher.out, student.out
 
 

@@ -7,6 +7,7 @@ cannot guess: `<!-- not run: WHY -->` (its commands are only parsed) or `<!-- ex
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,13 @@ def shell_blocks(page: Path) -> Iterator[Block]:
             line = text.count("\n", 0, found.start()) + 1
             mark = _MARK.search(text[: found.start()])
             yield Block(page, line, tuple(_commands(found[3])), mark[1] if mark else "")
+
+
+def code_blocks(page: Path, language: str) -> Iterator[str]:
+    """The blocks of a page in a language, without the indentation that they stand in."""
+    for found in _BLOCK.finditer(page.read_text(encoding="utf-8")):
+        if found[2] == language:
+            yield textwrap.dedent(found[3])
 
 
 def _commands(block: str) -> Iterator[str]:

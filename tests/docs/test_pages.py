@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import json
 from pathlib import Path
 
 import pytest
-from pages import PAGES, ROOT, anchors, links
+import yaml
+from pages import PAGES, ROOT, anchors, code_blocks, links
 
 from nexusbuild.command import command_names
 from nexusbuild.reference import reference
@@ -22,6 +25,16 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.is_relative_to(ROOT), f"{link} leads out of the project"
         if anchor:
             assert anchor in anchors(target), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_can_be_read(page: Path) -> None:
+    for block in code_blocks(page, "python"):
+        ast.parse(block)
+    for block in code_blocks(page, "yaml"):
+        assert yaml.safe_load(block)
+    for block in code_blocks(page, "json"):
+        assert json.loads(block)
 
 
 def test_every_page_is_found_from_the_index() -> None:

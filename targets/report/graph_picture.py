@@ -89,6 +89,9 @@ def _box(target: Target, x: float, y: float) -> Element:
         tag("text", _short_name(name or kind), class_="name", x=x + 7, y=y + 31),
         class_=f"node {target.state}",
         data_id=target.id,
+        tabindex="0",
+        role="button",
+        aria_label=f"{target.id}: {target.state}",
     )
 
 

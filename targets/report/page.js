@@ -26,8 +26,14 @@ if (graph) {
       line.classList.toggle("near", (up.has(from) && up.has(to)) || (down.has(from) && down.has(to)));
     }
   };
-  graph.addEventListener("click", (event) => {
+  const touched = (event) => {
     const node = event.target.closest(".node");
     pick(node && !node.classList.contains("picked") ? node.dataset.id : null);
+  };
+  graph.addEventListener("click", touched);
+  graph.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    touched(event);
   });
 }

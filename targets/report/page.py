@@ -48,7 +48,8 @@ def page(project: Project, now: float) -> bytes:
     )
     links = (tag("a", title, href=f"#{name}") for name, title, _ in SECTIONS)
     sections = [
-        tag("section", tag("h2", title), *make(project), id=name) for name, title, make in SECTIONS
+        tag("section", tag("h2", title), *_made_by(make, project), id=name)
+        for name, title, make in SECTIONS
     ]
     body = tag(
         "body",
@@ -60,6 +61,16 @@ def page(project: Project, now: float) -> bytes:
     html = tag("html", head, body, lang="en")
     written: bytes = tostring(html, encoding="utf-8", method="html")
     return b"<!doctype html>\n" + written + b"\n"
+
+
+def _made_by(make: Section, project: Project) -> list[Element]:
+    """A section; where a file behind it is damaged or of another version, it says so."""
+    try:
+        return make(project)
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        what = f"{type(error).__name__}: {error}"
+        return [tag("p", f"This cannot be shown: a file behind it is not as today's code writes it "
+                    f"({what}). Build its target again with --force.")]  # fmt: skip
 
 
 def _in_short(project: Project) -> Element:

@@ -197,6 +197,16 @@ def test_the_same_project_gives_the_same_page_whenever_it_is_written(tmp_path: P
     assert one.partition("Written ")[0] == other.partition("Written ")[0]
 
 
+def test_a_damaged_file_costs_its_section_alone(tmp_path: Path) -> None:
+    whole = project(tmp_path)
+    (tmp_path / "training_log.jsonl").write_text("not JSON", encoding="utf-8")
+    parsed = Parsed(page(whole, 0.0).decode())
+    assert parsed.ids() == [name for name, _, _ in SECTIONS]
+    assert parsed.text.count("This cannot be shown") == 1
+    assert "JSONDecodeError" in parsed.text
+    assert "retained 0.950" in parsed.text
+
+
 def test_names_stay_text(tmp_path: Path) -> None:
     """Whatever a spec, a row or an answer holds, it makes no element and no attribute."""
     plain = Parsed(page(project(tmp_path / "plain"), 0.0).decode())
@@ -336,6 +346,9 @@ def test_touching_a_target_shows_what_it_needs(browser: Browser, tmp_path: Path)
     )
     browser.value(touch)
     assert browser.value(near) == []
+    key = "new KeyboardEvent('keydown', {key: 'Enter', bubbles: true})"
+    browser.value(f"document.querySelector('[data-id=bundle]').dispatchEvent({key})")
+    assert len(browser.value(near)) == 5
 
 
 def test_evil_names_run_nothing(browser: Browser, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resolver",
         metavar="NAME",
-        help="installed resolver, or module:function (default: default)",
+        help="installed resolver, or module:function, also beside the spec (default: default)",
     )
 
 

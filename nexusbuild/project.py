@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ class Project:
 
     def __init__(self, place: Place, lock: Lock | None = None) -> None:
         self.place = place
+        if place.resolver is not None and ":" in place.resolver:
+            _look_beside(place.spec)
         cache = place.store / "cache"
         self.store = Store(place.store, StatCache(cache / "records"))
         self.store.check_format()
@@ -155,6 +158,16 @@ def find_place(
     if not nearest.is_dir():
         raise errors.store_no_folder(str(nearest))
     return Place(path, root, resolver or os.environ.get("NEXUSBUILD_RESOLVER"))
+
+
+def _look_beside(spec: Path) -> None:
+    """Let a resolver that is named by its module, and its works, lie beside the spec.
+
+    Last of all places, so that no module there takes the place of an installed one.
+    """
+    folder = str(spec.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
 def shown(path: Path) -> str:

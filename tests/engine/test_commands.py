@@ -365,16 +365,29 @@ def test_another_source_is_not_a_changed_one(built: Toy) -> None:
     assert "words.txt changed" in built.run("-n").stdout
 
 
-def test_the_example_of_the_documentation_runs(toy: Toy) -> None:
+def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
     page = (ROOT / "docs/builder.md").read_text()
-    toy.write("shout.py", page.partition("```python\n")[2].partition("```")[0])
-    toy.write("words.txt", "some words")
-    command = ("-f", "words.txt", "--resolver", "shout:resolve")
-    document = toy.json(*command)
-    assert {each["id"]: each["state"] for each in document["targets"]} == {
-        "shout:some": "built",
-        "shout:words": "built",
-    }
-    assert toy.text("shout:some", "loud.txt") == "SOME"
-    toy.write("words.txt", "some more words")
-    assert toy.built(*command) == {"shout:more"}
+    (tmp_path / "shout.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    (tmp_path / "words.txt").write_text("some words")
+    # As the installed script starts: Python looks for modules beside the script, not here.
+    script = tmp_path / "bin" / "nexusbuild"
+    script.parent.mkdir()
+    script.write_text("from nexusbuild.cli import main\nraise SystemExit(main())\n")
+    command = (line := page[page.index("`nexusbuild -f words.txt") :].split("`")[1]).split()[1:]
+    assert "--resolver" in line
+
+    def built() -> dict[str, str]:
+        done = subprocess.run(
+            [sys.executable, str(script), *command, "--json"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return {each["id"]: each["state"] for each in json.loads(done.stdout)["targets"]}
+
+    assert built() == {"shout:some": "built", "shout:words": "built"}
+    assert (tmp_path / "build/shout/some/loud.txt").read_text() == "SOME"
+    (tmp_path / "words.txt").write_text("some more words")
+    assert built() == {"shout:some": "fresh", "shout:more": "built", "shout:words": "fresh"}

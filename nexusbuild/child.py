@@ -218,6 +218,8 @@ def message_for_a_person(error: BaseException) -> str:
     they are. Where the text alone would say nothing, the kind and the place of the error are added.
     """
     text = str(error).strip()
+    if isinstance(error, SystemExit) and not isinstance(error.code, str):
+        return f"its work ended the process with exit status {error.code or 0}"
     if isinstance(error, MemoryError):
         return f"memory ran out: {text}" if text else "memory ran out"
     if isinstance(error, OSError) and error.strerror:

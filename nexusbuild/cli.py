@@ -83,11 +83,11 @@ def parser_of(name: str, command: Any, words: Sequence[str]) -> argparse.Argumen
 
 
 def _wrong(found: list[dict[str, Any]], text: str, as_json: bool, code: int = errors.WRONG) -> int:
-    if as_json:
-        from nexusbuild.report import print_json
+    from nexusbuild.report import fitted, print_json, warn
 
+    if as_json:
         print_json({"errors": found, "exit_code": code})
-    sys.stderr.write(text + "\n")
+    warn(fitted(text, sys.stderr))
     return code
 
 

@@ -131,9 +131,8 @@ def _selectors(word: str, ids: Iterable[str]) -> list[Candidate]:
     known = list(ids)
     kinds = dict.fromkeys(each.partition(":")[0] for each in known)
     counts = {kind: sum(each.partition(":")[0] == kind for each in known) for kind in kinds}
-    found = [
-        Candidate(plus + kind, "" if kind in known else f"{counts[kind]} targets") for kind in kinds
-    ]
+    said = {kind: f"{count} target{'' if count == 1 else 's'}" for kind, count in counts.items()}
+    found = [Candidate(plus + kind, "" if kind in known else said[kind]) for kind in kinds]
     if word.removeprefix("+"):
         found += [Candidate(plus + each) for each in known if each not in kinds]
     return found

@@ -89,6 +89,38 @@ def resolver_gave_no_graph(name: str, found: object) -> BuildError:
     )
 
 
+def resolver_failed(name: str, error: BaseException, places: Sequence[str]) -> BuildError:
+    """places: where it was, the innermost last."""
+    return BuildError(
+        "\n".join([f"failed: {type(error).__name__}: {error}", *(f"      {p}" for p in places)]),
+        f"resolver {name}",
+        "mend it; for what is wrong with a spec it raises nexusbuild.graph.ResolveError",
+    )
+
+
+def no_target(name: str, found: str) -> BuildError:
+    return BuildError(
+        f"what stands for it in the graph is {found}", name, "a graph maps each target's id to it"
+    )
+
+
+def bad_id(name: str) -> BuildError:
+    return BuildError(
+        f"{name!r} cannot be the id of a target",
+        remedy="an id is a kind, or kind:name. A kind is no path and not `logs` or `candidate`; "
+        "a name may be a path of folders, but not lead out of them. "
+        "There is no + at either end, no - before it, and no # or line break in it",
+    )
+
+
+def same_place(name: str, other: str) -> BuildError:
+    return BuildError(
+        f"would be shown in build/ where {other} is, or within it",
+        name,
+        "give one of them another name; the resolver declares them",
+    )
+
+
 def no_such_target(selector: str, ids: Iterable[str]) -> BuildError:
     hint = nearest(selector.strip("+"), ids)
     return BuildError(
@@ -127,10 +159,10 @@ def not_json(target: str, path: str, value: object) -> BuildError:
     )
 
 
-def no_work_module(work: str) -> BuildError:
+def no_work_module(work: str, target: str) -> BuildError:
     return BuildError(
-        f"no source file for {work!r}",
-        "work",
+        f"there is no source file for its work {work!r}",
+        target,
         "a target's `work` is `package.module:function`, importable from here",
     )
 
@@ -140,7 +172,8 @@ def syntax_error(path: str, line: int | None, message: str) -> BuildError:
 
 
 def unreadable(path: str, error: OSError) -> BuildError:
-    return BuildError(f"cannot be read: {error.strerror}", path, "check its permissions")
+    remedy = "check the path" if error.errno == errno.ENOENT else "check its permissions"
+    return BuildError(f"cannot be read: {error.strerror}", path, remedy)
 
 
 def unwritable(path: str, error: OSError) -> BuildError:
@@ -230,7 +263,8 @@ def plan_names_its_targets(path: str) -> BuildError:
 def no_such_pin(group: str, groups: Iterable[str]) -> BuildError:
     known = sorted(groups)
     return BuildError(
-        f"the lock pins nothing named {group!r}", remedy=f"it knows: {', '.join(known)}"
+        f"the lock pins nothing named {group!r}",
+        remedy=f"it knows: {', '.join(known)}" if known else "no target of this spec is pinned",
     )
 
 

@@ -103,7 +103,7 @@ def gather(
                 remedy=source.remedy,
             )
         sources[target.id] = facts
-    return Facts(sources, {work: fingerprints.of(work) for work in {each.work for each in wanted}})
+    return Facts(sources, {each.work: fingerprints.of(each.work, each.id) for each in wanted})
 
 
 def _recorded(record: Record | None, role: str) -> str | None:

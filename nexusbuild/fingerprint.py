@@ -61,10 +61,10 @@ class CodeFingerprints:
         self._read: dict[str, _Module] = {}
         self._trees: dict[str, _SourceTree] = {}
 
-    def of(self, work: str) -> Code:
-        """The fingerprint of `package.module:function`."""
+    def of(self, work: str, target: str = "") -> Code:
+        """The fingerprint of `package.module:function`. target: whose work it is."""
         if work not in self._known:
-            self._known[work] = self._fingerprint(work)
+            self._known[work] = self._fingerprint(work, target)
         return self._known[work]
 
     def forget(self) -> None:
@@ -76,14 +76,17 @@ class CodeFingerprints:
     def save_cache(self) -> None:
         self._cache.save_cache()
 
-    def _fingerprint(self, work: str) -> Code:
+    def _fingerprint(self, work: str, target: str) -> Code:
         start = work.partition(":")[0]
         top = start.partition(".")[0]
         if top not in self._trees:
-            self._trees[top] = _SourceTree.holding(top, work)
+            found = _SourceTree.holding(top)
+            if found is None:
+                raise errors.no_work_module(work, target)
+            self._trees[top] = found
         tree = self._trees[top]
         if tree.file(start) is None:
-            raise errors.no_work_module(work)
+            raise errors.no_work_module(work, target)
         modules: dict[str, str] = {}
         libraries: set[str] = set()
         waiting = [start]
@@ -134,19 +137,20 @@ class _SourceTree:
         self._files: dict[str, str | None] = {}
 
     @staticmethod
-    def holding(top: str, work: str) -> _SourceTree:
+    def holding(top: str) -> _SourceTree | None:
+        """The tree of a top-level package or module; None where no source of it is found."""
         try:
             spec = importlib.util.find_spec(top)
         except (ImportError, ValueError):
             spec = None
         if spec is None:
-            raise errors.no_work_module(work)
+            return None
         if spec.submodule_search_locations:
             root = Path(next(iter(spec.submodule_search_locations))).parent
         elif spec.origin and spec.origin.endswith(".py"):
             root = Path(spec.origin).parent
         else:
-            raise errors.no_work_module(work)
+            return None
         installed = root.name in ("site-packages", "dist-packages")
         return _SourceTree(root, _tops_of_distribution(top) if installed else None)
 

@@ -102,10 +102,11 @@ def readable_figures(figures: Mapping[str, float | str]) -> str:
 
 
 def ending(state: str, seconds: float, detail: str) -> str:
-    """`built in 41 s`, `failed after 3.1 s: no such file`, `cached`."""
+    """`built in 41 s`, `failed after 3.1 s: no such file`, `cached`. Of the detail, its first line:
+    all of it follows when the build is over."""
     joint = {"built": " in ", "failed": " after "}.get(state)
     text = f"{state}{joint}{readable_seconds(seconds)}" if joint else state
-    return f"{text}: {detail}" if detail else text
+    return f"{text}: {detail.splitlines()[0]}" if detail else text
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nexusbuild import errors
 from nexusbuild.digests import FileDigests
 from nexusbuild.facts import Facts, SourceMemory, gather
 from nexusbuild.fingerprint import CodeFingerprints
-from nexusbuild.graph import Graph, Resolver, Target
+from nexusbuild.graph import Graph, Target
 from nexusbuild.graph_cache import GraphCache, Question
 from nexusbuild.lock import Lock, read_lock
 from nexusbuild.plan import World
@@ -23,7 +22,6 @@ from nexusbuild.statcache import StatCache
 from nexusbuild.store import Store
 
 SPEC_NAME = "nexus.yaml"
-RESOLVERS = "nexusbuild.resolver"
 
 
 @dataclass(frozen=True)
@@ -118,8 +116,10 @@ class Project:
         kept = self._graphs.graph(question)
         if kept is not None:
             return kept
+        from nexusbuild.resolver import find_resolver, resolve
+
         resolver, function = find_resolver(place.resolver)
-        graph = resolve(place, values, resolver)
+        graph = resolve(resolver, place.resolver or "default", place.spec, values)
         self._graphs.take(question, function, graph)
         return graph
 
@@ -176,45 +176,3 @@ def shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def resolve(place: Place, lock_values: Mapping[str, Any], resolver: Resolver) -> Graph:
-    """The graph that the resolver gives for the spec under these values of the lock."""
-    import inspect
-
-    name = place.resolver or "default"
-    try:
-        inspect.signature(resolver).bind(place.spec, lock_values)
-    except (TypeError, ValueError) as error:
-        raise errors.resolver_unusable(name, error) from error
-    graph = resolver(place.spec, lock_values)
-    if not isinstance(graph, Graph):
-        raise errors.resolver_gave_no_graph(name, graph)
-    return graph
-
-
-def find_resolver(name: str | None) -> tuple[Resolver, str]:
-    """The resolver of this name; without one `default`, or the only one that is installed.
-
-    With it where it stands, as `module:function`.
-    """
-    from importlib import import_module
-
-    if name is not None and ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            found: Resolver = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-            raise errors.resolver_unusable(name, error) from error
-        return found, name
-    from importlib import metadata
-
-    points = {point.name: point for point in metadata.entry_points(group=RESOLVERS)}
-    wanted = name or ("default" if "default" in points or len(points) != 1 else next(iter(points)))
-    if wanted not in points:
-        raise errors.no_resolver(wanted, sorted(points))
-    try:
-        loaded: Resolver = points[wanted].load()
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise errors.resolver_unusable(wanted, error) from error
-    return loaded, points[wanted].value

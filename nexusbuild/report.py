@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from nexusbuild.errors import BuildError
 from nexusbuild.plan import Step, Steps
@@ -74,6 +74,29 @@ def wrapped(text: str, indent: int) -> list[str]:
     return wrap(text, max(width, indent + 20), initial_indent=space, subsequent_indent=space)
 
 
+def fitted(text: str, stream: TextIO) -> str:
+    """The text, each line of it wrapped to the terminal under its own indent; elsewhere as it is:
+    scripts and logs search for whole lines.
+    """
+    from textwrap import wrap
+
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return text
+    lines = []
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += wrap(
+            line,
+            max(width, len(indent) + 20),
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return "\n".join(lines)
+
+
 def counted(number: int, one: str) -> str:
     """`1 result`, `2 results`."""
     return f"{number} {one}" if number == 1 else f"{number} {one}s"
@@ -86,11 +109,10 @@ def words(reason: Reason, folder: Path | None = None) -> str:
     if reason.code == "source-changed" and reason.instead_of is not None:
         return f"{_near(reason.path, folder)} is read instead of {_near(reason.instead_of, folder)}"
     if reason.code == "source-changed":
-        return (
-            f"{_near(reason.path, folder)} changed"
-            if reason.old
-            else f"{_near(reason.path, folder)} is new"
-        )
+        path = _near(reason.path, folder)
+        if reason.old is None:
+            return f"{path} is new"
+        return f"{path} {'is no longer read' if reason.new is None else 'changed'}"
     if reason.code == "code-changed":
         if reason.old is None:
             return f"code: {reason.path} is new to it"
@@ -180,7 +202,7 @@ def show_notes(notes: Sequence[str]) -> None:
 
 
 def show_error(error: BuildError) -> None:
-    warn(f"nexusbuild: {error}")
+    warn(fitted(f"nexusbuild: {error}", sys.stderr))
 
 
 def result_json(

@@ -37,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         lines = document["differences"]
         assert isinstance(lines, list)
         for line in lines:
-            say(f"  {line['what']} {line['path']}: {line['old']} -> {line['new']}")
+            old, new = ("none" if line[each] is None else line[each] for each in ("old", "new"))
+            say(f"  {line['what']} {line['path']}: {old} -> {new}")
     if not documents:
         say("no target differs")
     return 0

@@ -83,7 +83,8 @@ def _show(
     since = f", since build {against}" if against is not None else ""
     say(f"{step.target.id}: {step.state}{since}")
     for reason in reasons:
-        say(f"  {words(reason)}")
+        unknown = against is not None and reason.code == "never-built"
+        say("  it had no result then" if unknown else f"  {words(reason)}")
     if against is not None and not reasons:
         say("  nothing changed")
     show_notes(step.notes)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -363,6 +366,31 @@ def test_another_source_is_not_a_changed_one(built: Toy) -> None:
     built.save()
     built.write("words.txt", "changed words")
     assert "words.txt changed" in built.run("-n").stdout
+    del built.spec["targets"]["data:words"]["sources"]
+    built.save()
+    assert "words.txt is no longer read" in built.run("-n").stdout
+
+
+def test_what_a_build_did_not_have_is_said(built: Toy) -> None:
+    built.write("more.txt", "more words")
+    built.spec["targets"]["data:words"]["sources"]["more"] = "more.txt"
+    built.target("new")
+    built.build()
+    assert "source more: none -> " in built.run("diff", "1", "2").stdout
+    assert "it had no result then" in built.run("why", "new", "--against", "1").stdout
+
+
+def test_errors_keep_to_the_width_of_the_terminal(toy: Toy) -> None:
+    toy.target("kind:it", needs={"ram_bytes": 10**15})
+    screen, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 70, 0, 0))
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    _, status = os.waitpid(toy.forked([], nothing, terminal), 0)
+    assert os.waitstatus_to_exitcode(status) == 2
+    lines = os.read(screen, 4096).decode().splitlines()
+    assert all(len(line) <= 70 for line in lines), lines
+    assert " ".join(map(str.strip, lines)).endswith("`nexusbuild store export` and `store import`")
+    assert all(line.startswith("    ") for line in lines[1:])
 
 
 def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:

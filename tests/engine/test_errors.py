@@ -25,6 +25,8 @@ from toy_project import Toy
 
 from nexusbuild import child, errors, produce
 from nexusbuild.errors import BuildError
+from nexusbuild.graph import Graph, Target
+from nexusbuild.resolver import resolve
 from nexusbuild.resources import machine_vram_bytes
 
 CONSTRUCTORS = {
@@ -295,11 +297,30 @@ def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
     return builder.said()
 
 
-@case("resolver_gave_no_graph")
-def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
-    toy.write("toy/odd.py", "def resolve(spec, lock_values):\n    return 3\n")
-    toy.save()
-    return shown(toy, "--resolver", "toy.odd:resolve")
+def resolved_by(expression: str) -> Case:
+    """A dry run whose resolver gives what the expression says."""
+
+    def run(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+        toy.write(
+            "toy/odd.py",
+            "from nexusbuild.graph import Graph, Target\n\n\n"
+            "def graph(*ids):\n"
+            "    return Graph({each: Target(each, 'toy.works:join', {}) for each in ids})\n\n\n"
+            f"def resolve(spec, lock_values):\n    return {expression}\n",
+        )
+        toy.save()
+        return shown(toy, "-n", "--resolver", "toy.odd:resolve")
+
+    return run
+
+
+CASES |= {
+    "resolver_gave_no_graph": resolved_by("3"),
+    "resolver_failed": resolved_by("{}['nothing']"),
+    "no_target": resolved_by("Graph({'a': Target('b', 'toy.works:join', {})})"),
+    "bad_id": resolved_by("graph('kind:..')"),
+    "same_place": resolved_by("graph('kind:it', 'kind:it/too')"),
+}
 
 
 @case("defect")
@@ -353,6 +374,31 @@ def test_each_error_is_provoked_and_shown(
         wanted = " ".join(found[-1][part].split())
         assert wanted in text, (part, wanted, text)
     assert found[-1]["where"] or found[-1]["remedy"] or name == "several"
+
+
+_OUT_OF_PLACE = ["..", ":", "a:", ":b", "../a:b", "/a:b", "a:../b", "a:b//c", "a:/b", "a:b/", "a:."]
+
+
+@pytest.mark.parametrize(
+    "name", [*_OUT_OF_PLACE, "a#b", "a:b#c", "+a", "a:b+", "-a", "logs:a", "candidate"]
+)
+def test_an_id_that_would_do_harm_is_refused(name: str) -> None:
+    with pytest.raises(BuildError, match="cannot be the id of a target"):
+        resolved(name)
+    with pytest.raises(BuildError, match="cannot be the id of a target"):
+        resolved(f"{name}\n")
+
+
+def test_ids_of_many_forms_are_taken() -> None:
+    names = ["a", "b:b", "b:c d", "c:d/e.f", "c:d/é", "d:e:f", "d:+x", "e-f:-g", "f:.g"]
+    assert list(resolved(*names).targets) == names
+    with pytest.raises(BuildError, match="3 problems"):
+        resolved("a:b/c/d", "a:b", "a")
+
+
+def resolved(*names: str) -> Graph:
+    graph = Graph({name: Target(name, "toy.works:join", {}) for name in names})
+    return resolve(lambda spec, lock_values: graph, "mine", Path("nexus.yaml"), {})
 
 
 def test_errors_are_worded_in_one_place() -> None:

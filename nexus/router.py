@@ -60,8 +60,10 @@ class Router:
         self._tokens = tokens
         self._refuse_what_does_not_fit()
         self._whitened_centroids = self._tensors["centroids"] @ self._tensors["whitening"]
-        # (capabilities, vocabulary), or None: the first bundles had none.
-        self._surprise = self._tensors.get("surprise")
+        # (vocabulary, hidden + capabilities): one mean gives a prompt's features and, where the
+        # bundle has it, how much its tokens surprise each capability.
+        surprise = self._tensors.get("surprise", torch.zeros(0, len(self._embedding)))
+        self._table = torch.cat([self._embedding, surprise.T], dim=1)
 
     def _refuse_what_does_not_fit(self) -> None:
         """Raise ValueError where tensors, names and numbers are not of one router."""
@@ -102,7 +104,9 @@ class Router:
         return [self._route(self._tokens.encode(text)) for text in prompts]
 
     def _route(self, ids: Sequence[int]) -> Route:
-        features = pooled(self._embedding, ids)  # (hidden,)
+        width = self._embedding.shape[1]
+        means = pooled(self._table, ids)
+        features, surprise = means[:width], means[width:]  # (hidden,), (capabilities,) or (0,)
         parts = self._tensors
         logits = torch.addmv(parts["bias"], parts["weight"], features)  # (capabilities,)
         probabilities = (logits / self._temperature).softmax(dim=0).tolist()
@@ -114,13 +118,13 @@ class Router:
         if not ids:
             # A prompt of no tokens is like nothing, wherever zero may lie.
             distance = math.inf
-        elif self._surprise is not None:
-            distance = max(distance, float(self._surprise[:, list(ids)].mean(dim=1).min()))
+        elif len(surprise):
+            distance = max(distance, float(surprise.min()))
         return Route(best if distance <= 1 else None, named, distance)
 
 
 def pooled(embedding: Tensor, ids: Sequence[int]) -> Tensor:
-    """The mean of the tokens' embeddings, float32 (hidden,); zero for a text without tokens."""
+    """The mean of the tokens' rows, float32 (columns,); zero for a text without tokens."""
     if not ids:
         return torch.zeros(embedding.shape[1])
     return embedding[torch.tensor(list(ids))].mean(dim=0)

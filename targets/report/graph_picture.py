@@ -85,7 +85,7 @@ def _box(target: Target, x: float, y: float) -> Element:
         "g",
         tag("title", f"{target.id}: {target.state}{reasons}"),
         tag("rect", x=x, y=y, width=WIDTH, height=HEIGHT, rx=5),
-        tag("text", f"{mark} {_short(kind, LETTERS - 2)}", class_="kind", x=x + 7, y=y + 15),
+        tag("text", f"{mark} {_short(kind, LETTERS)}", class_="kind", x=x + 7, y=y + 15),
         tag("text", _short_name(name or kind), class_="name", x=x + 7, y=y + 31),
         class_=f"node {target.state}",
         data_id=target.id,

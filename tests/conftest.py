@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from typing import Any
 import pytest
 
 from nexusbuild.graph import Job
+
+# Started in the background by a shell, this process would ignore these, and so would every build
+# that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 QUANTISATIONS = ("none", "int8", "nf4")
 WORDS = {

@@ -45,7 +45,7 @@ def example(tmp_path: Path) -> Path:
         ("pilot: 240", "pilot: 20"),
         ("max_new_tokens: 64", "max_new_tokens: 16"),
         ("steps: 600", "steps: 30"),
-        ("retain_fraction: 0.97", "retain_fraction: 0.05"),
+        ("retain_fraction: 0.85", "retain_fraction: 0.05"),
         ("steps: 700,", "steps: 10, retries: 0, aim_fraction: 0.05,"),
     ):
         assert old in text, old

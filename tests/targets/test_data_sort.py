@@ -8,9 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -195,46 +198,73 @@ def digests(folder: Path) -> Counter[str]:
     )
 
 
-def killed_when(command: list[str], folder: Path, happens: Callable[[], bool]) -> bool:
-    """Start a command, and kill it when something happens; whether it was still at work."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, env=environment)
-    while process.poll() is None and not happens():
-        time.sleep(0.0002)
-    process.send_signal(signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
+def killed_at(line: int, *command: str) -> bool:
+    """Run a command in a process of its own that is killed at the n-th line it reaches of what
+    moves files and writes journals; whether it came that far."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the child uses no threads
+        process = os.fork()
+    if process == 0:
+        reached = 0
+
+        def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+            nonlocal reached
+            if frame.f_code.co_filename not in (journal.__file__, moving.__file__):
+                return None
+            reached += event == "line"
+            if reached == line:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return trace
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.settrace(trace)
+        os._exit(main(list(command)))
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
 
 
-def test_kills_at_any_moment_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_kills_at_any_line_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names = [f"raw/{number % 30:02}/{number:04}.x" for number in range(1000)]
-    for number, name in enumerate(names):
-        write(tmp_path / name, {**STEPS, "id": number})
+    for number in range(30):
+        write(tmp_path / f"raw/{number % 5}/{number:02}.x", {**STEPS, "id": number})
     before = files(tmp_path)
     wanted = Counter(dict.fromkeys(digests(tmp_path), 1))
     chance = random.Random(8)
-    journals = tmp_path / "datasets" / ".sorts"
-
-    sort, undo = [*NEXUSBUILD, "data", "sort", "raw"], [*NEXUSBUILD, "data", "sort", "--undo"]
-    assert killed_when(sort, tmp_path, lambda: bool(list(journals.glob("*"))))
-    assert digests(tmp_path) == wanted
-    counts = []
-    for share in (0.1, 0.3, 0.5, 0.7):  # of the files, in the order in which they move
-        watched = sorted(names)[int(1000 * (share + chance.uniform(0, 0.2)))]
-        killed_when(sort, tmp_path, lambda path=watched: not (tmp_path / path).exists())
+    sort, undo = ("data", "sort", "raw"), ("data", "sort", "--undo")
+    counts, sorts_killed, undos_killed = [], 0, 0
+    for first in range(1, 1200, 60):
+        sorts_killed += killed_at(first + chance.randrange(60), *sort)
         assert digests(tmp_path) == wanted
         counts.append(len(files(tmp_path / "datasets")))
-    assert any(0 < count < 1000 for count in counts), counts
+        if chance.random() < 0.5:  # the same command finishes it; else it is undone half done
+            assert main(list(sort)) == 0
+            assert digests(tmp_path) == wanted and not files(tmp_path / "raw")
+        undos_killed += killed_at(chance.randrange(1, 900), *undo)
+        assert digests(tmp_path) == wanted
+        if journal.latest(tmp_path / "datasets") is not None:
+            assert main(list(undo)) == 0
+        assert files(tmp_path) == before
+    assert sorts_killed >= 10 and undos_killed >= 5, (sorts_killed, undos_killed)
+    assert any(0 < count < 30 for count in counts), counts
+
+
+def test_a_killed_command_is_finished_by_the_same_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(200):
+        write(tmp_path / f"raw/{number:03}.x", {**STEPS, "id": number})
+    wanted = Counter(dict.fromkeys(digests(tmp_path), 1))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [*NEXUSBUILD, "data", "sort", "raw"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+    while process.poll() is None and not Path("datasets/.sorts/0001.open.jsonl").exists():
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert digests(tmp_path) == wanted
     assert main(["data", "sort", "raw"]) == 0
     assert digests(tmp_path) == wanted and not files(tmp_path / "raw")
-
-    for share in (0.2, 0.6):
-        watched = sorted(names)[int(1000 * (share + chance.uniform(0, 0.2)))]
-        killed_when(undo, tmp_path, lambda path=watched: (tmp_path / path).exists())
-        assert digests(tmp_path) == wanted
-    if journal.latest(tmp_path / "datasets") is not None:
-        assert main(["data", "sort", "--undo"]) == 0
-    assert files(tmp_path) == before
 
 
 def test_a_person_at_a_terminal_is_asked(raw: Path) -> None:

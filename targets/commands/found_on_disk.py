@@ -24,12 +24,13 @@ PROMPTS = (
 )  # fmt: skip
 RESPONSES = (
     "response", "answer", "output", "completion", "target", "solution", "canonical_solution",
-    "code", "targetString", "summary", "highlights", "label", "correct",
+    "code", "best_answer", "targetString", "summary", "highlights", "label", "correct",
 )  # fmt: skip
 TESTS = ("tests", "test_list", "test", "unit_tests", "test_cases")
 DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz")
 LEAST_CONFIDENCE = 0.5
 LEAST_ROWS = 10
+UNKNOWN_FIELDS = "say which fields are `prompt` and `response`"
 LARGEST_COUNTED = 1 << 30
 
 
@@ -44,7 +45,10 @@ class FoundModel:
 
 @dataclass(frozen=True)
 class FoundData:
-    """A file of rows. rows None: too large, or of a format, that is not counted."""
+    """A file of rows. rows None: too large, or of a format, that is not counted.
+
+    why_not: why a spec cannot take it as it is; "" where it can.
+    """
 
     path: Path
     capability: str
@@ -52,6 +56,7 @@ class FoundData:
     rows: int | None
     fields: Mapping[str, str]
     licence: str | None
+    why_not: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,29 +88,42 @@ def _writes_text(architecture: str) -> bool:
 def found_data(root: Path, without: Iterable[Path] = ()) -> list[FoundData]:
     """The largest file of each capability in each folder, with what its rows call their fields.
 
-    Files in which no prompt and no answer is recognised are left out.
+    Of one in which no prompt and no answer is recognised, or with too few rows, `why_not` says so.
     """
     kept_out = [folder.resolve() for folder in without]
     largest: dict[tuple[Path, str], FoundData] = {}
     for finding in findings(root):
         path = root / finding.path
-        known = finding.capability in BY_NAME and finding.confidence >= LEAST_CONFIDENCE
-        if not known or path.suffix.lower() not in DATA_SUFFIXES or finding.capability is None:
+        known = BY_NAME.get(finding.capability or "")
+        if known is None or known.modality != "text" or finding.confidence < LEAST_CONFIDENCE:
+            continue
+        if path.suffix.lower() not in DATA_SUFFIXES:
             continue
         if any(folder in path.resolve().parents for folder in kept_out):
             continue
         fields = _fields_of(path)
-        if fields is None or BY_NAME[finding.capability].modality != "text":
-            continue
-        candidate = FoundData(path, finding.capability, finding.reason, None, fields, None)
-        place = (path.parent, finding.capability)
-        if place not in largest or path.stat().st_size > largest[place].path.stat().st_size:
+        why_not = UNKNOWN_FIELDS if fields is None else ""
+        candidate = FoundData(path, known.name, finding.reason, None, fields or {}, None, why_not)
+        place = (path.parent, known.name)
+        if place not in largest or _preferred(candidate, largest[place]):
             largest[place] = candidate
-    chosen = [
-        replace(each, rows=_count(each.path), licence=stated_licence(each.path.parent))
-        for each in largest.values()
-    ]
-    return [each for each in chosen if each.rows is None or each.rows >= LEAST_ROWS]
+    return [_counted(each) for each in largest.values()]
+
+
+def _preferred(one: FoundData, other: FoundData) -> bool:
+    """What can be taken before what cannot, the larger before the smaller."""
+    return (not one.why_not, one.path.stat().st_size) > (
+        not other.why_not,
+        other.path.stat().st_size,
+    )
+
+
+def _counted(data: FoundData) -> FoundData:
+    rows = _count(data.path)
+    why_not = data.why_not
+    if not why_not and rows is not None and rows < LEAST_ROWS:
+        why_not = f"{rows} rows are too few to learn from and to measure on"
+    return replace(data, rows=rows, licence=stated_licence(data.path.parent), why_not=why_not)
 
 
 def machine(folder: Path) -> Machine:
@@ -162,7 +180,13 @@ def _fields_of(path: Path) -> dict[str, str] | None:
 
 
 def _first(names: Iterable[str], row: Mapping[str, Any]) -> str | None:
-    return next((name for name in names if row.get(name) not in (None, "", [], {})), None)
+    """The row's own key for the first of these names that has a value, however it is written."""
+    keys = {
+        str(key).lower().replace(" ", "_"): str(key)
+        for key, value in row.items()
+        if value not in (None, "", [], {})
+    }
+    return next((keys[name.lower()] for name in names if name.lower() in keys), None)
 
 
 def _count(path: Path) -> int | None:

@@ -142,10 +142,11 @@ def _tell(models: list[FoundModel], data: list[FoundData], room: Machine) -> Non
         say(f"  model  {shown_path(model.folder.path)}: {_about(model)}")
     for each in data:
         rows = counted(each.rows, "row") if each.rows is not None else "rows"
-        say(f"  data   {shown_path(each.path)}: {rows}, {each.reason}")
+        why_not = f"; left out: {each.why_not}" if each.why_not else ""
+        say(f"  data   {shown_path(each.path)}: {rows}, {each.reason}{why_not}")
     if not models:
         say("  no model: the build will train a small teacher itself")
-    if not data:
+    if all(each.why_not for each in data):
         say("  no data with a prompt and an answer: a sampler will make some")
 
 
@@ -170,13 +171,20 @@ def _chosen(
     datasets: dict[str, Entry] = {}
     capabilities: dict[str, Entry] = {}
     licences: list[str] = []
+    data_left_out: list[tuple[str, str]] = []
     for each in data:
+        written = as_written(each.path, path)
+        if each.why_not:
+            data_left_out.append((written, each.why_not))
+            continue
         learned = questions.names(f"{shown_path(each.path)} teaches", [each.capability])[:1]
         if not learned or learned[0] in capabilities:
+            taken = f"{learned[0]} is learned from another file" if learned else "as you said"
+            data_left_out.append((written, taken))
             continue
         licence = questions.licence("its licence", each.licence)
         licences.append(licence)
-        fields = {"path": as_written(each.path, path), **each.fields, **splits(each.rows)}
+        fields = {"path": written, **each.fields, **splits(each.rows)}
         datasets[learned[0]] = Entry({**fields, "licence": licence}, each.reason)
         capabilities[learned[0]] = _capability(learned[0], bool(each.fields.get("tests")))
     if not capabilities:
@@ -184,7 +192,10 @@ def _chosen(
         capabilities["reasoning"] = Entry({"dataset": "word_problems", "metric": "final_answer"})
         licences.append("MIT")
     teachers, left_out = _teachers(path, models, list(capabilities), hardware, licences, questions)
-    real = bool(teachers)
+    small = all(
+        (model.folder.parameters or SMALL_MODEL_PARAMETERS) < SMALL_MODEL_PARAMETERS
+        for model in models
+    )
     taught = {one for teacher in teachers for one in teacher.fields["capabilities"]}
     for capability in capabilities:
         if capability not in taught:
@@ -200,8 +211,9 @@ def _chosen(
         teachers=tuple(teachers),
         capabilities=capabilities,
         licences=tuple(dict.fromkeys(licences)),
-        student=LARGER_STUDENT if real else STUDENT,
+        student=STUDENT if small else LARGER_STUDENT,
         left_out=tuple(left_out),
+        data_left_out=tuple(data_left_out),
     )
 
 

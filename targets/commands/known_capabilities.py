@@ -34,6 +34,13 @@ KNOWN = (
     KnownCapability("agent", r"\bagent", "json_equal"),
     KnownCapability("code", r"\bcod(e|er|es|ing)\b|programming|software", "unit_tests"),
     KnownCapability("long-context", r"long[- _](context|document|text)|\b\d+k context", "token_f1"),
+    KnownCapability(
+        "instruction-following", r"instruction[- ]follow|\binstruct\b|\bchat\b", "rouge_l"
+    ),
+    KnownCapability("question-answering", r"(?<!visual )(?<!image )(?<!video )question[- ]answering", "token_f1"),
+    KnownCapability("summarisation", r"\bsummari[sz]", "rouge_l"),
+    KnownCapability("dialogue", r"text dialog|multi[- ]turn", "rouge_l"),
+    KnownCapability("classification", r"text classif|topic classif|intent classif", "accuracy"),
     KnownCapability("translation", r"\btranslat", "rouge_l"),
     KnownCapability("emotion", r"\bemotion|sentiment", "accuracy"),
     KnownCapability("remotion-explainer", r"\bremotion\b|explainer", "rouge_l"),

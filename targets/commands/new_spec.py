@@ -22,7 +22,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class NewSpec:
-    """What a new spec says. left_out: (what, why) for comments."""
+    """What a new spec says. left_out, data_left_out: (what, why) for comments."""
 
     name: str
     hardware: Mapping[str, Any]
@@ -32,6 +32,7 @@ class NewSpec:
     licences: tuple[str, ...]
     student: Mapping[str, Any]
     left_out: tuple[tuple[str, str], ...] = ()
+    data_left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def text(self) -> str:
@@ -55,14 +56,14 @@ class NewSpec:
         yield ""
         yield "# What there is to learn: prompts and answers. `eval` is held out for the contracts."
         yield from _named("datasets", self.datasets)
+        yield from _left_out(self.data_left_out)
         yield ""
         yield "# Who can do it already: a model folder (`path`), a model of the hub (`hub` with a"
         yield "# `revision`), or one that the build trains from scratch (`train`)."
         yield "teachers:"
         for entry in self.teachers:
             yield from _item(entry)
-        for what, why in self.left_out:
-            yield f"  # left out: {what}: {why}"
+        yield from _left_out(self.left_out)
         yield ""
         yield "# What the model is to be able to do, and how an answer is scored."
         yield from _named("capabilities", self.capabilities)
@@ -84,6 +85,11 @@ class NewSpec:
             yield from _field(name, value, "  ")
         yield ""
         yield "bundle: {quantize: int8}     # none | int8 | nf4"
+
+
+def _left_out(what_and_why: Iterable[tuple[str, str]]) -> Iterable[str]:
+    for what, why in what_and_why:
+        yield f"  # left out: {what}: {why}"
 
 
 def _named(section: str, entries: Mapping[str, Entry]) -> Iterable[str]:

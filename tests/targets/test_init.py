@@ -161,6 +161,48 @@ def test_what_cannot_teach_is_named(home: Path, monkeypatch: pytest.MonkeyPatch)
     assert spec.hardware.vram == 16 * 2**30
 
 
+def test_every_kind_of_text_can_be_learned(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not only what Nexus ships samplers for; and what is left out is said, with the reason."""
+    model(home / "models" / "lm")
+    folder = home / "data"
+    for name, rows in {
+        "tales": [{"prompt": f"Tell of {n}.", "response": "A tale."} for n in range(40)],
+        "quiz": [{"Question": f"Who is {n}?", "Best Answer": "Nobody."} for n in range(40)],
+        "more": [{"question": f"Who was {n}?", "answer": "Nobody at all."} for n in range(10)],
+        "nested": [
+            {"instruction": f"Do {n}", "instances": [{"input": "", "output": "done"}]}
+            for n in range(40)
+        ],
+    }.items():
+        (folder / name).mkdir(parents=True)
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / name / "rows.jsonl").write_text(lines, encoding="utf-8")
+    assert ran(init.command, "--yes") == 0
+    spec = written(home)
+    assert {name: one.metric for name, one in spec.capabilities.items()} == {
+        "instruction-following": "rouge_l",
+        "question-answering": "token_f1",
+    }
+    assert spec.datasets["instruction-following"].path == "data/tales/rows.jsonl"
+    text = (home / "nexus.yaml").read_text(encoding="utf-8")
+    missing = "data/nested/rows.jsonl: say which fields are `prompt` and `response`"
+    assert f"  # left out: {missing}" in text
+    assert "question-answering is learned from another file" in text
+    assert "left out: say which fields" in capsys.readouterr().out
+    assert ran(check.command) == 0
+
+
+def test_a_student_is_not_much_larger_than_its_teachers(home: Path) -> None:
+    data(home / "data")
+    model(home / "models" / "lm", shape=(100, 1000))
+    assert ran(init.command, "--yes") == 0
+    assert written(home).student.backbone.hidden == 128
+    (home / "nexus.yaml").unlink()
+    model(home / "models" / "large", shape=(10_000, 10_000))
+    assert ran(init.command, "--yes") == 0
+    assert written(home).student.backbone.hidden == 256
+
+
 def test_splits_leave_rows_to_train_on() -> None:
     assert splits(None) == splits(10**6) == {}
     for rows in (10, 100, 1440, 2879):

@@ -37,7 +37,9 @@ KNOWN = (
     KnownCapability(
         "instruction-following", r"instruction[- ]follow|\binstruct\b|\bchat\b", "rouge_l"
     ),
-    KnownCapability("question-answering", r"(?<!visual )(?<!image )(?<!video )question[- ]answering", "token_f1"),
+    KnownCapability(
+        "question-answering", r"(?<!visual )(?<!image )(?<!video )question[- ]answering", "token_f1"
+    ),
     KnownCapability("summarisation", r"\bsummari[sz]", "rouge_l"),
     KnownCapability("dialogue", r"text dialog|multi[- ]turn", "rouge_l"),
     KnownCapability("classification", r"text classif|topic classif|intent classif", "accuracy"),

@@ -57,9 +57,9 @@ def findings(folder: Path, without: Path | None = None) -> list[Finding]:
     """
     found: dict[PurePosixPath, Finding] = {}
     heads: dict[PurePosixPath, Head] = {}
-    for path, link in _files(folder, without):
-        if link:
-            found[path] = Finding(path, "link", None, 0.0, "a link; what it names stays as well")
+    for path, (kind, reason) in _files(folder, without):
+        if reason:
+            found[path] = Finding(path, kind, None, 0.0, reason)
             continue
         try:
             heads[path] = head_of(folder / path)
@@ -98,12 +98,18 @@ def _below(paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, list[PurePosix
     return below
 
 
-def _files(folder: Path, without: Path | None) -> Iterator[tuple[PurePosixPath, bool]]:
-    """Files by their path below the folder, and whether each is a link."""
+def _files(folder: Path, without: Path | None) -> Iterator[tuple[PurePosixPath, tuple[str, str]]]:
+    """Files by their path below the folder, each with its kind and why it is not looked into.
+
+    Folders that cannot be read are among them. Raises OSError where `folder` itself cannot be.
+    """
     kept_out = without.resolve() if without is not None and without.exists() else None
+    closed: list[OSError] = []
 
     def cannot(error: OSError) -> None:
-        raise error
+        if Path(error.filename) == folder:
+            raise error
+        closed.append(error)
 
     for name, folders, files in os.walk(folder, onerror=cannot):
         here = Path(name)
@@ -115,7 +121,19 @@ def _files(folder: Path, without: Path | None) -> Iterator[tuple[PurePosixPath, 
         relative = PurePosixPath(here.relative_to(folder).as_posix())
         for file in sorted(files):
             if not file.startswith("."):
-                yield relative / file, (here / file).is_symlink()
+                yield relative / file, _closed_to_reading(here / file)
+    for error in closed:
+        path = PurePosixPath(Path(error.filename).relative_to(folder).as_posix())
+        yield path, ("folder", f"cannot be read: {error.strerror}")
+
+
+def _closed_to_reading(path: Path) -> tuple[str, str]:
+    """What is no plain file, and why it stays: opening a pipe would wait for ever."""
+    if path.is_symlink():
+        return "link", "a link; what it names stays as well"
+    if not path.is_file():
+        return "unknown", "a pipe, a socket or a device; not a file"
+    return "", ""
 
 
 def _model_folders(heads: Mapping[PurePosixPath, Head]) -> set[PurePosixPath]:
@@ -187,7 +205,7 @@ def _of_file(path: PurePosixPath, head: Head) -> Finding:
         return Finding(path, head.kind, None, 0.0, reason)
     if head.kind == "text":
         return _of_text(path, head.text)
-    return Finding(path, head.kind, None, 0.0, head.note or f"a {head.kind} file without rows")
+    return Finding(path, head.kind, None, 0.0, head.note or f"{head.kind}: no rows in it")
 
 
 def _of_text(path: PurePosixPath, text: str) -> Finding:
@@ -259,6 +277,8 @@ def _labelled(
 ) -> PurePosixPath | None:
     """The file of rows near a list of short lines that has most of these lines as values."""
     lines = {line.strip() for line in head.text.splitlines() if line.strip()}
+    if all(line.isdecimal() for line in lines):  # numbers are in every file
+        return None
     if not head.whole or len(lines) < 2 or max(map(len, lines)) > LONGEST_LABEL:
         return None
     for other in near:

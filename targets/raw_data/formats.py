@@ -113,8 +113,7 @@ def _head(path: Path, limit: int) -> Head:
         return Head(kind, note=note, whole=whole)
     text = _decoded(start, whole)
     if text is None:
-        utf16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        return Head("binary", note="UTF-16 text; save it as UTF-8" if utf16 else "not text")
+        return Head("binary", note=_why_not_text(start))
     return _of_text(text, whole)
 
 
@@ -136,6 +135,15 @@ def _decoded(start: bytes, whole: bool) -> str | None:
         return codecs.getincrementaldecoder("utf-8-sig")().decode(start, final=whole)
     except UnicodeDecodeError:
         return None
+
+
+def _why_not_text(start: bytes) -> str:
+    """Older encodings of text are told from what is none by their lack of control characters."""
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16 text; save it as UTF-8"
+    if any(byte < 32 and byte not in b"\t\n\r\f" for byte in start):
+        return "not text"
+    return "not UTF-8; if it is text, save it as UTF-8"
 
 
 def _of_text(text: str, whole: bool) -> Head:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,9 @@ def test_what_cannot_be_used_stays_and_says_why(tmp_path: Path) -> None:
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"x" * 9000)[:-9])
     (tmp_path / "old.txt").write_bytes("öffentlich".encode("utf-16"))
     (tmp_path / "noise").write_bytes(bytes(range(256)))
+    (tmp_path / "latin.tsv").write_bytes("frage\tantwort\nöl\tja\n".encode("latin-1"))
+    (tmp_path / "deep.json").write_text("[" * 100_000, encoding="utf-8")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "all.zip").write_bytes(b"PK\x03\x04 ...")
     (tmp_path / "link.jsonl").symlink_to("noise")
     (tmp_path / "prepare.py").write_text("import json\n" * 99, encoding="utf-8")
@@ -169,8 +173,41 @@ def test_what_cannot_be_used_stays_and_says_why(tmp_path: Path) -> None:
     assert "not a whole gzip file" in reasons["cut.gz"]
     assert reasons["old.txt"] == "UTF-16 text; save it as UTF-8"
     assert reasons["noise"] == "not text" and "unpack" in reasons["all.zip"]
+    assert reasons["latin.tsv"] == "not UTF-8; if it is text, save it as UTF-8"
+    assert reasons["deep.json"] == "array: no rows in it"
+    assert reasons["pipe"] == "a pipe, a socket or a device; not a file"
     assert "a link" in reasons["link.jsonl"] and "a program" in reasons["prepare.py"]
     assert "part of the model tiny" in reasons["tiny/config.json"]
+
+
+def test_one_folder_that_cannot_be_read_keeps_none_from_being_sorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "rows.jsonl").write_text(lines({"text": "a"}) * 3, encoding="utf-8")
+    real = os.scandir
+
+    def scandir(folder: Any) -> Any:
+        if Path(folder).name == "lost+found":
+            raise PermissionError(13, "Permission denied", os.fspath(folder))
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    closed, rows = findings(tmp_path)
+    assert (closed.path.name, closed.capability) == ("lost+found", None)
+    assert closed.reason == "cannot be read: Permission denied"
+    assert rows.capability == "text"
+    with pytest.raises(PermissionError):
+        findings(tmp_path / "lost+found")
+
+
+def test_numbers_alone_go_with_nothing(tmp_path: Path) -> None:
+    """In every file there are numbers: they are no list of labels."""
+    asked = [{"question": f"Who is {n}?", "answer": "1", "place": str(n)} for n in range(9)]
+    (tmp_path / "rows.jsonl").write_text(lines(*asked), encoding="utf-8")
+    (tmp_path / "numbers.jsonl").write_text("1\n2\n3\n", encoding="utf-8")
+    numbers, rows = findings(tmp_path)
+    assert (numbers.capability, rows.capability) == (None, "question-answering")
 
 
 def test_media_go_with_the_manifest_that_names_them(tmp_path: Path) -> None:

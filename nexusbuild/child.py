@@ -171,6 +171,7 @@ def job_of(request: Mapping[str, Any], report: int) -> Job:
         measured=lambda **figures: write_line(
             report, {"measured": {name: float(value) for name, value in figures.items()}}
         ),
+        note=lambda text: write_line(report, {"note": text}),
     )
 
 

@@ -14,7 +14,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,7 +42,7 @@ class Outcome:
     peak_rss_bytes: of the child alone, what it shares with the warm server included.
     error: a message for a person, "" when ok; the traceback is in the log.
     wrong: the work says that a source is at fault, not the work itself.
-    measured: what the work measured of its own run.
+    measured: what the work measured of its own run. notes: what it says of its result.
     """
 
     ok: bool
@@ -51,6 +51,7 @@ class Outcome:
     error: str
     wrong: bool = False
     measured: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,15 @@ class LocalExecutor:
         ok = ending.done and ending.status == 0
         error = "" if ok else INTERRUPTED if self._stopping() else ending.error()
         wrong = not ok and ending.wrong and error != INTERRUPTED
-        return Outcome(ok, ending.seconds, ending.peak_rss_bytes, error, wrong, ending.measured)
+        return Outcome(
+            ok,
+            ending.seconds,
+            ending.peak_rss_bytes,
+            error,
+            wrong,
+            ending.measured,
+            tuple(ending.notes),
+        )
 
 
 def _timeout(deadline: float | None) -> int:
@@ -324,6 +333,7 @@ class _Ending:
         self.wrong = False
         self.refused: str | None = None
         self.measured: dict[str, float] = {}
+        self.notes: list[str] = []
         self.server_ended: str | None = None
         self._kills_before = oom_kills()
 
@@ -339,6 +349,7 @@ class _Ending:
         self.wrong = message.get("wrong", self.wrong)
         self.refused = message.get("refused", self.refused)
         self.measured.update(message.get("measured", {}))
+        self.notes += [message["note"]] if "note" in message else []
         if "ended" in message:
             self.status = message["ended"]
             self.seconds = message["seconds"]

@@ -219,6 +219,19 @@ def unrecorded(**figures: float) -> None:
     """Where nobody keeps a record."""
 
 
+class Noted(Protocol):
+    """Called by work with what a person should know of the result, in a sentence.
+
+    The build shows it when the target is made, and `why` ever after; no key knows it.
+    """
+
+    def __call__(self, text: str) -> None: ...
+
+
+def unheard(text: str) -> None:
+    """Where nobody listens."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What a work function receives; it writes its outputs below `out` and nowhere else.
@@ -242,6 +255,7 @@ class Job:
     progress: Progress
     ram_bytes: int | None = None
     measured: Measured = unrecorded
+    note: Noted = unheard
     conduct: Mapping[str, Any] = field(default_factory=dict)
 
 

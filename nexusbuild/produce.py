@@ -102,6 +102,7 @@ class Producer:
                     "seconds": round(seconds, 3),
                     "peak_rss_bytes": peak,
                     "measured": dict(outcome.measured),
+                    "notes": list(outcome.notes),
                     "started": started,
                     "finished": _now(),
                     "expected_seconds": target.expected_seconds,

@@ -102,6 +102,8 @@ class Turns:
             self._account.done(
                 Result(step, "built", made.seconds, made.peak_rss_bytes, made.record)
             )
+            for text in made.record.provenance["notes"]:
+                self._account.note(f"{target.id}: {text}")
             return True
         if made.candidate is not None:
             detail = "a contract is not met; the candidate is in build/candidate"

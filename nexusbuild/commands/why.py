@@ -114,6 +114,8 @@ def _show(
     say(f"  built    {provenance.get('finished')} in {provenance.get('seconds')} s")
     for name, value in sorted(provenance.get("measured", {}).items()):
         say(f"  measured {name} {value:.6g}")
+    for text in provenance.get("notes", ()):
+        say(f"  note     {text}")
     for accepted in provenance.get("accepted", ()):
         say(f"  accepted {accepted['when']} by {accepted['who']}: {accepted['why']}")
 

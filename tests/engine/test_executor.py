@@ -243,9 +243,11 @@ def test_what_a_work_measures_of_its_run_is_in_the_outcome(runs: Runs) -> None:
         "check_seconds": 2.5,
         "peak_bytes": 7.0,
     }
+    assert outcome.notes == ("half of it is missing", "and the rest is small")
     # What every run is measured by: the processor's time, whatever else ran beside.
     plain = runs.run("count_to_ten")
     assert set(plain.measured) == {"cpu_seconds"} and 0 <= plain.measured["cpu_seconds"] < 60
+    assert plain.notes == ()
 
 
 def test_what_a_work_leaves_running_ends_with_it(runs: Runs) -> None:

@@ -44,6 +44,8 @@ def count_to_ten(job: Job) -> None:
 def measure(job: Job) -> None:
     job.measured(check_seconds=1.5, peak_bytes=7)
     job.measured(check_seconds=2.5)
+    job.note("half of it is missing")
+    job.note("and the rest is small")
 
 
 def name_server(job: Job) -> None:

@@ -83,13 +83,13 @@ def _decoded(
         max_new_tokens=description.max_new_tokens,
         eos_token_id=int(tokenizer.eos_token_id),
         batch_size=batch,
-        finished=_finished(model, tokenizer, description.stop_strings),
+        finished=answer_end(model, tokenizer, description.stop_strings),
     )
     texts = tokenizer.batch_decode(new_tokens, skip_special_tokens=True)
     return [cut(text, list(description.stop_strings)) for text in texts]
 
 
-def _finished(
+def answer_end(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, stop_strings: Collection[str]
 ) -> Callable[[list[int]], bool] | None:
     """Where an answer ends besides the tokenizer's own end: other ends of the model, stop strings.

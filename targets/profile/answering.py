@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nexus.prompt import cut
-from targets.answers import Description
+from targets.answers import Description, answer_end
 from targets.metrics import get_metric, score_rows
 from targets.metrics.likelihood import bits_per_byte
 from targets.profile.batches import MEDIA_TOKENS, Batch, batches
@@ -35,8 +35,10 @@ Row = Mapping[str, Any]
 class Answers:
     """Greedy answers of one model to some rows.
 
-    tokens: ids without the end. texts: as decoded; scores: of the texts, cut where they stop.
-    Of a model that answers nothing, `tokens` and `texts` are empty.
+    rows: a row that came without an answer has this one, with the ids that a decoder gave it
+    (`answer_ids`): it is what the teacher is held to. tokens: ids without the end. texts: as
+    decoded; scores: of the texts, cut where they stop. Of a model that answers nothing, `tokens`
+    and `texts` are empty.
     """
 
     rows: tuple[Row, ...]
@@ -70,11 +72,17 @@ class Asker(Protocol):
     unit: str
     differentiable: bool
 
-    def ask(self, rows: Sequence[Row], max_new_tokens: int | None = None) -> Answers:
+    def lacks_answer(self, row: Row) -> bool:
+        """Whether the teacher has to answer the row before it can be mapped or scored."""
+
+    def ask(self, rows: Sequence[Row]) -> Answers:
         """Its answers and their scores."""
 
+    def scores(self, whole: Answers) -> list[float]:
+        """What the same rows score now; whole: as the whole teacher answered them."""
+
     def batches(self, rows: Sequence[Row], max_tokens: int) -> list[Batch]:
-        """The rows with the data set's answers."""
+        """The rows with the data set's answers, or the teacher's own where it has none."""
 
     def own_batches(self, whole: Answers, max_tokens: int) -> list[Batch]:
         """The rows with what the whole teacher made of them, for losses."""
@@ -116,16 +124,25 @@ class AnswerAsker:
         self.description = description
         self.metric = metric
         self.higher_is_better = get_metric(metric).higher_is_better
+        self.by_likelihood = get_metric(metric).score_all is bits_per_byte
         self.batch_tokens = batch_tokens
         if teacher.tokenizer is None:
             raise ValueError("the teacher answers in text, but its folder holds no tokenizer")
         self.tokenizer = teacher.tokenizer
         self.end = int(teacher.tokenizer.eos_token_id)
+        self.finished = answer_end(structure.model, self.tokenizer, description.stop_strings)
 
     def encoded(self, rows: Sequence[Row]) -> list[Encoded]:
-        """The rows with the data set's answers."""
+        """The rows with the data set's answers; the teacher's own in the very ids that it gave."""
         template, processor = self.description.template, self.teacher.processor
-        return read_as(self.structure.model, self.tokenizer, template, rows, processor)
+        read = read_as(self.structure.model, self.tokenizer, template, rows, processor)
+        return [
+            replace(encoded, answer_ids=list(row["answer_ids"])) if "answer_ids" in row else encoded
+            for encoded, row in zip(read, rows, strict=True)
+        ]
+
+    def lacks_answer(self, row: Row) -> bool:
+        return not row["answer"] and "answer_ids" not in row
 
     def batches(self, rows: Sequence[Row], max_tokens: int) -> list[Batch]:
         return list(batches(self.encoded(rows), max_tokens, self.structure))
@@ -139,8 +156,10 @@ class AnswerAsker:
 
     def _ended(self, tokens: Sequence[int]) -> list[int]:
         """An answer that the teacher gave, with its end if it gave that too."""
-        ended = len(tokens) < self.description.max_new_tokens or not tokens
-        return [*tokens, *([self.end] if ended else [])]
+        stopped = len(tokens) >= self.description.max_new_tokens or (
+            self.finished is not None and self.finished(list(tokens))
+        )
+        return list(tokens) if tokens and stopped else [*tokens, self.end]
 
     def _rows_at_once(self, encoded: Sequence[Encoded]) -> int:
         """As many rows as stay within `batch_tokens` when the longest of them is answered."""
@@ -148,31 +167,53 @@ class AnswerAsker:
         fit = self.batch_tokens // (longest + self.description.max_new_tokens)
         return max(1, min(MOST_ROWS, fit))
 
-    def ask(self, rows: Sequence[Row], max_new_tokens: int | None = None) -> Answers:
+    def ask(self, rows: Sequence[Row]) -> Answers:
         """Greedy answers, cut at the data set's stop strings and scored."""
-        longest = self.description.max_new_tokens
+        tokens, texts = self._greedy(rows, self.description.max_new_tokens)
+        held = [
+            {**row, "answer": self._cut(text), "answer_ids": self._ended(ids)}
+            if self.lacks_answer(row)
+            else dict(row)
+            for row, ids, text in zip(rows, tokens, texts, strict=True)
+        ]
+        return Answers(
+            tuple(held),
+            tuple(tuple(row) for row in tokens),
+            tuple(texts),
+            tuple(self._scored(held, texts)),
+        )
+
+    def scores(self, whole: Answers) -> list[float]:
+        if self.by_likelihood:
+            return self._scored(whole.rows, whole.texts)
+        longest = min(self.description.max_new_tokens, whole.room())
+        _, texts = self._greedy(whole.rows, longest)
+        return self._scored(whole.rows, texts)
+
+    def _greedy(self, rows: Sequence[Row], longest: int) -> tuple[list[list[int]], list[str]]:
+        """Ids without the end, and the text that they spell."""
         encoded = self.encoded(rows)
         tokens = greedy_answers(
             self.structure.model,
             encoded,
-            max_new_tokens=min(longest, max_new_tokens or longest),
+            max_new_tokens=longest,
             eos_token_id=self.end,
             batch_size=self._rows_at_once(encoded),
+            finished=self.finished,
         )
-        texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return tokens, self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+
+    def _cut(self, text: str) -> str:
+        return cut(text, self.description.stop_strings)
+
+    def _scored(self, rows: Sequence[Row], texts: Sequence[str]) -> list[float]:
         answers = [
-            {"id": row["id"], "answer": cut(text, self.description.stop_strings)}
+            {"id": row["id"], "answer": self._cut(text)}
             for row, text in zip(rows, texts, strict=True)
         ]
-        if get_metric(self.metric).score_all is bits_per_byte:
-            answers = self._with_likelihoods(rows, encoded, answers)
-        scores = score_rows(self.metric, rows, answers)
-        return Answers(
-            tuple(rows),
-            tuple(tuple(row) for row in tokens),
-            tuple(texts),
-            tuple(float(score) for score in scores),
-        )
+        if self.by_likelihood:
+            answers = self._with_likelihoods(rows, self.encoded(rows), answers)
+        return [float(score) for score in score_rows(self.metric, rows, answers)]
 
     def _with_likelihoods(
         self,
@@ -235,12 +276,21 @@ class RepresentationAsker:
             for batch in self.batches(whole.rows, max_tokens)
         ]
 
-    def ask(self, rows: Sequence[Row], max_new_tokens: int | None = None) -> Answers:
+    def lacks_answer(self, row: Row) -> bool:
+        return False
+
+    def ask(self, rows: Sequence[Row]) -> Answers:
         """No answers; how much of each representation is left."""
+        return Answers(tuple(rows), (), (), tuple(self._cosines(rows)))
+
+    def scores(self, whole: Answers) -> list[float]:
+        return self._cosines(whole.rows)
+
+    def _cosines(self, rows: Sequence[Row]) -> list[float]:
         found = torch.stack(self._representations(rows)) - self.centre
         whole = self._of(rows, range(len(rows))) - self.centre
-        scores = functional.cosine_similarity(found, whole, dim=1).tolist()
-        return Answers(tuple(rows), (), (), tuple(scores))
+        kept: list[float] = functional.cosine_similarity(found, whole, dim=1).tolist()
+        return kept
 
     def _of(self, rows: Sequence[Row], places: Sequence[int]) -> Tensor:
         return torch.stack([self.references[rows[place]["id"]] for place in places])

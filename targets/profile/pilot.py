@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,15 @@ class Pilot:
     def all_rows(self) -> tuple[Row, ...]:
         """Mapped and held-out rows."""
         return (*self.mapped, *self.heldout)
+
+    def answered(self, rows: Iterable[Mapping[str, Any]]) -> Pilot:
+        """The same, with these rows in place of those of the same id."""
+        found = {row["id"]: dict(row) for row in rows}
+
+        def with_answers(part: Sequence[Row]) -> tuple[Row, ...]:
+            return tuple(found.get(row["id"], row) for row in part)
+
+        return Pilot(*map(with_answers, (self.mapped, self.ablated, self.heldout)))
 
 
 def split_pilot(rows: Sequence[Row], settings: Settings, seed: int) -> Pilot:

@@ -126,17 +126,20 @@ def check_reconstruction(
 
 
 def fall_interval(falls: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of the mean of paired differences that lie in -1 to 1.
+    """95 % interval of the mean of paired differences.
 
     Two imagined pairs, one of +1 and one of -1, are added (Bonett and Price 2012, adjusted Wald
-    for paired proportions), so that samples that all agree do not pretend to certainty.
+    for paired proportions), so that samples that all agree do not pretend to certainty. Metrics
+    without such bounds (bits per byte, errors per word) may differ by more: then the largest
+    difference seen stands for 1.
     """
-    padded = [*falls, 1.0, -1.0]
+    widest = max(1.0, *(abs(fall) for fall in falls))
+    padded = [*falls, widest, -widest]
     count = len(padded)
     mean = sum(padded) / count
     variance = sum((fall - mean) ** 2 for fall in padded) / count
     half = NORMAL_95 * math.sqrt(variance / count)
-    return max(mean - half, -1.0), min(mean + half, 1.0)
+    return max(mean - half, -widest), min(mean + half, widest)
 
 
 @contextmanager

@@ -209,13 +209,14 @@ def _summary(
                 for trial in check.trials
             ],
         },
-        "warnings": _warnings(found),
+        "warnings": warnings(found, settings.max_metric_fall),
         "bytes": size,
     }
 
 
-def _warnings(found: Findings) -> list[str]:
-    warnings = [
+def warnings(found: Findings, max_fall: float) -> list[str]:
+    """What a person should know before trusting the profile, a sentence each."""
+    doubts = [
         f"layer {layer}: {spectrum.rows} tokens are fewer than {TOKENS_PER_DIRECTION} times its "
         f"{found.bases[layer].rank} directions; its rank is bounded by the sample"
         for layer, spectrum in found.spectra.items()
@@ -227,21 +228,25 @@ def _warnings(found: Findings) -> list[str]:
             for source in (spectrum, found.heldout[layer])
         )
         if own - elsewhere > HELDOUT_GAP:
-            warnings.append(
+            doubts.append(
                 f"layer {layer}: its directions explain {own:.3f} of the variance that they were "
                 f"made from and {elsewhere:.3f} of held-out text; more pilot rows would change them"
             )
         if own < found.reconstruction.explained_variance - 1e-6:
-            warnings.append(
+            doubts.append(
                 f"layer {layer}: its sketch holds {own:.3f} of the variance, less than was asked"
             )
     if not found.reconstruction.holds:
         last = found.reconstruction.trials[-1]
-        warnings.append(
-            f"the metric falls by {last.fall:.3f} even at explained variance "
-            f"{last.explained_variance}: the capability does not fit its subspaces"
+        low, high = last.interval
+        doubts.append(
+            f"{found.metric} gets worse by {last.fall:.3f} (95 % interval {low:.3f} to "
+            f"{high:.3f}) even at explained variance {last.explained_variance}, the last that is "
+            f"tried, where less than {max_fall:g} was asked: the capability does not fit its "
+            "subspaces. Ranks and protected subspaces are those of this last trial; take them as "
+            "too small, or allow more with `profile.max_metric_fall`"
         )
-    return warnings
+    return doubts
 
 
 def _rounded(value: float | torch.Tensor) -> float:

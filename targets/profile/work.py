@@ -5,8 +5,10 @@ Four stages over a teacher in memory; what is written is small, and no hidden st
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Collection
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,7 +21,7 @@ from targets.profile.coefficients import coefficients
 from targets.profile.head_importance import Importance, head_importance
 from targets.profile.pilot import Pilot, split_pilot
 from targets.profile.reconstruction import check_reconstruction
-from targets.profile.records import Findings, write_profile
+from targets.profile.records import Findings, warnings, write_profile
 from targets.profile.settings import Settings
 from targets.profile.spectral_analysis import heldout_variances, map_text, spectra_of
 from targets.profile.structure import find_structure
@@ -69,6 +71,8 @@ class Stages:
 
 def build(job: Job) -> None:
     """Write the profile's files (see `records.write_profile`) to `job.out`."""
+    # A crash in a library would leave all that is in memory, states too, in the folder it ran in.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     settings = Settings.from_json(job.settings)
     pilot = split_pilot(read_rows(job.inputs["pilot"]), settings, job.seed)
     description = Description.from_json(read_json(job.inputs["description"]))
@@ -85,6 +89,7 @@ def build(job: Job) -> None:
     answers = once("answers", lambda: _first_answers(asker, pilot, settings.verify_outputs))
     ablated = answers.part(0, len(pilot.ablated))
     heldout = answers.part(len(pilot.ablated), len(pilot.ablated) + len(pilot.heldout))
+    pilot = pilot.answered(answers.rows)
 
     stages.begin("ablation")
     own_batches = asker.own_batches(ablated, settings.batch_tokens)
@@ -124,7 +129,7 @@ def build(job: Job) -> None:
         structure,
         spectra,
         heldout.scores,
-        lambda: asker.ask(heldout.rows, heldout.room()).scores,
+        lambda: asker.scores(heldout),
         higher_is_better=asker.higher_is_better,
         levels=settings.levels(),
         max_fall=settings.max_metric_fall,
@@ -152,15 +157,22 @@ def build(job: Job) -> None:
         coefficients=in_bases,
     )
     write_profile(job.out, job.target.partition(":")[2], settings, findings)
+    for doubt in warnings(findings, settings.max_metric_fall):
+        job.note(doubt)
     if torch.cuda.is_available():
         job.measured(peak_vram_bytes=torch.cuda.max_memory_allocated())
     stages.begin("done")
 
 
 def _first_answers(asker: Asker, pilot: Pilot, at_least: int) -> Answers:
-    """The whole teacher's answers: ablated rows, held-out rows, then mapped ones for the count."""
+    """The whole teacher's answers: ablated rows, held-out rows, then mapped ones for the count.
+
+    Where mapped rows have no answers, all of those too.
+    """
     rows = [*pilot.ablated, *pilot.heldout]
-    more = pilot.mapped[len(pilot.ablated) :][: max(0, at_least - len(rows))]
+    spare = max(0, at_least - len(rows))
+    rest = pilot.mapped[len(pilot.ablated) :]
+    more = [row for place, row in enumerate(rest) if place < spare or asker.lacks_answer(row)]
     return asker.ask([*rows, *more])
 
 
@@ -171,6 +183,6 @@ def _metric_without(asker: Asker, whole: Answers) -> Measure:
         if not indices:
             return whole.mean_score()
         with removed(indices, asker.structure):
-            return asker.ask(whole.rows, whole.room()).mean_score()
+            return fmean(asker.scores(whole))
 
     return measure

@@ -365,6 +365,11 @@ def test_samples_that_all_agree_do_not_pretend_to_certainty() -> None:
     assert high <= 1.0
 
 
+def test_the_interval_of_a_metric_without_bounds_holds_its_mean() -> None:
+    low, high = fall_interval([2.9, 3.0, 3.1] * 10)
+    assert low < 3.0 < high
+
+
 def test_statistics_of_neurons_and_heads_are_those_of_all_tokens() -> None:
     structure = model_of(range(4))
     pilot = own_batches(structure)

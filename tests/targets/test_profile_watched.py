@@ -133,6 +133,41 @@ def test_killed_at_any_moment_it_leaves_no_state_and_goes_on_to_the_same_bytes(
         assert file.read_bytes() == (killed / file.name).read_bytes(), file.name
 
 
+def test_a_crash_leaves_no_image_of_the_memory(
+    teacher_and_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where Linux puts it, unless told otherwise
+
+    def dumps(crash: Callable[[], None]) -> bool:
+        child = os.fork()
+        if child == 0:
+            try:
+                most = resource.getrlimit(resource.RLIMIT_CORE)[1]
+                resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+                crash()
+            finally:
+                os._exit(1)
+        status = os.waitpid(child, 0)[1]
+        assert os.WTERMSIG(status) == signal.SIGSEGV
+        return os.WCOREDUMP(status)
+
+    def crash(*_: object, **__: object) -> None:
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # pytest's would write a stack here
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def crash_small() -> None:
+        Path("/proc/self/coredump_filter").write_text("0")
+        crash()
+
+    if not dumps(crash_small):
+        pytest.skip("this system writes no image of any process")
+    for image in tmp_path.glob("core*"):
+        image.unlink()
+    job = profile_job(teacher_and_data, tmp_path / "out", crash)
+    assert not dumps(lambda: build(job))
+    assert not list(tmp_path.glob("core*"))
+
+
 @pytest.mark.parametrize("layout", ["rows", "half", "columns"])
 def test_a_state_that_is_written_would_be_found(layout: str, tmp_path: Path) -> None:
     states = torch.randn(40, 32)

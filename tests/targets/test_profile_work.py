@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from planted_teacher import WIDTH, planted_teacher, profile
+from planted_teacher import WIDTH, planted_teacher, profile, profile_job
+
+from targets.profile.work import build
 
 _opened: list[tuple[str, str]] | None = None
 
@@ -121,9 +124,14 @@ def test_a_truncated_basis_is_recorded_as_failing_and_raised(
     assert check["trials"][0]["fall"] >= 0.01
     low, high = check["trials"][0]["interval_95"]
     assert low < check["trials"][0]["fall"] < high
-    given_up = profile(teacher_and_data, tmp_path / "again", explained_variance=0.3, raised_to=[])
+    said: list[str] = []
+    job = profile_job(teacher_and_data, tmp_path / "again", explained_variance=0.3, raised_to=[])
+    build(replace(job, note=said.append))
+    given_up = json.loads((tmp_path / "again" / "profile.json").read_text())
     assert given_up["reconstruction"]["holds"] is False
     assert any("does not fit its subspaces" in warning for warning in given_up["warnings"])
+    # A person who watches the build is told.
+    assert said == given_up["warnings"]
 
 
 def test_the_same_job_gives_the_same_bytes(teacher_and_data: Path, tmp_path: Path) -> None:
@@ -131,6 +139,54 @@ def test_the_same_job_gives_the_same_bytes(teacher_and_data: Path, tmp_path: Pat
         profile(teacher_and_data, tmp_path / name)
     for file in (tmp_path / "one").iterdir():
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
+
+
+def without_answers(folder: Path, to: Path, **stop: object) -> Path:
+    """The same teacher and prompts, and nobody else's answers."""
+    to.mkdir()
+    rows = [json.loads(line) for line in (folder / "pilot.jsonl").read_text().splitlines()]
+    lines = [json.dumps({**row, "answer": ""}) + "\n" for row in rows]
+    (to / "pilot.jsonl").write_text("".join(lines))
+    description = json.loads((folder / "dataset.json").read_text())
+    (to / "dataset.json").write_text(
+        json.dumps({**description, "stop": {**description["stop"], **stop}})
+    )
+    (to / "teacher").symlink_to(folder / "teacher")
+    return to
+
+
+@pytest.mark.parametrize("metric", ["exact_match", "bits_per_byte"])
+def test_prompts_alone_are_held_to_the_teachers_own_answers(
+    metric: str, teacher_and_data: Path, tmp_path: Path
+) -> None:
+    """The planted data's answers are the teacher's own, so that nothing may change without them."""
+    alone = without_answers(teacher_and_data, tmp_path / "alone")
+    found = profile(alone, tmp_path / "out", metric=metric)
+    given = profile(teacher_and_data, tmp_path / "given", metric=metric)
+    assert found["key_layers"] == given["key_layers"] == [2]
+    of_found, of_given = found["layers"]["2"], given["layers"]["2"]
+    assert of_found["ablation_drop"] > 0.5
+    assert of_found["tokens"] >= 0.9 * of_given["tokens"]
+    if metric == "exact_match":
+        assert found["ablation"]["whole"] == found["reconstruction"]["whole"] == 1.0
+    else:  # its own likeliest words cost it less than blind guessing among 49 of them
+        assert found["ablation"]["whole"] < found["ablation"]["without"]["2"]
+        assert found["ablation"]["whole"] < 3
+
+
+def test_what_would_come_after_a_stop_is_no_part_of_an_answer(
+    teacher_and_data: Path, tmp_path: Path
+) -> None:
+    alone = without_answers(teacher_and_data, tmp_path / "alone", strings=[" "])
+    profile(alone, tmp_path / "out", pilot_samples=5)
+    whole = profile(teacher_and_data, tmp_path / "whole", pilot_samples=5)
+    kept = [json.loads(line) for line in (tmp_path / "out" / "verify_outputs.jsonl").open()]
+    # The space that stops it comes with the second word.
+    assert max(len(row["answer"].split()) for row in kept) == 2
+    assert (
+        json.loads((tmp_path / "out" / "profile.json").read_text())["layers"]["2"]["tokens"]
+        < (whole["layers"]["2"]["tokens"])
+    )
 
 
 def test_few_pilot_rows_are_refused(teacher_and_data: Path, tmp_path: Path) -> None:

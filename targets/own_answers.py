@@ -46,13 +46,22 @@ def own_answers(
         chosen = order[start : start + batch]
         drawn = _generated(model, tokenizer, [encoded[i] for i in chosen], description, temperature)
         for index, tokens in zip(chosen, drawn, strict=True):
-            whole = tokenizer.decode(tokens, skip_special_tokens=True)
+            whole = _said(tokenizer, encoded[index].prompt_ids, tokens)
             text = cut(whole, list(description.stop_strings))
             ended = int(tokenizer.eos_token_id) in tokens or len(text) < len(whole)
             answered[index] = {**rows[index], "answer": text, "ended": ended}
         if progress:
             progress(len(answered), len(rows))
     return [answered[index] for index in range(len(rows))]
+
+
+def _said(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], tokens: Sequence[int]) -> str:
+    """The text that the tokens add. Alone, some tokenizers would drop the blank it begins with."""
+    before = tokenizer.decode(prompt, skip_special_tokens=True)
+    both = tokenizer.decode([*prompt, *tokens], skip_special_tokens=True)
+    if both.startswith(before):
+        return str(both[len(before) :])
+    return str(tokenizer.decode(tokens, skip_special_tokens=True))
 
 
 def _generated(

@@ -18,6 +18,7 @@ from targets.own_answers import own_answers
 from targets.resolver import resolve
 from targets.rows import read_json, read_rows
 from targets.teachers.encoding import encode_rows
+from targets.teachers.tokenizers import open_tokenizer
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "stories"
 TEACHER = Path(__file__).parents[3] / "shared" / "data" / "stories260k"
@@ -94,6 +95,25 @@ def test_only_an_answer_that_is_over_carries_its_end(student_tokenizer: Path) ->
     pairs = [("a b", "fox"), ("a b", "fox")]
     over, stopped = encode_rows(tokenizer, "{prompt}\n", pairs, [True, False])
     assert over.answer_ids == [*stopped.answer_ids, tokenizer.eos_token_id]
+
+
+@pytest.mark.skipif(not TEACHER.is_dir(), reason="needs ../shared/data/stories260k")
+def test_the_blank_between_prompt_and_answer_is_the_answer_s() -> None:
+    """A SentencePiece-like tokenizer drops it from what it decodes alone."""
+    teacher = AutoModelForCausalLM.from_pretrained(TEACHER)
+    tokenizer = open_tokenizer(TEACHER)
+    row = {
+        "id": "0",
+        "prompt": "Once upon a time, there was a little girl named Lily.",
+        "answer": "",
+    }
+    description = Description("{prompt}", (), 12)
+    (own,) = own_answers(teacher, tokenizer, [row], description, temperature=0.0, seed=0)
+    assert own["answer"].startswith(" She")
+    (encoded,) = encode_rows(
+        tokenizer, "{prompt}", [(row["prompt"], own["answer"])], [own["ended"]]
+    )
+    assert len(encoded.answer_ids) == 12  # cut again, it is what the teacher said
 
 
 def test_references_come_from_the_baseline(example: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -142,7 +143,11 @@ def weightiest_first(reasons: Sequence[Reason]) -> list[Reason]:
 
 
 def why_in_short(reasons: Sequence[Reason]) -> str:
-    ordered = weightiest_first(reasons)
+    """The weightiest reasons; how to get what is missing is said once, below all of them."""
+    ordered = [
+        replace(reason, remedy=None) if reason.code == "source-missing" else reason
+        for reason in weightiest_first(reasons)
+    ]
     shown = "; ".join(words(reason) for reason in ordered[:_SHOWN_REASONS])
     more = len(reasons) - _SHOWN_REASONS
     return f"{shown}; and {more} more" if more > 0 else shown

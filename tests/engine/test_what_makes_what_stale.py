@@ -90,19 +90,19 @@ def of_files(path: str) -> dict[str, Any]:
 
 
 def base_spec() -> dict[str, Any]:
-    """The sample, with a data set and a teacher of files, and an isolated capability."""
+    """The sample, with data sets and a teacher of files, the isolated capability's among them."""
     spec: dict[str, Any] = yaml.safe_load((ROOT / "nexus.yaml").read_text(encoding="utf-8"))
     spec["datasets"]["functions"] = of_files("functions/*.jsonl")
+    del spec["datasets"]["plain_talk"]
     spec["datasets"]["plain"] = of_files("plain.jsonl")
     spec["teachers"][2]["source"] = {"path": "models/coder"}
-    spec["teachers"].append(
-        {"id": "frank", "source": TRAINED, "licence": "MIT", "capabilities": ["uncensored"]}
-    )
+    spec["teachers"][3] = {
+        "id": "frank", "source": TRAINED, "licence": "MIT", "capabilities": ["uncensored"],
+    }  # fmt: skip
     spec["capabilities"]["uncensored"] = {
         "dataset": "plain", "metric": "exact_match", "isolated": True,
     }  # fmt: skip
     spec["contracts"]["uncensored"] = {"retain_fraction": 0.9}
-    spec["bundle"]["include"].append("uncensored")
     return spec
 
 

@@ -194,7 +194,7 @@ def test_many_at_once_each_get_their_own(runs: Runs) -> None:
         ("key", "KeyError: 'loss' (works_for_executor.py:"),
         ("file", "No such file or directory: teacher/config.json"),
         ("memory", "memory ran out"),
-        ("exit", "3"),
+        ("exit", "its work ended the process with exit status 3"),
         ("assertion", "AssertionError (works_for_executor.py:"),
     ],
 )

@@ -15,6 +15,7 @@ from targets.resolver import resolve
 
 ROOT = Path(__file__).parents[2]
 TINY = (ROOT / "tests" / "tiny.yaml").read_text(encoding="utf-8")
+GATES = {f"gate:{name}" for name in ("reasoning", "tools", "code", "uncensored", "router")}
 ROUTERS = {"router", "pack:router", "gate:router"}
 CAPABILITIES = ("reasoning", "tools", "code")
 
@@ -309,9 +310,7 @@ def test_the_kinds_of_the_sample() -> None:
         module = f"samplers.{sampled}" if sampled else f"{target.kind}.work"
         assert target.work.startswith(f"targets.{module}:build")
     assert [target.id for target in graph if target.release] == ["bundle"]
-    assert {target.id for target in graph if target.verdict} == {
-        "gate:code", "gate:reasoning", "gate:router", "gate:tools",
-    }  # fmt: skip
+    assert {target.id for target in graph if target.verdict} == GATES
     assert {target.id: target.pin for target in graph if target.pin} == {
         "tokenizer": "tokenizer",
         "architecture:backbone": "backbone",
@@ -368,7 +367,7 @@ def test_thresholds_stand_in_gate_and_bundle_alone() -> None:
         for name in ("retain_fraction", "at_least")
         if f'"{name}"' in json.dumps(target.settings)
     }
-    assert named == {"gate:code", "gate:reasoning", "gate:tools", "gate:router", "bundle"}
+    assert named == {*GATES, "bundle"}
 
 
 def test_a_capability_without_a_contract_has_the_usual_one(folder: Folder) -> None:

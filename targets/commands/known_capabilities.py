@@ -41,8 +41,10 @@ KNOWN = (
         "question-answering", r"(?<!visual )(?<!image )(?<!video )question[- ]answering", "token_f1"
     ),
     KnownCapability("summarisation", r"\bsummari[sz]", "rouge_l"),
-    KnownCapability("dialogue", r"text dialog|multi[- ]turn", "rouge_l"),
-    KnownCapability("classification", r"text classif|topic classif|intent classif", "accuracy"),
+    KnownCapability("dialogue", r"^dialogue$|text dialog|multi[- ]turn", "rouge_l"),
+    KnownCapability(
+        "classification", r"^classification$|(text|topic|intent) classif", "accuracy"
+    ),
     KnownCapability("translation", r"\btranslat", "rouge_l"),
     KnownCapability("emotion", r"\bemotion|sentiment", "accuracy"),
     KnownCapability("remotion-explainer", r"\bremotion\b|explainer", "rouge_l"),

@@ -183,7 +183,7 @@ def test_lock_before_the_first_build(pinned: Toy) -> None:
 
 
 def test_nothing_is_held_on_to_before_something_was_made_of_it(pinned: Toy) -> None:
-    assert pinned.built("data") == {"data"}
+    assert pinned.built("build", "data") == {"data"}
     assert not (pinned.folder / "nexus.lock").exists()
     pinned.spec["auto"] = {"base": 128}
     pinned.save()

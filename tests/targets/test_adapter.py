@@ -233,7 +233,7 @@ def test_ten_kills_end_in_the_same_bytes(
 ) -> None:
     """kill -9 at random moments of training; each life goes on from the last checkpoint."""
     monkeypatch.setattr("targets.training.loop.CHECKPOINT_SECONDS", 0.0)  # one after every step
-    dataset = datasets["reasoning"]
+    dataset = datasets["sums"]
 
     def life(folder: Path, result: Path) -> None:
         adapter, training = training_of(student, tokenizer, dataset)

@@ -21,6 +21,7 @@ from nexus.packing import INT8_STEP
 
 # The largest whole number that three signed digits of 8 bits can say: 127 * 2^16.
 LARGEST = 127 << 16
+SMALLEST_STEP = torch.finfo(torch.float32).tiny
 # The kernel wants unsigned digits, and takes this off again.
 OFFSET = 128
 
@@ -47,8 +48,9 @@ def _digits(x: Tensor) -> tuple[Tensor, Tensor]:
 
     With digits d in -128 .. 127 (here d + OFFSET), x = step * (d0 + 2^8 d1 + 2^16 d2).
     """
-    step = x.abs().amax(dim=1, keepdim=True) / LARGEST
-    whole = (x / step.clamp(min=torch.finfo(torch.float32).tiny)).round_().to(torch.int32)
+    # A step below the smallest normal number would itself be rounded.
+    step = (x.abs().amax(dim=1, keepdim=True) / LARGEST).clamp_(min=SMALLEST_STEP)
+    whole = (x / step).round_().to(torch.int32)
     # With OFFSET added to every digit, the digits of the sum are those of an unsigned number.
     whole += OFFSET * (1 + (1 << 8) + (1 << 16))
     digits = [whole & 255, (whole >> 8) & 255, whole >> 16]

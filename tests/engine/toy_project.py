@@ -109,6 +109,8 @@ class Toy:
             os.environ.update(self.environment)
             sys.path[:0] = [str(self.folder), str(ROOT)]
             importlib.invalidate_caches()
+            for name in [each for each in sys.modules if each.partition(".")[0] == "toy"]:
+                del sys.modules[name]  # another test's, from another folder
             try:
                 code = main(arguments)
             except SystemExit as ended:

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nexus import NexusModel, int8_product, llama
-from nexus.int8_product import Int8Product, int8_products_are_exact
+from nexus.int8_product import (
+    LARGEST,
+    SMALLEST_STEP,
+    Int8Product,
+    int8_products_are_exact,
+)
 from nexus.packing import int8_weight
 
 pytestmark = pytest.mark.skipif(
@@ -19,6 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @settings(max_examples=60, deadline=None)
+@example(seed=50, rows=2, width=1, outputs=49, outlier=1e-30)
 @given(
     seed=st.integers(0, 1 << 30),
     rows=st.integers(1, 5),
@@ -37,8 +43,10 @@ def test_a_product_is_as_good_as_in_float32(
     x[-1] *= outlier
     product = Int8Product(codes, row_max)
     exact = x.double() @ int8_weight(codes, row_max).double().t()
-    # Of what the terms can add up to, float32 is off by some 2^-24 for every doubling of them.
-    reach = (x.double().abs().amax(dim=1)[:, None] * row_max.double() * width).clamp(min=1e-40)
+    # Of what the terms can add up to, float32 is off by some 2^-24 for every doubling of them;
+    # a row all of whose numbers are tiny is as exact as one whose largest is 1e-31.
+    largest = x.double().abs().amax(dim=1)[:, None].clamp(min=LARGEST * SMALLEST_STEP)
+    reach = (largest * row_max.double() * width).clamp(min=1e-40)
     assert ((product(x) - exact).abs() / reach).max() < 2**-21
     assert torch.allclose(product(x, onto=torch.ones(rows, outputs)), product(x) + 1, atol=1e-6)
     alone = torch.cat([product(x[row : row + 1]) for row in range(rows)])

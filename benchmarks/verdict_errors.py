@@ -48,7 +48,9 @@ def estimate_of(counts: np.ndarray) -> Estimate:
     """As the gate makes it."""
     teacher = np.repeat([1.0, 1.0, 0.0, 0.0], counts)
     student = np.repeat([1.0, 0.0, 1.0, 0.0], counts)
-    return retained_estimate(RIGHT_OR_WRONG, teacher, student, np.ones(len(teacher)), seed=5)
+    return retained_estimate(
+        RIGHT_OR_WRONG, teacher, student, np.ones(len(teacher)), seed=5, confidence=0.95
+    )
 
 
 def point_of(counts: np.ndarray) -> Estimate:

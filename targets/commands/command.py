@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import specs
 from nexusbuild.graph import Problem
+from specs.model import Spec
 from specs.problems import SpecProblem
 
 SPEC_NAME = "nexus.yaml"
@@ -50,6 +52,20 @@ def spec_path(arguments: argparse.Namespace) -> Path | None:
             return folder / SPEC_NAME
     complain([f"no {SPEC_NAME} here or in a parent folder; name the spec with -f PATH"])
     return None
+
+
+def opened_spec(arguments: argparse.Namespace) -> tuple[Path, Spec] | None:
+    """The spec that the arguments mean, and where it lies; None, with a message, where it is wrong
+    or not there: the command is to end with WRONG.
+    """
+    path = spec_path(arguments)
+    if path is None:
+        return None
+    try:
+        return path, specs.load(path)
+    except specs.SpecError as error:
+        refuse(arguments, error.problems)
+        return None
 
 
 def say(text: str) -> None:

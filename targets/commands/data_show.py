@@ -17,11 +17,11 @@ from targets.commands.command import (
     WRONG,
     add_file_argument,
     counted,
+    opened_spec,
     positive,
     print_json,
     refuse,
     say,
-    spec_path,
     width,
 )
 from targets.dataset.target import declare
@@ -59,13 +59,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the data set in memory and show it."""
-    path = spec_path(arguments)
-    if path is None:
+    opened = opened_spec(arguments)
+    if opened is None:
         return WRONG
-    try:
-        spec = specs.load(path)
-    except specs.SpecError as error:
-        return refuse(arguments, error.problems)
+    path, spec = opened
     name: str = arguments.name
     if name not in spec.datasets:
         allowed = f"{known_names(spec.datasets)}{suggestion(name, spec.datasets)}"

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
-import specs
 from specs.model import ROUTER
 from specs.problems import known_names, suggestion
 from targets.commands.command import (
@@ -17,11 +16,11 @@ from targets.commands.command import (
     Command,
     add_file_argument,
     counted,
+    opened_spec,
     positive,
     print_json,
     refuse,
     say,
-    spec_path,
     width,
 )
 from targets.gate.items import Item, Items, Which, read_items
@@ -65,13 +64,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show them, or say why there are none to show."""
-    path = spec_path(arguments)
-    if path is None:
+    opened = opened_spec(arguments)
+    if opened is None:
         return WRONG
-    try:
-        spec = specs.load(path)
-    except specs.SpecError as error:
-        return refuse(arguments, error.problems)
+    path, spec = opened
     name: str = arguments.capability
     served = spec.served_capabilities()
     if name not in served:

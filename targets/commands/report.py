@@ -8,16 +8,14 @@ import time
 import webbrowser
 from pathlib import Path
 
-import specs
 from targets.commands.command import (
     DONE,
     WRONG,
     Command,
     add_file_argument,
+    opened_spec,
     print_json,
-    refuse,
     say,
-    spec_path,
 )
 from targets.report.facts import Project
 from targets.report.page import page
@@ -50,13 +48,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write it whole or not at all, and say where it lies."""
-    path = spec_path(arguments)
-    if path is None:
+    opened = opened_spec(arguments)
+    if opened is None:
         return WRONG
-    try:
-        spec = specs.load(path)
-    except specs.SpecError as error:
-        return refuse(arguments, error.problems)
+    path, spec = opened
     project = Project(
         spec.name,
         arguments.overview(str(path), arguments.store),

@@ -41,7 +41,7 @@ class Estimate:
 
 
 def retained_estimate(
-    metric: Metric, teacher: Any, student: Any, weights: Any, *, seed: int, confidence: float = 0.95
+    metric: Metric, teacher: Any, student: Any, weights: Any, *, seed: int, confidence: float
 ) -> Estimate:
     """The retained fraction over paired items. `weights`: (items,) as the metric gives them."""
 
@@ -57,7 +57,7 @@ def retained_estimate(
 
 
 def score_estimate(
-    metric: Metric, scores: Any, weights: Any, *, seed: int, confidence: float = 0.95
+    metric: Metric, scores: Any, weights: Any, *, seed: int, confidence: float
 ) -> Estimate:
     """The aggregate score of one model, in the metric's unit."""
     column = np.asarray(scores, np.float64)[:, None]

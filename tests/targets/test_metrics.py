@@ -311,7 +311,7 @@ def test_items_to_settle_falls_as_the_margin_grows() -> None:
     metric, weights = get_metric("exact_match"), np.ones(200)
     teacher = np.ones(200)
     student = np.r_[np.ones(190), np.zeros(10)]
-    estimate = retained_estimate(metric, teacher, student, weights, seed=1)
+    estimate = retained_estimate(metric, teacher, student, weights, seed=1, confidence=0.95)
     near, far = items_to_settle(estimate, 0.94), items_to_settle(estimate, 0.9)
     assert near is not None and far is not None and near > far > 200
     assert items_to_settle(estimate, estimate.value) is None
@@ -319,7 +319,7 @@ def test_items_to_settle_falls_as_the_margin_grows() -> None:
 
 def test_weights_count_in_the_estimate() -> None:
     metric = get_metric("bits_per_byte")
-    estimate = score_estimate(metric, [1.0, 2.0], np.array([3.0, 1.0]), seed=1)
+    estimate = score_estimate(metric, [1.0, 2.0], np.array([3.0, 1.0]), seed=1, confidence=0.95)
     assert estimate.value == pytest.approx(1.25)
 
 

@@ -49,7 +49,7 @@ def test_bounds_of_graded_scores_hold_too() -> None:
         weights = draw.integers(20, 200, items).astype(float)
         teacher = draw.gamma(4, 0.25, items)
         student = teacher / truth * draw.gamma(25, 1 / 25, items)  # a mean of 1, besides
-        found = retained_estimate(metric, teacher, student, weights, seed=trial)
+        found = retained_estimate(metric, teacher, student, weights, seed=trial, confidence=0.95)
         wrong["above"] += found.lower_bound > truth
         wrong["below"] += found.upper_bound < truth
     # 5 % of 100 is 5; 12 would be more than three standard deviations above.

@@ -5,7 +5,7 @@ itself says; the resolver's code, project modules by their fingerprint and every
 was loaded by its file's stat; the packages that are installed; Python and where it looks for them.
 """
 
-# ruff: noqa: PTH100, PTH116, PTH118, PTH120
+# ruff: noqa: PTH100, PTH116, PTH117, PTH118, PTH120
 # Asks for hundreds of files; os is several times as fast as pathlib.
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def _loaded_files(modules: Collection[str]) -> list[str]:
     found = set()
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
-        if path is None or name in modules:
-            continue
+        if path is None or name in modules or not os.path.isabs(path):
+            continue  # a path that is not whole is made up, as those of torch.ops are
         if os.path.dirname(path).startswith(standard) and "-packages" not in path:
             continue
         found.add(path)

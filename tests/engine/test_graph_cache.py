@@ -50,6 +50,18 @@ def resolved(toy: Toy, *arguments: str) -> bool:
     return (toy.folder / "diary").read_text() != before
 
 
+def test_a_loaded_module_without_a_real_file_does_not_stand_in_the_way(kept: Toy) -> None:
+    kept.edit(
+        "toy/resolver.py",
+        "import sys\n",
+        "import sys\nimport types\n\nsys.modules['made_up'] = types.ModuleType('made_up')\n"
+        "sys.modules['made_up'].__file__ = '_made_up.py'\n",
+    )
+    time.sleep(GRAIN_SECONDS)
+    kept.build()
+    assert not resolved(kept)
+
+
 def declared(toy: Toy, *arguments: str) -> Any:
     """The graph as a command sees it, states aside."""
     targets = toy.json("graph", *arguments)["targets"]

@@ -17,6 +17,7 @@ from nexusbuild.errors import BuildError
 from nexusbuild.graph import ResolveError
 from nexusbuild.package_options import add_package_options
 
+_USAGE = "nexusbuild [TARGET ...] [option ...]\n       nexusbuild COMMAND [argument ...]"
 _WITH_VALUE = ("-f", "--file", "-j", "--jobs", "--store", "--force", "--resolver", "--plan")
 
 
@@ -66,6 +67,7 @@ def parser_of(name: str, command: Any, words: Sequence[str]) -> argparse.Argumen
     """The arguments of a command; with its examples, where they ask for help."""
     parser = _Parser(
         prog="nexusbuild" if name == "build" else f"nexusbuild {name}",
+        usage=_USAGE if name == "build" else None,
         description=command.help,
         formatter_class=_help_formatter,
         allow_abbrev=False,
@@ -83,7 +85,8 @@ def parser_of(name: str, command: Any, words: Sequence[str]) -> argparse.Argumen
 
 
 def _wrong(found: list[dict[str, Any]], text: str, as_json: bool, code: int = errors.WRONG) -> int:
-    from nexusbuild.report import fitted, print_json, warn
+    from nexusbuild.report import print_json, warn
+    from nexusbuild.terminal import fitted
 
     if as_json:
         print_json({"errors": found, "exit_code": code})

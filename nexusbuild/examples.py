@@ -10,15 +10,15 @@ examples:
   nexusbuild gate:tools               this target, and all that it needs
   nexusbuild profile --keep-going     every profile that can be made
   nexusbuild --force teacher:coder+   a teacher anew, and what follows from it
-  nexusbuild --dry-run --exit-code    for scripts: 4 where something is not fresh
+  nexusbuild --dry-run --exit-code    for scripts: 4 if something is not fresh
 
-Ends with 0 where all is built and every contract met, 1 where a target failed, 2
-where the spec, the command line or a source is wrong, 3 where a contract is not
-met (nothing is released), 4 as above, 130 where it was interrupted.
+Ends with 0 where all is built and every contract met, 1 where a target failed,
+2 where the spec, the command line or a source is wrong, 3 where a contract is
+not met (nothing is released), 4 as above, 130 where it was interrupted.
 """,
     "why": """\
 examples:
-  nexusbuild why gate:code                what it was built from, or why it is stale
+  nexusbuild why gate:code                what it was built from, or why not yet
   nexusbuild why bundle --against 3       what has changed since build 3
   nexusbuild why adapter:code --modules   with every module of its code
 """,
@@ -55,8 +55,8 @@ examples:
 examples:
   nexusbuild accept adapter:code --why "only a name changed"
 
-The results of the targets stand for today's code from here on; who, when and why
-is kept with them (`nexusbuild why`).
+The results of the targets stand for today's code from here on; who, when and
+why is kept with them (`nexusbuild why`).
 """,
     "store": """\
 examples:

@@ -10,6 +10,7 @@ from pathlib import Path
 from nexusbuild.digests import FileDigests
 from nexusbuild.fingerprint import Code, CodeFingerprints
 from nexusbuild.graph import Graph, Target
+from nexusbuild.near import near
 from nexusbuild.record import Record
 
 
@@ -100,7 +101,7 @@ def gather(
                 path=path,
                 digest=digest or memory.last(path) or _recorded(result_of(target.id), role),
                 present=digest is not None,
-                remedy=source.remedy,
+                remedy="" if digest is not None else source.remedy_at(near(path)),
             )
         sources[target.id] = facts
     return Facts(sources, {each.work: fingerprints.of(each.work, each.id) for each in wanted})

@@ -25,10 +25,22 @@ class Needs:
 
 @dataclass(frozen=True)
 class Source:
-    """A file or directory outside the store; `remedy` says what to do when it is missing."""
+    """A file or directory outside the store; `remedy` says what to do when it is missing. In it
+    `{path}` stands for the file or directory: see `remedy_at`.
+    """
 
     path: str
     remedy: str = ""
+
+    def remedy_at(self, path: str) -> str:
+        """The remedy for a person who sees the source as `path` from where they are: a command in
+        it can be copied.
+        """
+        if "{path}" not in self.remedy:
+            return self.remedy
+        from shlex import quote
+
+        return self.remedy.replace("{path}", quote(path))
 
 
 @dataclass(frozen=True)

@@ -82,12 +82,14 @@ class LiveDisplay:
         """What the terminal shows below the finished lines."""
         with self._watch.lock:
             now = self._watch.clock()
-            running = sorted(self._watch.course.running.items(), key=lambda each: not each[1].begun)
-            room = max(1, self._console.height - 3)
-            table = Table.grid(padding=(0, 1))
+            started = self._watch.course.running.items()
+            running = [(target, state) for target, state in started if state.begun]
+            waiting = [target for target, state in started if not state.begun]
+            room = max(1, self._console.height - 4)
+            table = Table.grid(padding=(0, 2, 0, 0))
             table.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
             table.add_column(width=BAR_WIDTH)
-            table.add_column(no_wrap=True, justify="right")
+            table.add_column(no_wrap=True, justify="right", min_width=5)
             table.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
             table.expand = True
             for target, state in running[:room]:
@@ -95,20 +97,21 @@ class LiveDisplay:
             parts: list[RenderableType] = [table]
             if len(running) > room:
                 parts.append(Text(f"and {len(running) - room} more", style="dim"))
+            if waiting:
+                text = f"next: {', '.join(waiting)}"
+                parts.append(Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
             return Group(*parts, self._overall())
 
     def _row(self, target: str, state: Running, now: float) -> list[RenderableType]:
-        if not state.begun:
-            return [Text(target, style="dim"), "", "", Text("waits for its share", style="dim")]
         left = about_seconds(self._watch.course.target_seconds_left(target, now)) + " left"
         if state.fraction is None:
             # An animation would say nothing more: the time that it has taken does.
             elapsed = readable_seconds(now - state.since)
-            return [Text(target), ProgressBar(1, 0, BAR_WIDTH), Text(elapsed), Text(left)]
+            return [Text(target), _bar(0), Text(elapsed), Text(left)]
         figures = readable_figures(state.figures)
         return [
             Text(target),
-            ProgressBar(1, state.fraction, BAR_WIDTH),
+            _bar(state.fraction),
             Text(f"{100 * state.fraction:.0f} %"),
             Text(f"{left}, {figures}" if figures else left),
         ]
@@ -123,6 +126,10 @@ class LiveDisplay:
     def _print(self, line: Text) -> None:
         with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
             self._console.print(line)
+
+
+def _bar(fraction: float) -> ProgressBar:
+    return ProgressBar(1, fraction, BAR_WIDTH, complete_style="cyan", finished_style="cyan")
 
 
 def clock_face(seconds: float) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nexusbuild.host import changed_libraries
+from nexusbuild.near import near
 from nexusbuild.plan import Steps, World
-from nexusbuild.project import Project, shown
+from nexusbuild.project import Project
 from nexusbuild.report import counted
 
 
@@ -22,7 +23,7 @@ def plan_notes(project: Project, world: World, steps: Steps, targets: Sequence[s
     for target in sorted(project.to_publish(targets)):
         if steps[target].record is not None:
             notes.append(
-                f"{shown(project.place.dist)} does not hold {target} as it was released; "
+                f"{near(project.place.dist)} does not hold {target} as it was released; "
                 "a build puts it there again"
             )
     return notes

@@ -24,6 +24,7 @@ from nexusbuild.facts import Facts
 from nexusbuild.graph import Graph, Target, input_target
 from nexusbuild.keys import key_of, own_digest
 from nexusbuild.lock import Lock, changed_source, pins_in_force, sources_behind
+from nexusbuild.near import near
 from nexusbuild.reasons import Reason, differences
 from nexusbuild.record import Output, Record
 
@@ -155,7 +156,8 @@ def _to_build(
     missing = world.facts.missing(target.id)
     found = [Reason("source-missing", fact.path, remedy=fact.remedy) for _, fact in missing]
     problems = [
-        errors.source_missing(target.id, role, fact.path, fact.remedy) for role, fact in missing
+        errors.source_missing(target.id, role, near(fact.path), fact.remedy)
+        for role, fact in missing
     ]
     if target.obstacle is not None:
         found = [Reason("not-buildable", remedy=target.obstacle), *found]

@@ -168,11 +168,3 @@ def _look_beside(spec: Path) -> None:
     folder = str(spec.parent)
     if folder not in sys.path:
         sys.path.append(folder)
-
-
-def shown(path: Path) -> str:
-    """A path as a person here would write it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

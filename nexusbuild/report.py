@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from nexusbuild.errors import BuildError
-from nexusbuild.plan import Step, Steps
+from nexusbuild.near import near
+from nexusbuild.plan import Step
 from nexusbuild.reasons import Reason
 from nexusbuild.record import Record, outputs_json
+from nexusbuild.terminal import columns, fitted, painted
 
 PLAN_STATES = ("fresh", "cached", "stale", "maybe", "blocked")
 BUILD_STATES = ("fresh", "cached", "built", "failed", "skipped", "blocked")
@@ -27,7 +27,7 @@ _COLOURS = {
     "blocked": "31;1",
     "skipped": "35",
 }
-_SHOWN_REASONS = 3
+_ROOM_FOR_DETAIL = 48  # columns: the state, blanks, and enough of a reason to know it by
 
 
 def say(text: str) -> None:
@@ -66,38 +66,6 @@ def counts(states: Iterable[str], known: Sequence[str]) -> dict[str, int]:
     return {state: found.count(state) for state in known}
 
 
-def wrapped(text: str, indent: int) -> list[str]:
-    """The text in lines that fit the terminal, or 100 columns where there is none."""
-    from textwrap import wrap
-
-    width = os.get_terminal_size().columns if sys.stdout.isatty() else 100
-    space = " " * indent
-    return wrap(text, max(width, indent + 20), initial_indent=space, subsequent_indent=space)
-
-
-def fitted(text: str, stream: TextIO) -> str:
-    """The text, each line of it wrapped to the terminal under its own indent; elsewhere as it is:
-    scripts and logs search for whole lines.
-    """
-    from textwrap import wrap
-
-    try:
-        width = os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError):
-        return text
-    lines = []
-    for line in text.splitlines():
-        indent = line[: len(line) - len(line.lstrip())]
-        lines += wrap(
-            line,
-            max(width, len(indent) + 20),
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        ) or [""]
-    return "\n".join(lines)
-
-
 def counted(number: int, one: str) -> str:
     """`1 result`, `2 results`."""
     return f"{number} {one}" if number == 1 else f"{number} {one}s"
@@ -105,15 +73,15 @@ def counted(number: int, one: str) -> str:
 
 def words(reason: Reason, folder: Path | None = None) -> str:
     """One reason, as a person reads it; paths as seen from `folder`, or from where they are."""
+    where = near(reason.path or "", folder)
     if reason.code == "setting-changed":
         return f"{reason.path}: {_value(reason.old)} -> {_value(reason.new)}"
     if reason.code == "source-changed" and reason.instead_of is not None:
-        return f"{_near(reason.path, folder)} is read instead of {_near(reason.instead_of, folder)}"
+        return f"{where} is read instead of {near(reason.instead_of, folder)}"
     if reason.code == "source-changed":
-        path = _near(reason.path, folder)
         if reason.old is None:
-            return f"{path} is new"
-        return f"{path} {'is no longer read' if reason.new is None else 'changed'}"
+            return f"{where} is new"
+        return f"{where} {'is no longer read' if reason.new is None else 'changed'}"
     if reason.code == "code-changed":
         if reason.old is None:
             return f"code: {reason.path} is new to it"
@@ -122,7 +90,7 @@ def words(reason: Reason, folder: Path | None = None) -> str:
         if reason.input is not None:
             return f"{reason.input} is blocked"
         remedy = f" ({reason.remedy})" if reason.remedy else ""
-        return f"{_near(reason.path, folder)} is missing{remedy}"
+        return f"{where} is missing{remedy}"
     return {
         "never-built": "never built",
         "forced": "forced",
@@ -142,58 +110,18 @@ def weightiest_first(reasons: Sequence[Reason]) -> list[Reason]:
     )
 
 
-def why_in_short(reasons: Sequence[Reason]) -> str:
-    """The weightiest reasons; how to get what is missing is said once, below all of them."""
-    ordered = [
-        replace(reason, remedy=None) if reason.code == "source-missing" else reason
-        for reason in weightiest_first(reasons)
-    ]
-    shown = "; ".join(words(reason) for reason in ordered[:_SHOWN_REASONS])
-    more = len(reasons) - _SHOWN_REASONS
-    return f"{shown}; and {more} more" if more > 0 else shown
-
-
-def show_plan(steps: Steps, targets: Sequence[str], notes: Sequence[str], everything: bool) -> None:
-    rows = [
-        (steps[each].state, each, why_in_short(steps[each].reasons))
-        for each in targets
-        if everything or steps[each].state != "fresh"
-    ]
-    show_rows(rows)
-    show_missing(steps, targets)
-    show_counts(counts((steps[each].state for each in targets), PLAN_STATES))
-    show_notes(notes)
-
-
-def show_missing(steps: Steps, targets: Sequence[str]) -> None:
-    """What blocked targets wait for and how to get it, each once, whatever the terminal's width."""
-    missing = {
-        reason.path: reason.remedy
-        for each in targets
-        if steps[each].state == "blocked" and steps[each].target.obstacle is None
-        for reason in steps[each].reasons
-        if reason.code == "source-missing" and reason.path is not None
-    }
-    if missing:
-        say("missing:")
-    for path, remedy in missing.items():
-        say(f"  {_near(path)}")
-        if remedy:
-            say(f"      {remedy}")
-
-
 def show_rows(rows: Sequence[tuple[str, str, str]]) -> None:
     """state, id and detail, aligned; coloured on a terminal and cut to its width."""
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    width = os.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = columns(sys.stdout)
     longest = max((len(row[1]) for row in rows), default=0)
+    if width is not None:
+        # A long id stands out of its column before it takes the details' place.
+        longest = min(longest, max(20, width - _ROOM_FOR_DETAIL))
     for state, target, detail in rows:
         line = f"{state:<7} {target:<{longest}}  {detail}".rstrip()
         if width is not None and len(line) > width:
             line = line[: width - 1] + "…"
-        if colour:
-            line = f"\x1b[{_COLOURS.get(state, '0')}m{line[:7]}\x1b[0m{line[7:]}"
-        say(line)
+        say(f"{painted(line[:7], _COLOURS.get(state, ''), sys.stdout)}{line[7:]}")
 
 
 def show_counts(summary: Mapping[str, int]) -> None:
@@ -203,7 +131,7 @@ def show_counts(summary: Mapping[str, int]) -> None:
 
 def show_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        say(f"note: {note}")
+        say(fitted(f"note: {note}", sys.stdout))
 
 
 def show_error(error: BuildError) -> None:
@@ -253,15 +181,6 @@ def readable_age(seconds: float) -> str:
 def _value(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _near(path: str | None, folder: Path | None = None) -> str:
-    if path is None or not Path(path).is_absolute():
-        return path or ""
-    try:
-        return str(Path(path).relative_to(folder or Path.cwd()))
-    except ValueError:
-        return path
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from nexusbuild.buildlog import BuildLog
 from nexusbuild.lock import Lock, changed_source, pin_of, sources_behind, write_lock
+from nexusbuild.near import near
 from nexusbuild.plan import Step, World
-from nexusbuild.project import Project, shown
+from nexusbuild.project import Project
 from nexusbuild.record import Record
 from nexusbuild.released import is_shown
 
@@ -74,7 +75,7 @@ class Settlement:
             for target in self._project.graph.targets
             if (key := self._project.store.current(target)) is not None
         }
-        spec = shown(self._project.place.spec)
+        spec = near(self._project.place.spec)
         return BuildLog(self._project.store.root, spec, command, began, kept)
 
     def finish(self, whole: bool) -> None:

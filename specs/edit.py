@@ -75,8 +75,7 @@ def appended(
     """
     by_hand = EditError(f"{'.'.join(section)} is written in a way that cannot be added to; "
                         f"add by hand: {_entry(value, key)}")  # fmt: skip
-    data = parse_document(text, "").data
-    expected = copy.deepcopy(data)
+    expected = copy.deepcopy(_said(text))
     try:
         holder = _at(expected, section[:-1])
         if holder.get(section[-1]) is None:
@@ -88,11 +87,16 @@ def appended(
         else:
             holder[section[-1]][key] = value
         edited = _insert(text, section, _Entry(value, key, comments or {}))
-        if _told_apart(parse_document(edited, "").data) != _told_apart(expected):
+        if _told_apart(_said(edited)) != _told_apart(expected):
             raise by_hand
     except (AttributeError, TypeError, IndexError, _NoPlaceError):
         raise by_hand from None
     return edited
+
+
+def _said(text: str) -> Any:
+    """What the text says; a block of text in its last line ends with it, as it does elsewhere."""
+    return parse_document(text if text.endswith(("\n", "\r")) else f"{text}\n", "").data
 
 
 class _NoPlaceError(Exception):

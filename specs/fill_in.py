@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from specs.document import Document, FieldPath
 from specs.problems import SpecProblem
@@ -28,6 +29,26 @@ def to_fill_in(document: Document) -> Iterator[SpecProblem]:
                 source_line=line,
                 length=len(found[1]),
             )
+
+
+def gathered(problems: Iterable[SpecProblem]) -> list[SpecProblem]:
+    """The problems as a person reads them: of all that want the same filled in, the first, which
+    says where the others are.
+    """
+    found: dict[tuple[object, ...], list[SpecProblem]] = {}
+    for problem in problems:
+        alike = problem.message.startswith(LEFT)
+        place = () if alike else (problem.line, problem.column, problem.field)
+        found.setdefault((problem.message, *place), []).append(problem)
+    return [_with_others(first, others) for first, *others in found.values()]
+
+
+def _with_others(first: SpecProblem, others: Sequence[SpecProblem]) -> SpecProblem:
+    if not others or not first.message.startswith(LEFT):
+        return first
+    lines = ", ".join(str(each.line) for each in others)
+    more = f"{len(others)} more lines" if len(others) > 1 else "one more line"
+    return replace(first, remedy=f"{first.remedy}; the same on {more}: {lines}")
 
 
 def _field(document: Document, line: int) -> FieldPath:

@@ -77,7 +77,7 @@ def known_names(names: Iterable[str]) -> str:
     return ", ".join(listed) if listed else "none yet"
 
 
-EXCERPT_WIDTH = 96
+EXCERPT_WIDTH = 70
 
 
 def underlined(source_line: str, line: int, column: int, length: int) -> str:
@@ -85,8 +85,8 @@ def underlined(source_line: str, line: int, column: int, length: int) -> str:
     text = "".join(letter if letter.isprintable() else " " for letter in source_line)
     start = min(column - 1, len(text))
     end = min(start + max(1, length), max(len(text), start + 1))
-    if len(text) > EXCERPT_WIDTH and start > EXCERPT_WIDTH // 2:
-        cut = start - 24
+    if len(text) > EXCERPT_WIDTH <= end and start > EXCERPT_WIDTH // 2:
+        cut = min(end - EXCERPT_WIDTH + 12, start - 1)
         text, start, end = "…" + text[cut + 1 :], start - cut, end - cut
     if len(text) > EXCERPT_WIDTH:
         text, end = text[: EXCERPT_WIDTH - 1] + "…", min(end, EXCERPT_WIDTH)

@@ -37,7 +37,7 @@ def declared_only_targets(
 
 
 def declared_only_notes(spec: Spec) -> list[str]:
-    """One line for each capability that no teacher can be trained for, and each such teacher."""
+    """A line for each teacher that can teach nothing yet, and one for all such capabilities."""
     trained = set(spec.served_capabilities())
     notes = []
     for one, name, modality in _untrainable(spec):
@@ -50,11 +50,12 @@ def declared_only_notes(spec: Spec) -> list[str]:
     for name, capability in spec.capabilities.items():
         if capability.modality not in TRAINABLE_MODALITIES:
             declared.setdefault(capability.modality, []).append(name)
-    notes += [
-        f"{', '.join(names)}: declared only, for there is no trainer for {modality} yet; "
-        "nothing of it is built, and it does not ship"
-        for modality, names in declared.items()
-    ]
+    if declared:
+        kinds = [f"{', '.join(names)} ({modality})" for modality, names in declared.items()]
+        notes.append(
+            f"declared only, for there is no trainer for their modality yet: {'; '.join(kinds)}. "
+            "Nothing of it is built, and it does not ship"
+        )
     return notes
 
 

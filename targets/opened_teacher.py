@@ -47,5 +47,5 @@ def opened_teacher(
 def _folder(written: str, origin: str | None, path: str) -> Source:
     content = "config.json, *.safetensors, tokenizer.json"
     own = f"put the model's folder there ({content})"
-    remedy = how_to_fetch(origin, written) if origin else own
+    remedy = how_to_fetch(origin) if origin else own
     return Source(written, f"{remedy}, or correct {path}.source.path")

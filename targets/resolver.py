@@ -8,6 +8,7 @@ from typing import Any
 
 import specs
 from nexusbuild.graph import Graph, Problem, ResolveError, SpecFolder, Target
+from specs.fill_in import gathered
 from specs.loading import shown_path
 from specs.model import Spec
 from specs.problems import indented
@@ -39,7 +40,9 @@ def resolve(spec_path: Path, lock_values: Mapping[str, Any]) -> Graph:
     try:
         spec = specs.load(spec_path)
     except specs.SpecError as error:
-        raise ResolveError([as_graph_problem(problem) for problem in error.problems]) from None
+        raise ResolveError(
+            [as_graph_problem(problem) for problem in gathered(error.problems)]
+        ) from None
     return graph_of(spec, spec_path, lock_values)
 
 

@@ -17,9 +17,11 @@ from nexusbuild.command import Command, add_json, add_place, command_names
 from nexusbuild.errors import BuildError
 from nexusbuild.estimate import expected_durations
 from nexusbuild.lock import differences_from_lock
+from nexusbuild.near import near
 from nexusbuild.notes import plan_notes
 from nexusbuild.package_options import AfterBuild, chosen_steps
-from nexusbuild.project import Place, Project, find_place, shown
+from nexusbuild.plan_view import show_plan
+from nexusbuild.project import Place, Project, find_place
 from nexusbuild.proposal import Proposal, proposed
 from nexusbuild.report import (
     BUILD_STATES,
@@ -32,7 +34,6 @@ from nexusbuild.report import (
     show_counts,
     show_error,
     show_notes,
-    show_plan,
     show_rows,
     warn,
 )
@@ -75,7 +76,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="do exactly what is planned there, or with --dry-run write the plan there",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="show fresh targets, too")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="a row for each target, fresh ones too"
+    )
     add_place(parser)
     add_json(parser)
 
@@ -92,7 +95,7 @@ def _dry_run(place: Place, arguments: argparse.Namespace) -> int:
     if arguments.locked:
         differences = differences_from_lock(project.graph, project.lock, proposal.world.facts)
         if differences:
-            raise errors.lock_differs(shown(place.lock), differences)
+            raise errors.lock_differs(near(place.lock), differences)
     steps, targets = proposal.steps, proposal.targets
     notes = plan_notes(project, proposal.world, steps, targets)
     if arguments.json or arguments.plan is not None:
@@ -115,8 +118,8 @@ def _plan_document(project: Project, proposal: Proposal, notes: list[str]) -> di
     steps, targets = proposal.steps, proposal.targets
     expected = expected_durations(project.graph, targets, project.results())
     return {
-        "spec": shown(project.place.spec),
-        "store": shown(project.place.store),
+        "spec": near(project.place.spec),
+        "store": near(project.place.store),
         "notes": notes,
         "targets": plan_json((steps[each] for each in targets), expected),
         "summary": counts((steps[each].state for each in targets), PLAN_STATES),
@@ -217,8 +220,8 @@ def _plan_to_do(arguments: argparse.Namespace) -> PlanFile | None:
 def _report_document(project: Project, report: Report) -> dict[str, object]:
     results = list(report.results.values())
     return {
-        "spec": shown(project.place.spec),
-        "store": shown(project.place.store),
+        "spec": near(project.place.spec),
+        "store": near(project.place.store),
         "notes": [*project.graph.notes, *report.notes],
         "targets": [
             result_json(
@@ -248,8 +251,8 @@ def _show_report(project: Project, report: Report, everything: bool) -> None:
         record = result.record
         if record is not None and not record.passed and record.verdict is not None:
             say(f"contract not met: {result.step.target.id}: {record.verdict.get('summary', '')}")
-    show_counts(counts((result.state for result in results), BUILD_STATES))
     show_notes([*project.graph.notes, *report.notes])
+    show_counts(counts((result.state for result in results), BUILD_STATES))
 
 
 def _asked_for(project: Project, arguments: argparse.Namespace) -> tuple[list[str], list[str]]:

@@ -9,7 +9,8 @@ from typing import Any
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.errors import FAILED, BuildError
 from nexusbuild.host import host_kind, landlock_version, version
-from nexusbuild.project import Place, find_place, shown
+from nexusbuild.near import near
+from nexusbuild.project import Place, find_place
 from nexusbuild.report import print_json, readable_size, say
 from nexusbuild.resources import machine_ram_bytes, machine_threads, machine_vram_bytes
 from nexusbuild.store import Store
@@ -103,8 +104,8 @@ def _state_of_the_store(place: Place) -> dict[str, Any]:
     objects = place.store / "objects"
     held = sum(path.stat().st_size for path in objects.iterdir()) if objects.is_dir() else 0
     return {
-        "spec": shown(place.spec),
-        "store": shown(place.store),
+        "spec": near(place.spec),
+        "store": near(place.store),
         "store_bytes": held,
         "disk_free_bytes": usage.free,
     }

@@ -7,7 +7,8 @@ import argparse
 from nexusbuild import errors
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.lock import Lock, read_lock, write_lock
-from nexusbuild.project import Project, find_place, shown
+from nexusbuild.near import near
+from nexusbuild.project import Project, find_place
 from nexusbuild.report import print_json, say, warn
 from nexusbuild.store_lock import builder_lock
 
@@ -48,11 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     changes += [f"{target} is no longer pinned" for target in before.pins if target not in pins]
     if arguments.json:
-        print_json({"lock": shown(place.lock), "written": written, "changes": changes})
+        print_json({"lock": near(place.lock), "written": written, "changes": changes})
     else:
         for change in changes:
             say(change)
-        say(f"{shown(place.lock)} {'written' if written else 'is up to date'}")
+        say(f"{near(place.lock)} {'written' if written else 'is up to date'}")
         if upgraded:
             say("the next build makes and pins what is new; --dry-run shows what follows from it")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 from nexusbuild.buildlog import find_build
 from nexusbuild.command import Command, add_json, add_place
@@ -12,8 +13,9 @@ from nexusbuild.plan import Step, World, planned
 from nexusbuild.project import Project, find_place
 from nexusbuild.reasons import Reason, differences
 from nexusbuild.record import Record
-from nexusbuild.report import counted, print_json, readable_size, say, show_notes, words, wrapped
+from nexusbuild.report import counted, print_json, readable_size, say, show_notes, words
 from nexusbuild.selectors import selected
+from nexusbuild.terminal import wrapped
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +108,7 @@ def _show(
         for module, digest in code.modules.items():
             say(f"           {module}  {digest[:12]}")
     else:
-        for line in wrapped(", ".join(code.modules), indent=11):
+        for line in wrapped(", ".join(code.modules), 11, sys.stdout):
             say(line)
     for output in record.outputs:
         say(f"  output   {output.path}  {output.sha256[:12]}  {readable_size(output.bytes)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import yaml
 
 import specs
 from nexusbuild.graph import Graph, Problem, ResolveError
+from specs.fill_in import gathered
 from specs.loading import shown_path
 from targets.budget import Limits, budget_of, misfits
 from targets.commands.command import (
@@ -22,6 +23,7 @@ from targets.commands.command import (
     add_file_argument,
     complain,
     counted,
+    note,
     say,
     spec_path,
 )
@@ -80,11 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         say(json.dumps(_document(path, found), indent=2, ensure_ascii=False))
     elif found.problems:
-        complain(f"note: {note}" for note in found.notes)
-        complain([*found.problems, f"{counted(len(found.problems), 'problem')} found"])
+        note(found.notes)
+        complain([*listed(found.problems), f"{counted(len(found.problems), 'problem')} found"])
     else:
-        for note in found.notes:
-            say(f"note: {note}")
+        note(found.notes)
         say(f"{shown_path(path)} is in order: {_declared(found)}")
     return WRONG if found.problems else DONE
 
@@ -115,7 +116,8 @@ def missing_sources(
         for source in target.sources.values():
             if target.obstacle is None and not (spec.parent / source.path).exists():
                 readers.setdefault(source.path, []).append(target.id)
-                remedies.setdefault(source.path, source.remedy)
+                place = shown_path(spec.parent / source.path)
+                remedies.setdefault(source.path, source.remedy_at(place))
     waiting = blocked(spec) if readers and blocked is not None else None
     problems, notes = [], []
     for path, names in readers.items():
@@ -139,6 +141,12 @@ def beyond_hardware(spec: specs.Spec, path: Path) -> Iterator[Problem]:
             field=f"hardware.{misfit.kind}",
             remedy="\n".join([f"would fit: {first}", *(f"       or  {each}" for each in others)]),
         )
+
+
+def listed(problems: Sequence[AnyProblem]) -> list[AnyProblem]:
+    """As a person reads them: what is to be filled in alike is said once."""
+    of_spec = [problem for problem in problems if isinstance(problem, specs.SpecProblem)]
+    return [*gathered(of_spec), *(each for each in problems if isinstance(each, Problem))]
 
 
 def _declared(found: Examined) -> str:

@@ -6,10 +6,11 @@ import argparse
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import specs
 from nexusbuild.graph import Problem
@@ -83,10 +84,36 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def note(texts: Iterable[str]) -> None:
+    """What is worth knowing and hinders nothing, to standard output."""
+    for text in texts:
+        say(fitted(f"note: {text}", sys.stdout))
+
+
 def complain(problems: Iterable[SpecProblem | Problem | str]) -> None:
     """What is wrong, to standard error."""
     for problem in problems:
-        sys.stderr.write(printable(f"{problem}\n"))
+        sys.stderr.write(printable(fitted(str(problem), sys.stderr)) + "\n")
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """The text, each line of it wrapped to the terminal, what follows two further in; elsewhere as
+    it is, for scripts and logs search for whole lines.
+    """
+    if not stream.isatty():
+        return text
+    columns = shutil.get_terminal_size().columns
+    lines = []
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += textwrap.wrap(
+            line,
+            max(columns, len(indent) + 20),
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return "\n".join(lines)
 
 
 def print_json(document: Mapping[str, Any]) -> None:

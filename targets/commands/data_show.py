@@ -11,6 +11,7 @@ from typing import Any
 
 import specs
 from nexusbuild.graph import SpecFolder
+from specs.loading import shown_path
 from specs.problems import known_names, suggestion
 from targets.commands.command import (
     DONE,
@@ -101,7 +102,8 @@ def _document(
             source for source in target.sources.values() if not (root / source.path).exists()
         ]
         if missing:
-            raise ValueError(f"{missing[0].path} is missing; {missing[0].remedy}")
+            place = shown_path(root / missing[0].path)
+            raise ValueError(f"{place} is missing; {missing[0].remedy_at(place)}")
         if not arguments.all and sum(map(_bytes, paths)) > LARGE_BYTES:
             most = FIRST_RECORDS + 2 * (settings.eval + settings.validation + settings.pilot)
         made = made_of_files(target.id, settings, paths, seed, _quiet, most=most)

@@ -26,6 +26,7 @@ from targets.commands.command import (
     spec_path,
 )
 from targets.commands.known_capabilities import BY_NAME, told_capabilities
+from targets.commands.named_model import NamedModel, named_model, place_among
 from targets.commands.spec_file import as_written, edited, left_to_fill_in, name_from
 from targets.commands.teacher_table import (
     TableError,
@@ -40,8 +41,8 @@ EXAMPLES = """\
 The table has the columns ModelName, Parameters, Category and BestFeature, with
 commas, semicolons or tabs between them. Every model is added once; what it
 teaches is told from its category and best feature. What could not be told is
-marked in nexus.yaml with `# FILL IN: ...`, and `nexusbuild check` names it until
-it is written.
+marked in nexus.yaml with `# FILL IN: ...`, and `nexusbuild check` names it
+until it is written.
 
 examples:
   nexusbuild import teachers models.csv
@@ -99,52 +100,71 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _add_all(found: _Import, rows: Iterable[TeacherRow], models: Path, spec: Path) -> None:
-    taken: dict[str, TeacherRow] = {}
-    known = _known_teachers(found.text)
+    there = [(model, "is a teacher of the spec already") for model in _known_teachers(found.text)]
     for row in rows:
-        name = row.name.rstrip("/").rpartition("/")[2]
-        first = taken.get(name.casefold())
-        if first is not None:
-            found.skipped.append(f"line {row.line}: {row.name} stands on line {first.line} already")
+        if row.is_sum:
+            found.skipped.append(f"line {row.line}: {row.name or 'a row without a name'}: no model")
             continue
-        taken[name.casefold()] = row
-        if name.casefold() in known:
-            found.skipped.append(f"line {row.line}: {row.name} is a teacher of the spec already")
-            continue
-        _add(found, row, name, models / name, spec)
+        model = named_model(row.name)
+        place = place_among(model, [one for one, _ in there])
+        if place is None:
+            there.append((model, f"stands on line {row.line} already"))
+            _add(found, row, model, models, spec)
+        else:
+            one, why = there[place]
+            there[place] = (one if one.owner else model, why)
+            found.skipped.append(f"line {row.line}: {row.name} {why}")
 
 
-def _known_teachers(text: str) -> set[str]:
-    """Names of the spec's teachers, by their folders or else by their ids, in lower case."""
-    data = parse_document(text.removeprefix("\ufeff"), "").data
-    teachers = data.get("teachers") if isinstance(data, dict) else None
-    known = set()
-    for teacher in teachers if isinstance(teachers, list) else []:
-        teacher = teacher if isinstance(teacher, dict) else {}
+def _known_teachers(text: str) -> list[NamedModel]:
+    """The spec's teachers, by where they can be had, else by their folders, else by their ids."""
+    known = []
+    for teacher in _teachers(text):
         source = teacher.get("source")
         places = source if isinstance(source, dict) else {}
-        names = [places[key] for key in ("path", "hub", "origin") if places.get(key)]
-        names = names or [teacher.get("id")]
-        known |= {Path(str(name)).name.casefold() for name in names}
+        origins = [places[key] for key in ("hub", "origin") if places.get(key)]
+        if origins:
+            known += [named_model(str(origin)) for origin in origins]
+        else:
+            known.append(NamedModel(Path(str(places.get("path") or teacher.get("id"))).name))
     return known
 
 
-def _add(found: _Import, row: TeacherRow, name: str, folder: Path, spec: Path) -> None:
+def _teachers(text: str) -> list[dict[str, Any]]:
+    data = parse_document(text.removeprefix("\ufeff"), "").data
+    teachers = data.get("teachers") if isinstance(data, dict) else None
+    return [each for each in teachers or [] if isinstance(each, dict)]
+
+
+def _folder(text: str, model: NamedModel, models: Path, spec: Path) -> Path:
+    """Where the table says, else among the models; with the owner where another has that name."""
+    if model.folder is not None:
+        return model.folder
+    sources = [teacher.get("source") for teacher in _teachers(text)]
+    used = {str(source.get("path")).casefold() for source in sources if isinstance(source, dict)}
+    alone = models / model.name
+    taken = as_written(alone, spec).casefold() in used
+    return models / model.owner / model.name if taken else alone
+
+
+def _add(found: _Import, row: TeacherRow, model: NamedModel, models: Path, spec: Path) -> None:
     """One teacher, after the capabilities that the spec does not have yet."""
     taught = told_capabilities(
-        f"{row.category}. {row.best_feature}. {name}", _own_capabilities(found.text)
+        f"{row.category}. {row.best_feature}. {model.name}", _own_capabilities(found.text)
     )
     for capability in taught:
         _declare(found, capability)
+    folder = _folder(found.text, model, models, spec)
     here = model_folder(folder) if is_model(folder) else None
-    parameters = parameter_count(row.parameters) or parameter_count(re.sub(r"[-_]", " ", name))
+    told = parameter_count(row.parameters)
+    parameters = told or parameter_count(re.sub(r"[-_]", " ", model.name))
     if parameters is None and here is not None:
         parameters = here.parameters
     source = {"path": as_written(folder, spec)}
-    if "/" in row.name.strip("/"):
-        source["origin"] = row.name.strip("/")
+    if model.origin:
+        source["origin"] = model.origin
     licence = here.licence if here is not None else None
-    teacher: dict[str, Any] = {"id": _free_id(found.text, name), "source": source}
+    teacher: dict[str, Any] = {"id": _free_id(found.text, model), "source": source}
     comments: dict[str, str] = {}
     teacher["licence"] = licence or NO_ASSERTION
     if licence is None:
@@ -166,13 +186,14 @@ def _add(found: _Import, row: TeacherRow, name: str, folder: Path, spec: Path) -
     found.added.append((teacher["id"], teacher.get("parameters", "?"), taught))
 
 
-def _free_id(text: str, name: str) -> str:
-    """The name as an id, with a number behind it where another teacher has that one."""
-    teachers = parse_document(text.removeprefix("\ufeff"), "").data.get("teachers") or []
-    ids = {teacher.get("id") for teacher in teachers if isinstance(teacher, dict)}
-    wanted = name_from(name)
-    numbered = (f"{wanted}-{number}" for number in count(2))
-    return next(each for each in chain([wanted], numbered) if each not in ids)
+def _free_id(text: str, model: NamedModel) -> str:
+    """The name as an id; with the owner, or a number behind it, where another teacher has that."""
+    ids = {teacher.get("id") for teacher in _teachers(text)}
+    wanted = [name_from(model.name)]
+    if model.owner:
+        wanted.append(f"{name_from(model.owner)}-{wanted[0]}")
+    numbered = (f"{wanted[-1]}-{number}" for number in count(2))
+    return next(each for each in chain(wanted, numbered) if each not in ids)
 
 
 def _own_capabilities(text: str) -> list[str]:
@@ -189,7 +210,7 @@ def _declare(found: _Import, name: str) -> None:
     known = BY_NAME[name]
     if name not in (data.get("datasets") or {}):
         dataset = {"path": f"datasets/{name}", "licence": NO_ASSERTION}
-        comments = {"licence": f"{FILL_IN} the licence of the data in datasets/{name}"}
+        comments = {"licence": f"{FILL_IN} the licence of the data"}
         found.text = append_dataset(found.text, name, dataset, comments)
     capability: dict[str, Any] = {"dataset": name, "metric": known.metric}
     if known.modality != "text":

@@ -35,8 +35,8 @@ from targets.resolver import graph_of
 
 EXAMPLES = """\
 Looks for models (folders with config.json and safetensors) and for data (JSON
-lines, JSON, CSV, parquet) below FOLDER, looks at the machine, asks about what it
-found, and writes FOLDER/nexus.yaml with comments. It never overwrites one.
+lines, JSON, CSV, parquet) below FOLDER, looks at the machine, asks about what
+it found, and writes FOLDER/nexus.yaml with comments. It never overwrites one.
 Where there is no model, the build trains a small teacher itself; where there is
 no data, a sampler of the project makes some: so that the file always builds.
 

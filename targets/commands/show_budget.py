@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ from nexusbuild.graph import ResolveError
 from specs.loading import shown_path
 from targets import estimates
 from targets.budget import OPENED, Budget, Estimate, Limits, budget_of, misfits, size
-from targets.commands.command import DONE, WRONG, complain, counted, say
+from targets.commands.command import DONE, WRONG, complain, counted, fitted, say
 
 NAME_WIDTH = 47
 
@@ -59,26 +60,39 @@ def _fits(budget: Budget) -> bool:
 
 def _table(budget: Budget, every: bool) -> None:
     say(f"{'target':<{NAME_WIDTH}}{'VRAM':>8}{'RAM':>8}{'disk':>8}{'time':>8}")
-    for title, chosen in (
-        ("", budget.buildable),
-        ("declared only: there is no trainer yet", [e for e in budget.estimates if e.obstacle]),
-    ):
-        if title and chosen:
-            say(f"\n{title}")
-        groups: dict[str, list[Estimate]] = {}
-        for each in chosen:
-            groups.setdefault(each.target if every else _group(each), []).append(each)
-        for name, members in groups.items():
-            say(_line(name, members))
+    _lines(budget.buildable, _target if every else _kind_and_teacher)
+    declared = [each for each in budget.estimates if each.obstacle]
+    if declared:
+        say("\ndeclared only: there is no trainer yet")
+        _lines(declared, _target if every else _teacher)
 
 
-def _group(estimate: Estimate) -> str:
+def _lines(chosen: Sequence[Estimate], group: Callable[[Estimate], str]) -> None:
+    groups: dict[str, list[Estimate]] = {}
+    for each in chosen:
+        groups.setdefault(group(each), []).append(each)
+    for name, members in groups.items():
+        say(_line(name, members))
+
+
+def _target(estimate: Estimate) -> str:
+    """A line for each."""
+    return estimate.target
+
+
+def _kind_and_teacher(estimate: Estimate) -> str:
     """Targets that differ in the capability alone share a line; the name selects all of them."""
     kind, _, name = estimate.target.partition(":")
     if kind in OPENED and "/" in name:
         return f"{kind}:{name.partition('/')[0]}/*"
     special = not name or name in ("backbone", "router") or kind in OPENED
     return estimate.target if special else f"{kind}:*"
+
+
+def _teacher(estimate: Estimate) -> str:
+    """A line for all that opens one teacher."""
+    kind, _, name = estimate.target.partition(":")
+    return f"*:{name.partition('/')[0]}*" if kind in OPENED else f"{kind}:*"
 
 
 def _line(name: str, members: Sequence[Estimate]) -> str:
@@ -105,21 +119,23 @@ def _what_does_not_fit(budget: Budget) -> None:
         targets = f" ({counted(len(misfit.targets), 'target')})" if len(misfit.targets) > 1 else ""
         say(f"  {misfit.about}{targets}: {misfit.says}")
         for place, remedy in enumerate(misfit.remedies):
-            say(f"    {'or' if place else 'would fit:':>10} {remedy}")
+            say(fitted(f"    {'or' if place else 'would fit:':>10} {remedy}", sys.stdout))
     disk = budget.limits.disk
     if disk is not None and budget.store > disk:
         say(f"  the store: {size(budget.store)}, hardware.disk grants {size(disk)}")
     for name in budget.unknown:
-        say(f"  teacher {name}: its size is not known; say `parameters: 8B`, or put its folder")
+        text = f"  teacher {name}: its size is not known; say `parameters: 8B`, or put its folder"
+        say(fitted(text, sys.stdout))
 
 
 def _totals(budget: Budget) -> None:
     seconds = sum(each.seconds for each in budget.buildable)
-    largest = max((each.vram for each in budget.buildable), default=0)
-    say(
-        f"\n{counted(len(budget.buildable), 'target')} one after the other: {duration(seconds)}; "
-        f"largest: {size(largest)} VRAM; store: {size(budget.store)}"
-    )
+    vram = max((each.vram for each in budget.buildable), default=0)
+    ram = max((each.ram for each in budget.buildable), default=0)
+    largest = f"{size(ram)} of memory" + (f" and {size(vram)} of a GPU's" if vram else "")
+    number = counted(len(budget.buildable), "target")
+    say(f"\n{number}, {duration(seconds)} one after the other")
+    say(f"each takes at most {largest}; the store {size(budget.store)}")
     if budget.fetched:
         say(f"models still to be fetched: about {size(budget.fetched)}")
     declared = len(budget.estimates) - len(budget.buildable)

@@ -23,6 +23,8 @@ _UNITS = {
     "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12, "thousand": 10**3, "million": 10**6,
     "mio": 10**6, "billion": 10**9, "bn": 10**9, "trillion": 10**12,
 }  # fmt: skip
+_SUMS = ("", "total", "totals", "grand total", "in total", "sum", "summe", "gesamt", "insgesamt",
+         "average", "mean", "count")  # fmt: skip
 _SIZE = re.compile(
     r"(?<![\w.,])(\d+(?:[.,]\d+)?)\s?(k|m|b|t|bn|mio|thousand|million|billion|trillion)"
     r"(?![A-Za-z0-9])",
@@ -44,9 +46,15 @@ class TeacherRow:
     category: str = ""
     best_feature: str = ""
 
+    @property
+    def is_sum(self) -> bool:
+        """Whether it is no model but what a spreadsheet adds up below them."""
+        says_nothing = not (self.category or self.best_feature)
+        return says_nothing and self.name.strip(" :=").casefold() in _SUMS
+
 
 def read_teachers(path: Path) -> list[TeacherRow]:
-    """Every row that names a model. Raises TableError and OSError."""
+    """Every row below the header that is not empty. Raises TableError and OSError."""
     text = decoded(path.read_bytes(), str(path))
     delimiter = _delimiter(text, path)
     columns: dict[str, int] = {}
@@ -65,7 +73,7 @@ def read_teachers(path: Path) -> list[TeacherRow]:
                 key: " ".join(fields[place].split()) if place < len(fields) else ""
                 for key, place in columns.items()
             }
-            if not values["name"]:
+            if not values["name"] and (values["category"] or values["best_feature"]):
                 raise TableError(f"{path}:{start}: the row names no model")
             if any(field.strip() for field in fields[width:]):
                 raise TableError(

@@ -52,7 +52,7 @@ def data_sources(folder: SpecFolder, dataset: Dataset, name: str) -> dict[str, S
     if written is None:
         return {}
     origin = dataset.origin
-    fetch = how_to_fetch(origin, written, data=True) if origin else "put the data there"
+    fetch = how_to_fetch(origin, data=True) if origin else "put the data there"
     remedy = f"{fetch}, or correct datasets.{name}.path"
     if not has_magic(written):
         return {"data": Source(written, remedy)}

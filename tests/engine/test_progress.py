@@ -159,14 +159,15 @@ def test_the_live_picture_has_a_line_per_target_and_one_for_all(clock: Clock) ->
     display.planned({"a:1": 40.0, "a:2": 40.0, "a:3": 40.0, "a:4": 40.0}, {}, jobs=3)
     begin(display, "a:1", "a:2")
     display.started("a:3")
+    display.started("a:4")
     clock.now += 10
     display.progress(ProgressEvent("a:1", 25, 100, {"loss": 0.5}))
     lines = picture_of(display)
     display.close()
     assert len(lines) == 4
-    assert lines[0].startswith("a:1 ") and lines[0].endswith("25 % 30 s left, loss 0.5")
-    assert lines[1].startswith("a:2 ") and lines[1].endswith("10 s 30 s left")
-    assert lines[2].startswith("a:3 ") and lines[2].endswith("waits for its share")
+    assert lines[0].startswith("a:1 ") and lines[0].endswith("25 %  30 s left, loss 0.5")
+    assert lines[1].startswith("a:2 ") and lines[1].endswith("10 s  30 s left")
+    assert lines[2] == "next: a:3, a:4"
     assert lines[3] == "0 of 4 targets, 0:10, about 1 min 10 s left"
 
 
@@ -176,7 +177,7 @@ def test_the_live_picture_never_outgrows_the_terminal(clock: Clock) -> None:
     lines = picture_of(display, height=8)
     display.close()
     assert len(lines) <= 8
-    assert lines[-2] == "and 25 more"
+    assert lines[-2] == "and 26 more"
 
 
 def test_the_live_display_leaves_a_line_for_each_that_ended(clock: Clock) -> None:

@@ -84,7 +84,8 @@ def files(draw: st.DrawFn) -> str:
 
 
 def data(text: str) -> Any:
-    return parse_document(text, "x.yaml").data
+    """What the text says; a block of text at its end, too, ends with its line."""
+    return parse_document(text if text.endswith("\n") else f"{text}\n", "x.yaml").data
 
 
 def untouched(before: str, after: str) -> None:
@@ -133,6 +134,11 @@ def test_what_is_parsed_is_what_was_and_the_addition(
     )
     if commented:
         assert "# FILL IN: where it lies" in after
+
+
+def test_a_block_of_text_at_the_end_of_a_file_gets_its_end() -> None:
+    text = "teachers:\n- id: a\n  best_feature: |\n    good"
+    assert append_teacher(text, {"id": "b"}) == f"{text}\n- id: b\n"
 
 
 def test_a_comment_has_no_place_in_a_list_on_one_line() -> None:

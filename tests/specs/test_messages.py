@@ -124,7 +124,7 @@ def test_long_lines_are_cut_around_the_mistake() -> None:
 
 def test_wide_letters_are_underlined_where_they_stand() -> None:
     with pytest.raises(specs.SpecError) as raised:
-        specs.load_text(SMALL.replace("licence: MIT}", "licence: 自由, lizenz: 1}"))
+        specs.load_text(SMALL.replace("response: call, licence: MIT}", "licence: 自由, lizenz: 1}"))
     excerpts = [problem.excerpt.split("\n")[1] for problem in raised.value.problems]
     assert [underline.count("^") for underline in excerpts] == [4, 6]
     assert excerpts[1].index("^") - excerpts[0].index("^") == len("自由, ") + 2

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import specs
+from nexusbuild.graph import ResolveError
 from specs.document import parse_document
 from targets.commands import check, import_teachers
 from targets.commands.known_capabilities import BY_NAME, KNOWN, told_capabilities
+from targets.commands.named_model import named_model
 from targets.commands.teacher_table import (
     TableError,
     parameter_count,
@@ -20,6 +22,7 @@ from targets.commands.teacher_table import (
     written_count,
 )
 from targets.model_folder import model_folder
+from targets.resolver import resolve
 from tests.targets.test_domain_commands import TINY, ran
 
 HEADER = "ModelName,Parameters,Category,BestFeature"
@@ -102,6 +105,21 @@ def test_what_is_not_known_is_named_until_it_is_filled_in(
     assert specs.load_text(text).teachers[-1].parameters == 10**9
 
 
+def test_what_is_left_alike_is_said_once(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    imported(spec, f"{HEADER}\na-1B,1B,Code,\nb-1B,1B,Code,\nc-1B,1B,Code,\n")
+    capsys.readouterr()
+    assert ran(check.command, "--json") == 2
+    lines = [each["line"] for each in json.loads(capsys.readouterr().out)["errors"]]
+    assert len(lines) == 3, "each, for a program"
+    assert ran(check.command) == 2
+    said = capsys.readouterr().err
+    assert said.count("its licence, as SPDX names it") == 2, "the message, and the line in the file"
+    assert f"the same on 2 more lines: {lines[1]}, {lines[2]}\n3 problems found\n" in said
+    with pytest.raises(ResolveError) as refused:
+        resolve(spec, {})
+    assert len(refused.value.problems) == 1
+
+
 def test_the_file_keeps_all_else(spec: Path) -> None:
     imported(spec, f"{HEADER}\n{OMNI}")
     text = spec.read_text(encoding="utf-8")
@@ -148,6 +166,66 @@ def test_what_the_folder_says_is_taken(spec: Path) -> None:
     assert found["tiny-model"]["source"] == {"path": "disk/tiny-model"}
     assert (found["tiny-model"]["parameters"], found["tiny-model"]["licence"]) == ("2M", "MIT")
     assert model_folder(folder).bytes == len(content)
+
+
+def test_a_model_as_people_name_it(spec: Path) -> None:
+    rows = r"""
+C:\models\Alpha-7B,7B,Code,
+D:/disk/Beta-3B/,3B,Code,
+..\shared\Gamma-2B,2B,Code,
+/disk/models/Delta-1B,1B,Code,
+models/big/Epsilon-4B,4B,Code,
+https://huggingface.co/owner/Zeta-5B/tree/main,5B,Code,
+https://example.org/Eta-6B,6B,Code,
+"""
+    sources = [teacher["source"] for teacher in imported(spec, f"{HEADER}{rows}").values()]
+    assert sources == [
+        {"path": "models/Alpha-7B"},
+        {"path": "models/Beta-3B"},
+        {"path": "models/Gamma-2B"},
+        {"path": "/disk/models/Delta-1B"},
+        {"path": "models/big/Epsilon-4B"},
+        {"path": "models/Zeta-5B", "origin": "owner/Zeta-5B"},
+        {"path": "models/Eta-6B", "origin": "https://example.org/Eta-6B"},
+    ]
+
+
+@pytest.mark.parametrize("total", ["Total,52B,,", ",52B,,", "Sum:,,,", "Grand Total,~52 B,,"])
+def test_what_a_spreadsheet_adds_up_is_no_model(
+    spec: Path, capsys: pytest.CaptureFixture[str], total: str
+) -> None:
+    assert list(imported(spec, f"{HEADER}\na-4B,4B,Code,\n{total}\n")) == ["a-4b"]
+    named = total.partition(",")[0] or "a row without a name"
+    assert f"passed over: line 3: {named}: no model" in capsys.readouterr().out
+
+
+def test_a_model_that_is_called_total(spec: Path) -> None:
+    assert list(imported(spec, f"{HEADER}\nTotal,4B,Code,fast\n")) == ["total"]
+
+
+def test_two_owners_have_a_model_of_one_name(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = f"{HEADER}\none/x-7B,7B,Code,\ntwo/X-7B,7B,Code,\nx-7b,7B,Code,\nTWO/x-7b,,Code,\n"
+    found = imported(spec, table)
+    assert {name: teacher["source"] for name, teacher in found.items()} == {
+        "x-7b": {"path": "models/x-7B", "origin": "one/x-7B"},
+        "two-x-7b": {"path": "models/two/X-7B", "origin": "two/X-7B"},
+    }
+    said = capsys.readouterr().out
+    assert "line 4: x-7b stands on line 2 already" in said
+    assert "line 5: TWO/x-7b stands on line 3 already" in said
+    assert imported(spec, table) == {}
+
+
+def test_an_owner_is_learned_from_the_row_that_names_it(spec: Path) -> None:
+    table = f"{HEADER}\nx-7B,7B,Code,\none/x-7B,7B,Code,\ntwo/x-7B,7B,Code,\n"
+    found = imported(spec, table)
+    assert [teacher["source"] for teacher in found.values()] == [
+        {"path": "models/x-7B"},
+        {"path": "models/two/x-7B", "origin": "two/x-7B"},
+    ]
+    assert imported(spec, table) == {}
 
 
 @pytest.mark.parametrize(
@@ -237,8 +315,11 @@ def test_any_rows(
     spec = folder / "nexus.yaml"
     spec.write_text(TINY, encoding="utf-8")
     assert ran(import_teachers.command, "teachers", str(table), "-f", str(spec)) == 0
-    names = {row.name.rstrip("/").rpartition("/")[2].casefold() for row in read}
-    assert len({teacher["id"] for teacher in teachers(spec)}) == 3 + len(names)
+    models = [named_model(row.name) for row in read]
+    names = {model.name.casefold() for model in models}
+    owners = {(each.name.casefold(), each.owner.casefold()) for each in models if each.owner}
+    unowned = names - {name for name, _ in owners}
+    assert len({teacher["id"] for teacher in teachers(spec)}) == 3 + len(owners) + len(unowned)
 
 
 def test_no_table_is_told_apart_from_a_broken_one(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""What a stream shows of a text: a terminal has a width and colours. Elsewhere lines stay whole and
+plain, for scripts and logs search for them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TextIO
+
+WITHOUT_TERMINAL = 100  # columns
+
+
+def columns(stream: TextIO) -> int | None:
+    """Of the terminal that the stream writes to; None where there is none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return None
+
+
+def painted(text: str, colour: str, stream: TextIO) -> str:
+    """The text in a colour (parameters of SGR, as `31;1`), where the stream shows colours."""
+    if not colour or not stream.isatty() or "NO_COLOR" in os.environ:
+        return text
+    return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def wrapped(text: str, indent: int, stream: TextIO) -> list[str]:
+    """The text in lines that fit the terminal, or 100 columns where there is none."""
+    from textwrap import wrap
+
+    width = columns(stream) or WITHOUT_TERMINAL
+    space = " " * indent
+    return wrap(text, max(width, indent + 20), initial_indent=space, subsequent_indent=space)
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """The text, each line of it wrapped to the terminal, what follows two further in; elsewhere as
+    it is.
+    """
+    width = columns(stream)
+    if width is None:
+        return text
+    from textwrap import wrap
+
+    lines = []
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += wrap(
+            line,
+            max(width, len(indent) + 20),
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return "\n".join(lines)

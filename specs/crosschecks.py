@@ -376,7 +376,8 @@ class _Crosschecks:
                 remedy = f"find it out; {allowed}, or {NO_ASSERTION} too, at your own risk"
                 yield self.problem((*path, "licence"), "its licence is not known", remedy)
             elif isinstance(licence, str) and licence not in allow:
-                remedy = allowed + (suggestion(licence, allow) or _unknown(licence))
+                meant = suggestion(licence, allow) or _unknown(licence)
+                remedy = allowed + (meant or f"; add {licence} there if its terms suit you")
                 yield self.problem((*path, "licence"), f'"{licence}" is not allowed', remedy)
             elif licence is None and foreign:
                 remedy = f"say its licence, {NO_ASSERTION} where it is not known; {allowed}"
@@ -434,11 +435,15 @@ class _Crosschecks:
     def _dangling(
         self, names: Any, path: FieldPath, known: Collection[str], *, listed: bool = True
     ) -> Iterator[SpecProblem]:
-        kinds = {id(self._datasets): "data set", id(self._teacher_ids): "teacher"}
-        kind = kinds.get(id(known), "capability")
+        kinds = {
+            id(self._datasets): ("data set", "datasets"),
+            id(self._teacher_ids): ("teacher", "teachers"),
+        }
+        kind, section = kinds.get(id(known), ("capability", "capabilities"))
         for index, name in enumerate(_list(names)):
             if isinstance(name, str) and name not in known and known:
-                remedy = f"allowed: {known_names(known)}{suggestion(name, known)}"
+                meant = suggestion(name, known) or f"; or declare {name} under {section}"
+                remedy = f"allowed: {known_names(known)}{meant}"
                 where = (*path, index) if listed else path
                 yield self.problem(where, f'no such {kind}: "{name}"', remedy)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from specs.model import Dataset
 from targets.commands.known_capabilities import BY_NAME, told_capabilities
+from targets.dataset.reading import records
 from targets.estimates import GIGABYTE
 from targets.model_folder import ModelFolder, model_folders, stated_licence
 from targets.raw_data.findings import findings
@@ -31,7 +32,9 @@ DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz"
 LEAST_CONFIDENCE = 0.5
 LEAST_ROWS = 10
 UNKNOWN_FIELDS = "say which fields are `prompt` and `response`"
+# Lines of a file are counted up to this size; the rows of every other format have to be read.
 LARGEST_COUNTED = 1 << 30
+LARGEST_READ = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class FoundModel:
 
 @dataclass(frozen=True)
 class FoundData:
-    """A file of rows. rows None: too large, or of a format, that is not counted.
+    """A file of rows. rows None: not counted, for it is too large, or cannot be read here.
 
     why_not: why a spec cannot take it as it is; "" where it can.
     """
@@ -190,8 +193,14 @@ def _first(names: Iterable[str], row: Mapping[str, Any]) -> str | None:
 
 
 def _count(path: Path) -> int | None:
-    """Rows of a file with one on each line."""
-    if path.suffix not in (".jsonl", ".ndjson") or path.stat().st_size > LARGEST_COUNTED:
+    """Rows of a file; None where it is too large, or cannot be read here."""
+    by_lines = path.suffix in (".jsonl", ".ndjson")
+    if path.stat().st_size > (LARGEST_COUNTED if by_lines else LARGEST_READ):
         return None
-    with path.open("rb") as lines:
-        return sum(1 for line in lines if line.strip())
+    if by_lines:
+        with path.open("rb") as lines:
+            return sum(1 for line in lines if line.strip())
+    try:
+        return sum(1 for _ in records(path))
+    except (OSError, ValueError):
+        return None

@@ -67,6 +67,9 @@ LARGER_STUDENT = {
 }  # fmt: skip
 
 
+GUESS = "what it teaches is a guess: leave what it cannot do"
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Where to look, where to write, whether to ask."""
     parser.epilog = EXAMPLES
@@ -141,7 +144,7 @@ def _tell(models: list[FoundModel], data: list[FoundData], room: Machine) -> Non
     for model in models:
         say(f"  model  {shown_path(model.folder.path)}: {_about(model)}")
     for each in data:
-        rows = counted(each.rows, "row") if each.rows is not None else "rows"
+        rows = counted(each.rows, "row") if each.rows is not None else "rows that are not counted"
         why_not = f"; left out: {each.why_not}" if each.why_not else ""
         say(f"  data   {shown_path(each.path)}: {rows}, {each.reason}{why_not}")
     if not models:
@@ -249,7 +252,7 @@ def _teachers(
         licence = questions.licence("its licence", folder.licence)
         licences.append(licence)
         fields = {"id": identity, "source": {"path": written}, "licence": licence, "load": load}
-        comment = _about(model)
+        comment = _about(model) + ("" if own or questions.asking else f"; {GUESS}")
         entries.append(Entry({**fields, "capabilities": taught}, comment))
     return entries, left_out
 

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gzip
 import json
 import os
 import pty
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 import specs
+from nexusbuild.cli import main
 from targets.commands import check, init
 from targets.commands.found_on_disk import Machine, splits
 from targets.commands.questions import Questions
@@ -207,6 +209,25 @@ def test_splits_leave_rows_to_train_on() -> None:
     assert splits(None) == splits(10**6) == {}
     for rows in (10, 100, 1440, 2879):
         assert sum(splits(rows).values()) < rows
+
+
+def test_small_data_of_every_format_leaves_rows_to_train_on(home: Path) -> None:
+    """The usual splits would take all of them: the build would end at its first target."""
+    model(home / "models" / "lm")
+    (home / "data").mkdir()
+    rows = [{"task": f"Write f{n}.", "code": f"def f(): return {n}", "test": "assert f() + 1"}
+            for n in range(164)]  # fmt: skip
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    (home / "data" / "code.jsonl.gz").write_bytes(gzip.compress(lines))
+    table = "Question,Best Answer\n" + "".join(f"Who is {n}?,Nobody {n}\n" for n in range(817))
+    (home / "data" / "quiz.csv").write_text(table, encoding="utf-8")
+    assert ran(init.command, "--yes") == 0
+    spec = written(home)
+    for name in ("code", "question-answering"):
+        assert main(["data", "show", name]) == 0
+        assert spec.datasets[name].eval < 200
+    text = (home / "nexus.yaml").read_text(encoding="utf-8")
+    assert "what it teaches is a guess" in text
 
 
 # On a terminal.

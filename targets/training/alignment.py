@@ -1,18 +1,20 @@
-"""A teacher's distributions in the student's vocabulary, where their tokens meet.
+"""A teacher's distributions in the student's vocabulary, whatever each calls a token.
 
-Both tokenizers cut the same answer, and positions are compared by their offset in its UTF-8
-bytes: where a token of each starts at the same byte, the teacher's next-token distribution says
-something about the student's. A teacher's token gives its mass to the student's token of the
-same bytes, or else to the first token into which the student cuts those bytes. Where the
-student's actual token spans several of the teacher's, the chain rule over them gives its
-probability. What reaches no student token stays in the tail; nothing is renormalised.
+Both tokenizers cut the same answer, and places are compared by their offset in its UTF-8 bytes.
+Where a token of each starts at the same byte, the teacher's next-token distribution is one over
+what the student says next. Where the student stands inside a teacher's token, it is what is left
+of that distribution once the bytes since the token's start are known (Phan et al. 2024, "Exact
+Byte-Level Probabilities from Tokenized Language Models", section 3, over the top k). A teacher's
+token gives its mass to the student's token of the same bytes, or else to the first token into
+which the student cuts them; the token that was really said gives it to the student's real one, by
+the chain rule where the student's reaches into the teacher's next. What reaches no student token
+stays in the tail; nothing is renormalised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,18 +31,15 @@ class Soft:
     """Soft targets of one answer in the student's vocabulary.
 
     ids: (tokens, k) int32, NOTHING where a column is unused; each id once per position.
-    probs: (tokens, k) float32. What they leave below 1 is the tail. positions: (tokens,) the
-    teacher's answer token that starts at the same byte, -1 where it says nothing.
+    probs: (tokens, k) float32. What they leave below 1 is the tail. known: (tokens,) where the
+    teacher says something. positions: (tokens,) the teacher's answer token that starts at the
+    same byte, -1 where none does.
     """
 
     ids: NDArray[np.int32]
     probs: NDArray[np.float32]
+    known: NDArray[np.bool_]
     positions: NDArray[np.int64]
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """(tokens,) where the teacher's distribution says something about this position."""
-        return self.positions >= 0
 
 
 class Alignment:
@@ -49,96 +48,187 @@ class Alignment:
     def __init__(
         self, teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase, vocabulary: int
     ) -> None:
+        self._teacher_pieces = token_bytes(teacher)
         self._student_pieces = token_bytes(student)
-        self._first_token = first_student_tokens(teacher, student, vocabulary)
+        self._first = FirstToken(student)
+        # The student's token for each of the teacher's; a head is often padded beyond them.
+        self._of_token = np.full(max(len(teacher), vocabulary), NOTHING, dtype=np.int32)
+        self._same = teacher.get_vocab() == student.get_vocab()
+        if self._same:
+            self._of_token[: len(teacher)] = np.arange(len(teacher))
+            return
+        for index, piece in enumerate(self._teacher_pieces):
+            self._of_token[index] = self._first(piece) if piece else NOTHING
+        if teacher.eos_token_id is not None:
+            self._of_token[teacher.eos_token_id] = student.eos_token_id
 
     def soft_targets(self, traced: TracedRow, answer_ids: Sequence[int]) -> Soft:
         """The teacher's distributions at the positions of the student's `answer_ids`."""
-        k = traced.top_ids.shape[1]
-        count = len(answer_ids)
-        ids = np.full((count, k), NOTHING, dtype=np.int32)
-        probs = np.zeros((count, k), dtype=np.float32)
+        if self._same and traced.answer_ids.tolist() == list(answer_ids):
+            return self._carried_over(traced, np.arange(len(answer_ids)))
         ends = answer_byte_ends(self._student_pieces, list(answer_ids), traced.row["answer"])
         if not ends or traced.byte_ends[0] < 0:
-            return Soft(ids, probs, np.full(count, -1, dtype=np.int64))
-        student_ends = np.array(ends)
-        positions = _positions(traced.byte_ends, student_ends)
+            return self._carried_over(traced, np.full(len(answer_ids), -1))
+        answer = TeachersAnswer(traced, self._teacher_pieces)
+        starts = np.array([0, *ends[:-1]])
+        # Of several tokens that start at one byte, as one without bytes and its successor do, the
+        # last is meant on both sides.
+        last = np.append(starts[1:] > starts[:-1], True)
+        at = np.searchsorted(answer.starts, starts, side="right") - 1
+        soft = self._carried_over(traced, np.where(last & (answer.starts[at] == starts), at, -1))
+        # Where both say the same token, all is in place: the rest is to be worked out.
+        same = self._of_token[traced.answer_ids[at]] == answer_ids
+        done = soft.known & same & (traced.byte_ends[at] == ends) & (at >= answer.unspoken)
+        for place in np.nonzero(last & ~done)[0].tolist():
+            self._work_out(soft, place, int(answer_ids[place]), answer, starts[place], ends[place])
+        _merge_repeated(soft.ids, soft.probs)
+        return soft
+
+    def _carried_over(self, traced: TracedRow, positions: NDArray[np.int64]) -> Soft:
+        """The distributions of the teacher's tokens at `positions`, nothing where they are -1."""
         known = positions >= 0
-        at = positions[known]
-        ids[known] = self._first_token[traced.top_ids[at].astype(np.int64)]
-        probs[known] = np.exp(traced.top_log_probs[at].astype(np.float32))
+        ids = self._of_token[traced.top_ids[positions].astype(np.int64)]
+        ids[~known] = NOTHING
+        probs = np.exp(traced.top_log_probs[positions].astype(np.float32))
         probs[ids == NOTHING] = 0.0
-        _pin_actual_tokens(ids, probs, traced, positions, student_ends, answer_ids)
-        _merge_repeated(ids, probs)
-        return Soft(ids, probs, positions)
+        return Soft(ids, probs, known, positions)
+
+    def _work_out(
+        self, soft: Soft, place: int, actual: int, answer: TeachersAnswer, start: int, end: int
+    ) -> None:
+        """Write what the teacher says of one of the student's tokens, from byte to byte."""
+        said = answer.said_from(start)
+        soft.known[place] = bool(said)
+        soft.ids[place], soft.probs[place] = NOTHING, 0.0
+        for column, one in enumerate(said[: soft.ids.shape[1]]):
+            if column == 0 and end > start:
+                token, prob = actual, one.prob * answer.goes_on(start, end)
+            else:
+                token = self._first(one.piece) if one.piece else int(self._of_token[one.index])
+                prob = one.prob
+            if token != NOTHING:
+                soft.ids[place, column], soft.probs[place, column] = token, prob
 
 
-def first_student_tokens(
-    teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase, vocabulary: int
-) -> NDArray[np.int32]:
-    """For each of the teacher's ids the student's id that its text starts with, or NOTHING.
+@dataclass(frozen=True)
+class Said:
+    """One of the teacher's tokens, as what it adds after some byte.
 
-    vocabulary: of the teacher's head, which is often padded beyond what its tokenizer knows.
+    index: its id. piece: its bytes from there on, empty where it has none. prob: given the bytes
+    before.
     """
-    by_bytes = {
-        piece: index for index, piece in enumerate(token_bytes(student)) if piece is not None
-    }
-    result = np.full(max(len(teacher), vocabulary), NOTHING, dtype=np.int32)
-    for index, piece in enumerate(token_bytes(teacher)):
-        if piece:
-            result[index] = _first(piece, by_bytes, student)
-    if teacher.eos_token_id is not None:
-        result[teacher.eos_token_id] = student.eos_token_id
-    return result
+
+    index: int
+    piece: bytes
+    prob: float
 
 
-def _first(piece: bytes, by_bytes: dict[bytes, int], student: PreTrainedTokenizerBase) -> int:
-    if piece in by_bytes:
-        return by_bytes[piece]
-    text = piece.decode("utf-8", errors="ignore")
-    if text.encode() == piece:
-        cut = student(text, add_special_tokens=False).input_ids
-        return int(cut[0]) if cut else NOTHING
-    # Part of a character: the longest token that it starts with.
-    for size in range(len(piece), 0, -1):
-        if piece[:size] in by_bytes:
-            return by_bytes[piece[:size]]
-    return NOTHING
+class TeachersAnswer:
+    """What a teacher says of an answer's next bytes, from any byte of it on.
 
-
-def _positions(teacher_ends: NDArray[Any], student_ends: NDArray[Any]) -> NDArray[np.int64]:
-    """Per student token the index of the teacher token that starts at the same byte, or -1.
-
-    The end-of-sequence token has no bytes and starts where the answer ends; several tokens can
-    start at one byte only there, and the last of them is meant on both sides.
+    starts: (tokens,) byte at which each of the teacher's tokens starts. unspoken: 1 where the first
+    token begins with a space that is not the answer's, as SentencePiece puts before any text; else
+    0.
     """
-    starts_of_teacher = np.concatenate([[0], teacher_ends[:-1]])
-    index_of = {int(start): index for index, start in enumerate(starts_of_teacher)}
-    starts = np.concatenate([[0], student_ends[:-1]])
-    return np.array([index_of.get(int(start), -1) for start in starts])
+
+    def __init__(self, traced: TracedRow, pieces: Sequence[bytes | None]) -> None:
+        self.starts = np.concatenate([[0], traced.byte_ends[:-1]])
+        self._ends = traced.byte_ends
+        self._text = str(traced.row["answer"]).encode()
+        self._traced = traced
+        self._pieces = pieces
+        first = self._piece(int(traced.answer_ids[0]))
+        self.unspoken = len(first) - int(traced.byte_ends[0])
+
+    def said_from(self, byte: int) -> list[Said]:
+        """The likeliest ways to go on, what was really said first.
+
+        Inside a token, only those that begin with its bytes up to there are left, and the tail
+        may be any of them or none. Empty where it is most of what is left: nothing is known then.
+        """
+        token = self._token_at(byte)
+        before = self._text[self.starts[token] : byte]
+        named, tail = self._named(token)
+        if not before:
+            return named
+        left = [one for one in named if one.piece.startswith(before)]
+        mass = sum(one.prob for one in left)
+        if mass <= tail:
+            return []
+        size = len(before)
+        return [
+            Said(one.index, one.piece[size:], one.prob / (mass + tail))
+            for one in left
+            if len(one.piece) > size
+        ]
+
+    def goes_on(self, start: int, end: int) -> float:
+        """Probability of the bytes up to `end`, given the token that was said at `start`."""
+        token, prob = self._token_at(start), 1.0
+        while self._ends[token] < end:
+            token += 1
+            if self._ends[token] <= end:
+                prob *= float(np.exp(np.float32(self._traced.token_log_probs[token])))
+            else:
+                begun = self._text[self.starts[token] : end]
+                named, _ = self._named(token)
+                prob *= sum(one.prob for one in named if one.piece.startswith(begun))
+        return prob
+
+    def _token_at(self, byte: int) -> int:
+        return int(np.searchsorted(self.starts, byte, side="right")) - 1
+
+    def _named(self, token: int) -> tuple[list[Said], float]:
+        """The actual token and the likeliest others, and the mass of all the rest."""
+        actual = int(self._traced.answer_ids[token])
+        probs = np.exp(self._traced.top_log_probs[token].astype(np.float32)).tolist()
+        top = dict(zip(self._traced.top_ids[token].tolist(), probs, strict=True))
+        tail = float(np.exp(np.float32(self._traced.tail_log_probs[token])))
+        if actual not in top:
+            of_actual = float(np.exp(np.float32(self._traced.token_log_probs[token])))
+            top, tail = {actual: of_actual, **top}, max(0.0, tail - of_actual)
+        order = sorted(top, key=lambda index: index != actual)
+        named = [Said(index, self._piece(index), top[index]) for index in order]
+        if token < self.unspoken:
+            spaced = [one for one in named if one.piece[:1] == b" " and one.piece[1:]]
+            tail += sum(one.prob for one in named) - sum(one.prob for one in spaced)
+            named = [Said(one.index, one.piece[1:], one.prob) for one in spaced]
+        return named, tail
+
+    def _piece(self, index: int) -> bytes:
+        return (self._pieces[index] if index < len(self._pieces) else None) or b""
 
 
-def _pin_actual_tokens(
-    ids: NDArray[np.int32],
-    probs: NDArray[np.float32],
-    traced: TracedRow,
-    positions: NDArray[np.int64],
-    student_ends: NDArray[Any],
-    answer_ids: Sequence[int],
-) -> None:
-    """Where the student's token spans several teacher tokens, give it their product."""
-    index_of_end = {int(end): index for index, end in enumerate(traced.byte_ends[:-1])}
-    for token, first in enumerate(positions[:-1]):
-        if first < 0:
-            continue
-        last = index_of_end.get(int(student_ends[token]), -1)
-        if last <= first:
-            continue
-        chain = float(traced.token_log_probs[first : last + 1].astype(np.float32).sum())
-        same = np.nonzero(traced.top_ids[first] == traced.answer_ids[first])[0]
-        column = int(same[0]) if len(same) else ids.shape[1] - 1
-        ids[token, column] = answer_ids[token]
-        probs[token, column] = np.exp(chain)
+class FirstToken:
+    """The student's token that a teacher's begins with, by the bytes that it stands for.
+
+    The one of the same bytes, or else the first into which the student cuts them; of bytes that
+    are no text, the longest that they begin with.
+    """
+
+    def __init__(self, student: PreTrainedTokenizerBase) -> None:
+        self._student = student
+        self._pieces = token_bytes(student)
+        self._same = {piece: index for index, piece in enumerate(self._pieces) if piece}
+        self._found: dict[bytes, int] = {}
+
+    def __call__(self, piece: bytes) -> int:
+        """An id of the student's, or NOTHING where none begins so."""
+        if piece in self._same:
+            return self._same[piece]
+        if piece not in self._found:
+            self._found[piece] = self._find(piece)
+        return self._found[piece]
+
+    def _find(self, piece: bytes) -> int:
+        text = piece.decode("utf-8", errors="ignore")
+        if text.encode() == piece:
+            cut = self._student(text, add_special_tokens=False).input_ids
+            # A tokenizer may put a space before any text: that is not what the teacher said.
+            if cut and piece.startswith(self._pieces[cut[0]] or b"\0"):
+                return int(cut[0])
+        shorter = (piece[:size] for size in range(len(piece) - 1, 0, -1))
+        return next((self._same[part] for part in shorter if part in self._same), NOTHING)
 
 
 def _merge_repeated(ids: NDArray[np.int32], probs: NDArray[np.float32]) -> None:

@@ -133,8 +133,9 @@ def _anchored(
     values: dict[tuple[int, int], list[Any]] = {}
     for (index, traced), soft, start in zip(chosen, softs, starts.tolist(), strict=True):
         for layer, coefficients in traced.coefficients.items():
-            tokens.setdefault((index, layer), []).append(start + np.nonzero(soft.known)[0])
-            values.setdefault((index, layer), []).append(coefficients[soft.positions[soft.known]])
+            met = soft.positions >= 0
+            tokens.setdefault((index, layer), []).append(start + np.nonzero(met)[0])
+            values.setdefault((index, layer), []).append(coefficients[soft.positions[met]])
     return {
         f"{index}.{layer}": AnchoredTokens(
             layer,
@@ -177,18 +178,18 @@ def distillation_loss(
 ) -> Tensor:
     """Cross-entropy on the answer mixed with the divergence from the teacher, nats per token.
 
-    log_probs: (answers, vocabulary), the student's. The forward divergence is taken over the
-    teacher's top k and one bucket for all the rest (Hinton et al. 2015, over a coarsened
-    vocabulary: a lower bound of the full divergence that is 0 only where the k agree).
+    Where the teacher says nothing of a token, the answer alone is learned. log_probs: (answers,
+    vocabulary), the student's. The forward divergence is taken over the teacher's top k and one
+    bucket for all the rest (Hinton et al. 2015, over a coarsened vocabulary: a lower bound of the
+    full divergence that is 0 only where the k agree).
     """
-    answer = functional.nll_loss(log_probs, batch.labels)
     if kl_weight == 0.0:
-        return answer
+        return functional.nll_loss(log_probs, batch.labels)
+    answer = functional.nll_loss(log_probs, batch.labels, reduction="none")
     index = rows.starts[batch.rows_of_answers] + batch.answer_index
     divergence = tail_divergence(log_probs, rows.ids[index], rows.probs[index])
-    known = rows.known[index]
-    divergence = (divergence * known).sum() / known.sum().clamp(min=1)
-    return (1 - kl_weight) * answer + kl_weight * divergence
+    weight = kl_weight * rows.known[index]
+    return ((1 - weight) * answer + weight * divergence).mean()
 
 
 def tail_divergence(log_probs: Tensor, ids: Tensor, probs: Tensor) -> Tensor:

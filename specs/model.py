@@ -328,6 +328,9 @@ class Training(Section):
     """Weight of the activation anchor; 0 leaves it off."""
     validate_every: Positive = 200
     """Steps between two looks at the validation rows."""
+    recovery_steps: NotNegative = 30
+    """Steps on the worst rows where a look finds an adapter worse than it was; 0 leaves recovery
+    off, and with it the roll-back after a spike."""
     retries: NotNegative = 1
     """How often an adapter below its aim trains on."""
     aim_fraction: Threshold = 1.0

@@ -1,4 +1,4 @@
-"""Train one adapter against the frozen backbone: watch, roll back, and try again when short.
+"""Train one adapter against the frozen backbone, and look at it on the way.
 
 `validation` is all that judges here; the rows that a contract is decided on are never seen.
 """
@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from targets.adapter.anchors import ActivationAnchors
 from targets.adapter.low_rank import LowRank
+from targets.adapter.recovery import LOSS, ROLL_BACKS, Recovery, Rows
 from targets.adapter.settings import Settings
 from targets.answers import Description, answered_rows
 from targets.metrics import score_rows
@@ -26,8 +28,6 @@ from targets.training.outputs import answer_log_probs, cross_entropy
 from targets.training.sequences import batch_rows, collate, tokens_of_steps
 from targets.training.watch import Watch
 
-# A held-out loss this many times the best one seen is damage, not noise.
-DAMAGE = 1.5
 VALIDATION_BATCH = 64
 # Anchors reach their full weight after this many times the learning rate's warm-up.
 ANCHOR_WARMUP = 5
@@ -78,53 +78,98 @@ class AdapterTraining:
         ]
 
     def fit(
-        self, run: Run, seed: int, progress: Callable[..., None], watch: Watch | None = None
+        self,
+        run: Run,
+        seed: int,
+        progress: Callable[..., None],
+        watch: Watch | None = None,
+        earlier: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Train to the end of the run's schedule, looking at the held-out loss on the way.
+        """Train to the end of the run's schedule, looking at held-out rows on the way.
 
-        Where it has risen past DAMAGE times the best, the best state is restored and the rest
-        of the schedule runs at half the rate. Every such event stands in the log.
+        What a look finds, and what is done about it, stands in the run's log (`recovery`).
+        earlier: log entries of the rounds before this one.
         """
-        steps = run.schedule.steps
-        lengths = self._rows.lengths
-        plan = batch_rows(lengths, self._settings.batch, steps, seed)
+        settings, steps = self._settings, run.schedule.steps
+        rows = self._learned_rows(seed)
+        lengths = [rows.lengths[row] for row in rows.indices]
+        # Steps that are trained anew after a roll-back take the batches beyond the schedule's.
+        plan = batch_rows(lengths, settings.batch, (1 + ROLL_BACKS) * steps, seed)
         tokens = tokens_of_steps(lengths, plan)
 
         def loss_at(step: int) -> Tensor:
-            batch = collate(self._rows.prompts, self._rows.answers, plan[step])
-            batch = batch.to(self._model.device)
-            weights = self._adapter.weights(self._base)
-            if self.anchors is None:
-                log_probs = answer_log_probs(self._model, batch, weights)
-                return distillation_loss(log_probs, batch, self._rows, self._settings.kl_weight)
-            with self.anchors.watching():
-                log_probs = answer_log_probs(self._model, batch, weights)
-            output = distillation_loss(log_probs, batch, self._rows, self._settings.kl_weight)
-            warmth = min(1.0, (step + 1) / (ANCHOR_WARMUP * self._settings.warmup_steps + 1))
-            anchor = self.anchors.deviation(batch)
-            return output + self._settings.activation_anchor * warmth * anchor
+            warmth = min(1.0, (step + 1) / (ANCHOR_WARMUP * settings.warmup_steps + 1))
+            picked = plan[step + recovery.lost_steps]
+            return self.loss_of([rows.indices[index] for index in picked], warmth)
 
         run.resume()
-        if run.best is None:
-            run.best = self.held_out_loss(), self.state()
-        every = self._settings.validate_every
-        while run.step < run.schedule.steps:
+        recovery = Recovery(
+            run,
+            self,
+            rows,
+            steps=settings.recovery_steps,
+            earlier=earlier,
+            watch=watch,
+            progress=progress,
+        )
+        every = settings.validate_every
+        while True:
+            due = run.step == steps or (run.step > 0 and run.step % every == 0)
+            if due and not recovery.looked:
+                recovery.look()
+                run.save_in_time()
+            if run.step == steps:
+                break
             until = min(run.step - run.step % every + every, steps)
-            train(run, loss_at, progress, until=until, watch=watch, tokens=tokens)
-            self._look(run)
-            run.save_in_time()
+            try:
+                train(run, loss_at, progress, until=until, watch=watch, tokens=tokens)
+            except ArithmeticError:
+                if not recovery.diverged():
+                    raise
         run.save()
 
-    def _look(self, run: Run) -> None:
-        loss = self.held_out_loss()
-        run.log.append({"step": run.step, "validation_loss": round(loss, 6)})
-        assert run.best is not None
-        if loss <= run.best[0]:
-            run.best = loss, self.state()
-        elif loss > DAMAGE * run.best[0]:
-            self.restore(run.best[1])
-            run.rate /= 2
-            run.log.append({"step": run.step, "event": "rolled back, rate halved"})
+    def loss_of(self, rows: list[int], anchors: float) -> Tensor:
+        """What is minimised, on a batch of rows; anchors: factor on the weight of these."""
+        batch = collate(self._rows.prompts, self._rows.answers, rows).to(self._model.device)
+        weights = self._adapter.weights(self._base)
+        kl_weight = self._settings.kl_weight
+        if self.anchors is None:
+            log_probs = answer_log_probs(self._model, batch, weights)
+            return distillation_loss(log_probs, batch, self._rows, kl_weight)
+        with self.anchors.watching():
+            log_probs = answer_log_probs(self._model, batch, weights)
+        output = distillation_loss(log_probs, batch, self._rows, kl_weight)
+        return output + self._settings.activation_anchor * anchors * self.anchors.deviation(batch)
+
+    def figures(self) -> dict[str, float]:
+        """The held-out loss, and how far each anchor's held rows are from their teacher."""
+        found = {LOSS: self.held_out_loss()}
+        if self.anchors is not None:
+            weights = self._adapter.weights(self._base)
+            found |= self.anchors.held_deviations(self._model, weights)
+        return found
+
+    @torch.no_grad()
+    def row_losses(self, rows: Sequence[int]) -> list[float]:
+        """Negative log-likelihood of each row's answer, nats per token."""
+        weights = self._adapter.weights(self._base)
+        losses: list[float] = []
+        for start in range(0, len(rows), VALIDATION_BATCH):
+            picked = list(rows[start : start + VALIDATION_BATCH])
+            batch = collate(self._rows.prompts, self._rows.answers, picked).to(self._model.device)
+            log_probs = answer_log_probs(self._model, batch, weights)
+            missed = functional.nll_loss(log_probs, batch.labels, reduction="none")
+            sums = missed.new_zeros(len(picked)).index_add(0, batch.where[:, 0], missed)
+            counts = [len(self._rows.answers[row]) for row in picked]
+            losses += [total / count for total, count in zip(sums.tolist(), counts, strict=True)]
+        return losses
+
+    def _learned_rows(self, seed: int) -> Rows:
+        """All rows but those on which the anchors are looked at."""
+        held = set(self.anchors.held_rows) if self.anchors is not None else set()
+        lengths = self._rows.lengths
+        learned = [row for row in range(len(lengths)) if row not in held]
+        return Rows(learned, lengths, self._settings.batch, seed)
 
     @property
     def parameters(self) -> dict[str, Tensor]:
@@ -158,11 +203,11 @@ class AdapterTraining:
         return score_rows(self._settings.metric, self._validation.rows, answered)
 
     def state(self) -> dict[str, Tensor]:
-        """A copy of the adapter as it stands."""
-        return {name: p.detach().clone() for name, p in self._adapter.parameters.items()}
+        """A copy of all that training changes, as it stands."""
+        return {name: p.detach().clone() for name, p in self.parameters.items()}
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Put back what `state` returned."""
-        for name, parameter in self._adapter.parameters.items():
+        for name, parameter in self.parameters.items():
             parameter.copy_(state[name])

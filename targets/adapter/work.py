@@ -60,9 +60,9 @@ def _fit_in_rounds(
 ) -> list[dict[str, Any]]:
     """Train, judge on `validation`, and train on from there while it falls short.
 
-    The adapter ends as it was after the best of these rounds.
+    A round ends in its last state or in that of its best look, whichever retains more; the
+    adapter ends as it was after the best of the rounds.
     """
-    metric = get_metric(settings.metric)
     log: list[dict[str, Any]] = []
     watch = Watch(job.conduct)
     best_retained, best = float("-inf"), training.state()
@@ -74,18 +74,42 @@ def _fit_in_rounds(
             Schedule(steps, settings.learning_rate / (1 + round_number), settings.warmup_steps),
             job.scratch / f"round-{round_number}.pt",
         )
-        training.fit(run, job.seed + round_number, job.progress, watch)
-        scores = training.validation_scores()
-        weights = metric.weights(validation.rows)
-        retained = metric.retained(validation.teacher_scores, scores, weights)
-        log += [{"round": round_number, **entry} for entry in run.log]
-        log.append({"round": round_number, "validation_retained": round(retained, 6)})
+        training.fit(run, job.seed + round_number, job.progress, watch, earlier=log)
+        retained, judged = _judged(training, run, settings, validation)
+        log += [{"round": round_number, **entry} for entry in [*run.log, *judged]]
         if retained > best_retained:
             best_retained, best = retained, training.state()
         if retained >= settings.aim_fraction:
             break
     training.restore(best)
     return log
+
+
+def _judged(
+    training: AdapterTraining, run: Run, settings: Settings, validation: Validation
+) -> tuple[float, list[dict[str, Any]]]:
+    """What the better of last state and best look retains, and the log of both; leaves that one."""
+    metric = get_metric(settings.metric)
+    weights = metric.weights(validation.rows)
+
+    def retained() -> float:
+        scores = training.validation_scores()
+        return metric.retained(validation.teacher_scores, scores, weights)
+
+    last, state = retained(), training.state()
+    log: list[dict[str, Any]] = []
+    assert run.best is not None
+    if any(not torch.equal(state[name], value) for name, value in run.best[1].items()):
+        training.restore(run.best[1])
+        at_best = retained()
+        log.append({"judged": "last state", "retained": round(last, 6)})
+        log.append({"judged": "best look", "retained": round(at_best, 6)})
+        # Of equals the one with the lower held-out loss.
+        if at_best >= last:
+            last = at_best
+        else:
+            training.restore(state)
+    return last, [*log, {"validation_retained": round(last, 6)}]
 
 
 def _validation(job: Job, settings: Settings) -> Validation:

@@ -1,0 +1,148 @@
+"""Recovery: damage on the way is found, mended or undone, and the log tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_adapter import (  # noqa: F401
+    KilledError,
+    run_of,
+    silent,
+    student,
+    tokenizer,
+    training_of,
+)
+
+from targets.adapter.training import AdapterTraining
+from targets.training.loop import Run, Schedule
+from targets.training.muon import MuonWithAdamW
+
+# Looks are at every eighth step; the damage is done between the looks at 24 and 32.
+STEPS, RATE = 48, 0.08
+NewRun = Callable[..., tuple[AdapterTraining, Run]]
+
+
+@pytest.fixture
+def new_run(student, tokenizer, datasets, tmp_path) -> NewRun:  # noqa: F811
+    """What a new process would make: the adapter, untrained, and its run in a folder."""
+
+    def made(folder: str, **settings: Any) -> tuple[AdapterTraining, Run]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        _, training = training_of(student, tokenizer, datasets["sums"], **settings)
+        return training, run_of(training, tmp_path / folder, steps=STEPS, rate=RATE)
+
+    return made
+
+
+@pytest.fixture
+def undamaged(new_run: NewRun) -> float:
+    """The held-out loss with which training ends where nothing happens."""
+    training, run = new_run("undamaged")
+    training.fit(run, 1, silent)
+    assert events(run) == []
+    return training.held_out_loss()
+
+
+def events(run: Run) -> list[dict[str, Any]]:
+    return [entry for entry in run.log if "event" in entry]
+
+
+def damaged(new_run: NewRun, folder: str, scale: float, **settings: Any) -> tuple[float, Run]:
+    """Held-out loss at the end of a run whose checkpoint got noise at step 31."""
+    training, run = new_run(folder, **settings)
+
+    def killed(done: int, _total: int, **_figures: Any) -> None:
+        if done == 31:
+            run.save()
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        training.fit(run, 1, killed)
+    saved = torch.load(run.checkpoint, weights_only=True)
+    generator = torch.Generator().manual_seed(0)
+    for value in saved["parameters"].values():
+        value += scale * torch.randn(value.shape, generator=generator)
+    torch.save(saved, run.checkpoint)
+
+    training, run = new_run(folder, **settings)
+    training.fit(run, 1, silent)
+    return training.held_out_loss(), run
+
+
+def test_much_noise_in_an_adapter_is_undone(new_run: NewRun, undamaged: float) -> None:
+    end, run = damaged(new_run, "much", 0.1)
+    spike, back = events(run)
+    assert spike["event"] == "spike" and spike["measured"] == "validation_loss"
+    assert spike["value"] > spike["threshold"]
+    told = {"step": 32, "event": "rolled back", "to_step": 24, "goes_on_at": 24, "rate_factor": 0.5}
+    assert back == told
+    assert end < 1.05 * undamaged
+    left_alone, run = damaged(new_run, "left alone", 0.1, recovery_steps=0)
+    assert events(run) == [] and left_alone > 1.3 * undamaged
+
+
+@pytest.mark.parametrize(("steps", "outcome"), [(40, "recovered"), (1, "rolled back")])
+def test_some_noise_is_trained_away_or_undone(
+    new_run: NewRun, undamaged: float, steps: int, outcome: str
+) -> None:
+    end, run = damaged(new_run, "some", 0.05, recovery_steps=steps)
+    recovery, after = events(run)
+    assert recovery["event"] == "recovery" and recovery["steps"] == steps
+    assert recovery["value"] > recovery["threshold"] > recovery["holds_at"]
+    assert after["event"] == outcome
+    # What was recovered goes on a little above the best; what was undone trains the steps anew.
+    assert end < (1.15 if outcome == "recovered" else 1.05) * undamaged
+
+
+def test_an_adapter_of_no_numbers_is_undone(new_run: NewRun, undamaged: float) -> None:
+    end, run = damaged(new_run, "run", float("nan"))
+    assert [entry["event"] for entry in events(run)] == ["the loss is not a number", "rolled back"]
+    assert end < 1.05 * undamaged
+    with pytest.raises(ArithmeticError, match="not a number at step 31"):
+        damaged(new_run, "without recovery", float("nan"), recovery_steps=0)
+
+
+@pytest.mark.parametrize("spoilt", ["rate", "rows"])
+def test_a_spike_of_the_loss_is_undone(new_run: NewRun, undamaged: float, spoilt: str) -> None:
+    """A learning rate of twenty times what it is to be, or rows with answers of random tokens."""
+    ends = {}
+    for name, steps in (("with", 20), ("without", 0)):
+        training, run = new_run(name, recovery_steps=steps)
+        good = training._rows
+        generator = torch.Generator().manual_seed(0)
+        random = [torch.randint(2, 320, (len(a),), generator=generator) for a in good.answers]
+        bad = replace(good, answers=[answer.tolist() for answer in random])
+
+        def progress(done: int, _: int, run=run, training=training, good=good, bad=bad, **_f: Any):
+            now = 25 <= done < 31 and not events(run)
+            if spoilt == "rows":
+                training._rows = bad if now else good
+            elif not events(run):
+                run.rate = 20.0 if now else 1.0
+
+        training.fit(run, 1, progress)
+        ends[name] = training.held_out_loss()
+        found = [entry["event"] for entry in events(run)]
+        assert found == (["spike", "rolled back"] if steps else [])
+    assert ends["with"] < 1.05 * undamaged
+    assert ends["without"] > 1.3 * undamaged
+
+
+def test_a_rate_that_is_too_high_is_halved_and_ends_where_it_began(
+    new_run: NewRun, tmp_path: Path
+) -> None:
+    training, run = new_run("good")
+    training.fit(run, 1, silent)
+    good = training.held_out_loss()
+    optimiser = MuonWithAdamW(training.parameters, {})
+    wild = Run(training.parameters, optimiser, Schedule(8, 3.0, 1), tmp_path / "wild.pt")
+    training.fit(wild, 2, silent)
+    backs = [entry for entry in wild.log if entry.get("event") == "rolled back"]
+    assert [entry["goes_on_at"] for entry in backs] == [0, 0, 0, 8]
+    assert [entry["rate_factor"] for entry in backs] == [0.5, 0.25, 0.125, 0.0625]
+    assert training.held_out_loss() == pytest.approx(good, rel=1e-5)

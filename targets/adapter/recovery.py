@@ -137,8 +137,10 @@ class Recovery:
         """Measure, and do what the figures ask for."""
         run = self._run
         figures = self._figures()
-        spike = self._past(figures, {LOSS: SPIKE})
-        above = self._past(figures, dict.fromkeys(figures, DEVIATION_ABOVE) | {LOSS: LOSS_ABOVE})
+        # The untrained adapter was reached at no rate: training may rise above it, but not far.
+        spike = self._past(figures, {LOSS: SPIKE}, since=0)
+        factors = dict.fromkeys(figures, DEVIATION_ABOVE) | {LOSS: LOSS_ABOVE}
+        above = self._past(figures, factors, since=1)
         if not self._steps:
             self._note(figures)
             if figures[LOSS] <= self._best:
@@ -230,13 +232,16 @@ class Recovery:
         run.log.append({"step": run.step, "event": ROLLED_BACK, **told})
         run.step = goes_on_at
 
-    def _past(self, figures: Figures, factors: Mapping[str, float]) -> list[Finding]:
-        """Figures above their factor times the best of theirs at this learning rate or above."""
+    def _past(self, figures: Figures, factors: Mapping[str, float], since: int) -> list[Finding]:
+        """Figures above their factor times the best of theirs at this learning rate or above.
+
+        since: the first step whose look counts.
+        """
         rate = self._rate()
         looks = [
             entry
             for entry in (*self._earlier, *self._run.log)
-            if LOSS in entry and entry.get("rate", 0.0) >= rate
+            if "rate" in entry and entry["rate"] >= rate and entry["step"] >= since
         ]
         found = []
         for name, factor in factors.items():

@@ -133,6 +133,18 @@ def test_a_spike_of_the_loss_is_undone(new_run: NewRun, undamaged: float, spoilt
     assert ends["without"] > 1.3 * undamaged
 
 
+def test_a_good_start_may_be_left(new_run: NewRun, tmp_path: Path) -> None:
+    """An adapter that begins well gets a little worse at a high rate before it gets better."""
+    training, run = new_run("first")
+    training.fit(run, 1, silent)
+    begun = training.held_out_loss()
+    optimiser = MuonWithAdamW(training.parameters, {})
+    second = Run(training.parameters, optimiser, Schedule(24, 0.03, 4), tmp_path / "second.pt")
+    training.fit(second, 2, silent)
+    looks = [entry["validation_loss"] for entry in second.log if "validation_loss" in entry]
+    assert events(second) == [] and looks[-1] < begun < looks[1]
+
+
 def test_a_rate_that_is_too_high_is_halved_and_ends_where_it_began(
     new_run: NewRun, tmp_path: Path
 ) -> None:

@@ -5,8 +5,8 @@
 
 Traces rows of a file with `trace`'s own code at the default `top_k`. The teacher's weights are
 drawn at random, for what they are changes no size; its vocabulary is a byte-level BPE learned from
-the file, and its head as wide as asked for. Everything that a trace writes counts, the rows' text
-and the description too; then the same with the coefficients of every row's residual stream.
+the whole file, and its head as wide as asked for. Everything that a trace writes counts, the rows'
+text and the description too; then the same with the coefficients of every row's residual stream.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import hashlib
 import json
 import sys
 import tempfile
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +44,10 @@ PROFILE = {
 }
 
 
-def rows_of(file: Path, prompt: str, response: str, count: int) -> list[dict[str, Any]]:
-    """The first rows of a file, as `dataset` writes them."""
-    lines = islice(file.read_text(encoding="utf-8").splitlines(), count)
+def rows_of(file: Path, prompt: str, response: str) -> list[dict[str, Any]]:
+    """The rows of a file, as `dataset` writes them."""
     rows = []
-    for one in map(json.loads, lines):
+    for one in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
         answer = one[response]
         text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
         key = hashlib.sha256(one[prompt].encode()).hexdigest()[:16]
@@ -106,9 +104,10 @@ def main() -> None:
     parser.add_argument("--vocabularies", type=int, nargs="+", default=[32_000, 150_000])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = rows_of(arguments.file, arguments.prompt, arguments.response, arguments.rows)
+    rows = rows_of(arguments.file, arguments.prompt, arguments.response)
     texts = [text for row in rows for text in (row["prompt"], row["answer"])]
     tokenizer = trained_tokenizer(texts, "bpe", min(arguments.vocabularies))
+    rows = rows[: arguments.rows]
     print(f"{len(rows)} rows; the BPE found {len(tokenizer):,} tokens; top_k {Trace().top_k}")
     for vocabulary in arguments.vocabularies:
         with tempfile.TemporaryDirectory() as name:

@@ -8,7 +8,7 @@ can be deleted.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
 SHARD_ROWS = 2048
+# Most that the logits of one batch may take in float32; a single row is never cut.
+LOGITS_BYTES = 1 << 30
 
 
 def build(job: Job) -> None:
@@ -111,9 +113,9 @@ def _traced(
     order = sorted(range(len(rows)), key=lambda index: encoded[index].tokens())
     traced: dict[int, TracedRow] = {}
     read_coefficients = coefficient_reader(teacher.model, job.inputs, with_coefficients)
-    for start in range(0, len(order), settings.batch):
-        batch = collate(prompts, answers, order[start : start + settings.batch])
-        batch = batch.to(teacher.model.device)
+    vocabulary = int(teacher.model.config.get_text_config(decoder=True).vocab_size)
+    for run_together in _batches(order, answers, settings.batch, vocabulary):
+        batch = collate(prompts, answers, run_together).to(teacher.model.device)
         log_probs, coefficients = read_coefficients(
             lambda batch=batch: teacher_log_probs(teacher.model, encoded, batch), batch
         )
@@ -140,21 +142,39 @@ def _traced(
                 else {},
                 **of_row,
             )
-        job.progress(before + min(start + settings.batch, len(order)), total)
+        job.progress(before + len(traced), total)
     return [traced[row] for row in range(len(rows))]
 
 
+def _batches(
+    order: Sequence[int], answers: Sequence[Sequence[int]], most_rows: int, vocabulary: int
+) -> Iterator[list[int]]:
+    """Rows to run together, in their order, as many as LOGITS_BYTES has room for."""
+    most_tokens = LOGITS_BYTES // (4 * vocabulary)
+    batch: list[int] = []
+    tokens = 0
+    for row in order:
+        if batch and (len(batch) == most_rows or tokens + len(answers[row]) > most_tokens):
+            yield batch
+            batch, tokens = [], 0
+        batch.append(row)
+        tokens += len(answers[row])
+    if batch:
+        yield batch
+
+
 def _arrays(log_probs: torch.Tensor, labels: torch.Tensor, top_k: int) -> dict[str, Any]:
-    """Log-probabilities `(answers, vocabulary)` -> the arrays of a shard."""
+    """Log-probabilities `(answers, vocabulary)`, which are used up -> the arrays of a shard."""
     vocabulary = log_probs.shape[1]
     ids = index_type(vocabulary)
+    of_labels = log_probs.gather(1, labels[:, None])[:, 0]
     top = log_probs.topk(min(top_k, vocabulary), dim=-1)
-    # Summing the rest directly keeps a small tail exact where 1 - sum(top) would cancel.
-    rest = log_probs.scatter(1, top.indices, float("-inf"))
-    tail = rest.logsumexp(dim=-1).clamp(min=-60.0)
+    # Summing the rest directly keeps a small tail exact where 1 - sum(top) would cancel. It is
+    # found in place, for a copy of all logits would be the largest thing in memory.
+    tail = log_probs.scatter_(1, top.indices, float("-inf")).logsumexp(dim=-1).clamp(min=-60.0)
     return {
         "answer_ids": labels.cpu().numpy().astype(ids),
-        "token_log_probs": _half(log_probs.gather(1, labels[:, None])[:, 0]),
+        "token_log_probs": _half(of_labels),
         "top_ids": top.indices.cpu().numpy().astype(ids),
         "top_log_probs": _half(top.values),
         "tail_log_probs": _half(tail),

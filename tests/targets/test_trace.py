@@ -1,0 +1,88 @@
+"""A trace takes a hundredth of the logits that it stands for, on disk and while it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from nexusbuild.graph import Job
+from specs.model import Trace
+from targets.trace.likelihoods import teacher_log_probs
+from targets.trace.shards import traced_rows
+from targets.trace.work import build
+
+FLOAT16_BYTES = 2
+
+
+def traced_by(
+    vocabulary: int, folder: Path, make_job: Callable[..., Job], data: Path, tokenizer_folder: Path
+) -> Job:
+    """The job of a trace of `train` by a tiny teacher whose head is padded to `vocabulary`."""
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    config = LlamaConfig(vocab_size=vocabulary, num_attention_heads=2, **shape, **ends)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    kept = Trace().model_dump(mode="json")
+    job = make_job(
+        "trace:a/b",
+        {"load": "fp32", "metric": None, **kept},
+        model=folder,
+        train=data / "train.jsonl",
+        description=data / "dataset.json",
+    )
+    build(job)
+    return job
+
+
+@pytest.mark.parametrize("vocabulary", [32_000, 70_000])
+def test_a_trace_takes_a_hundredth_of_the_logits(
+    vocabulary: int,
+    tmp_path: Path,
+    make_job: Callable[..., Job],
+    datasets: dict[str, Path],
+    student_tokenizer: Path,
+) -> None:
+    """All its files count: arrays, the rows' text, the description. The head is padded."""
+    job = traced_by(vocabulary, tmp_path, make_job, datasets["sums"], student_tokenizer)
+    rows = list(traced_rows(job.out))
+    tokens = sum(len(row.answer_ids) for row in rows)
+    # What is measured is a trace: random weights name tokens of the whole vocabulary.
+    assert len(rows) == 120 and rows[0].top_ids.shape[1] == Trace().top_k
+    assert max(int(row.top_ids.max()) for row in rows) > 0.9 * vocabulary
+    size = sum(file.stat().st_size for file in job.out.iterdir())
+    assert 100 * size <= tokens * vocabulary * FLOAT16_BYTES
+
+
+def test_no_batch_has_more_logits_than_there_is_room_for(
+    tmp_path: Path,
+    make_job: Callable[..., Job],
+    datasets: dict[str, Path],
+    student_tokenizer: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = (make_job, datasets["sums"], student_tokenizer)
+    whole = list(traced_rows(traced_by(320, tmp_path / "whole", *made).out))
+    seen: list[int] = []
+
+    def watched(model, rows, batch):  # type: ignore[no-untyped-def]
+        log_probs = teacher_log_probs(model, rows, batch)
+        seen.append(log_probs.numel() * log_probs.element_size())
+        return log_probs
+
+    room = 100 * 320 * 4  # a hundred answer tokens; rows have about twenty
+    monkeypatch.setattr("targets.trace.work.LOGITS_BYTES", room)
+    monkeypatch.setattr("targets.trace.work.teacher_log_probs", watched)
+    parts = list(traced_rows(traced_by(320, tmp_path / "parts", *made).out))
+    assert len(seen) > len(parts) / 32 + 1 and 0.5 * room < max(seen) <= room
+    for one, other in zip(whole, parts, strict=True):
+        assert one.row["id"] == other.row["id"]
+        np.testing.assert_allclose(one.top_log_probs, other.top_log_probs, atol=0.01)
+        np.testing.assert_allclose(one.tail_log_probs, other.tail_log_probs, atol=0.01)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from nexus.errors import blamed
-from nexus.llama import LlamaDecoder, Shape
+from nexus.llama import LlamaDecoder
+from nexus.llama_weights import Shape
 from nexus.packing import CONFIG, WEIGHTS, PackedWeights, load_backbone
 
 if TYPE_CHECKING:

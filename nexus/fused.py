@@ -22,22 +22,27 @@ class Product(Protocol):
 
     shape: tuple[int, int]
 
-    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        """x: (tokens, in) -> (tokens, out), added to `onto` where it is given."""
+    def write(self, x: Tensor, out: Tensor, *, adds: bool) -> None:
+        """Write the product of x (tokens, in) to `out` (tokens, out), or add it to what is there."""
         ...
 
 
 class FloatProduct:
-    """By a matrix in floating point, given transposed: (in, out)."""
+    """By a matrix in floating point, given transposed: (in, out).
+
+    Contiguous like that, a product with few rows takes some two thirds of the time that it takes
+    with the matrix as a linear layer has it.
+    """
 
     def __init__(self, transposed: Tensor) -> None:
         self.shape = (transposed.shape[1], transposed.shape[0])
         self.transposed = transposed
 
-    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        if onto is None:
-            return torch.mm(x, self.transposed)
-        return torch.addmm(onto, x, self.transposed)
+    def write(self, x: Tensor, out: Tensor, *, adds: bool) -> None:
+        if adds:
+            out.addmm_(x, self.transposed)
+        else:
+            torch.mm(x, self.transposed, out=out)
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,15 @@ class FusedLinear:
     bias: Tensor | None
     parts: Sequence[tuple[str, int]]
 
-    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        out = self.product(x, onto)
-        return out if self.bias is None else out.add_(self.bias)
+    @property
+    def outputs(self) -> int:
+        return self.product.shape[0]
+
+    def write(self, x: Tensor, out: Tensor, *, adds: bool) -> None:
+        """Write the layer's output for x (tokens, in) to `out`, or add it to what is there."""
+        self.product.write(x, out, adds=adds)
+        if self.bias is not None:
+            out.add_(self.bias)
 
 
 @dataclass(frozen=True)
@@ -140,7 +151,7 @@ def _merged(linear: FusedLinear, update: FusedUpdate | None) -> FusedLinear:
         return linear
     if not isinstance(linear.product, FloatProduct):
         raise TypeError("an adapter is merged into floating point and nothing else")
-    transposed = linear.product.transposed.clone()
+    transposed = linear.product.transposed.clone(memory_format=torch.contiguous_format)
     for columns, ranks, up in update.ups:
         transposed[:, columns].addmm_(update.down[:, ranks], up)
     return replace(linear, product=FloatProduct(transposed))

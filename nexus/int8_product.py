@@ -35,12 +35,15 @@ class Int8Product:
         self._step = row_max.float() * INT8_STEP
         self._zero_points = torch.zeros(len(codes), dtype=torch.int64)
 
-    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+    def write(self, x: Tensor, out: Tensor, *, adds: bool) -> None:
         digits, step = _digits(x)
         sums = _multiplied(digits, self._packed, self._step, self._zero_points)
         low, middle, high = sums.view(3, len(x), -1)
         total = low.add_(middle, alpha=1 << 8).add_(high, alpha=1 << 16)
-        return total.mul_(step) if onto is None else torch.addcmul(onto, total, step)
+        if adds:
+            out.addcmul_(total, step)
+        else:
+            torch.mul(total, step, out=out)
 
 
 def _digits(x: Tensor) -> tuple[Tensor, Tensor]:

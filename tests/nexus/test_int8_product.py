@@ -42,15 +42,22 @@ def test_a_product_is_as_good_as_in_float32(
     x[0, 0] = outlier
     x[-1] *= outlier
     product = Int8Product(codes, row_max)
+
+    def times(x: torch.Tensor) -> torch.Tensor:
+        out = torch.empty(len(x), outputs)
+        product.write(x, out, adds=False)
+        return out
+
     exact = x.double() @ int8_weight(codes, row_max).double().t()
     # Of what the terms can add up to, float32 is off by some 2^-24 for every doubling of them;
     # a row all of whose numbers are tiny is as exact as one whose largest is 1e-31.
     largest = x.double().abs().amax(dim=1)[:, None].clamp(min=LARGEST * SMALLEST_STEP)
     reach = (largest * row_max.double() * width).clamp(min=1e-40)
-    assert ((product(x) - exact).abs() / reach).max() < 2**-21
-    assert torch.allclose(product(x, onto=torch.ones(rows, outputs)), product(x) + 1, atol=1e-6)
-    alone = torch.cat([product(x[row : row + 1]) for row in range(rows)])
-    assert torch.equal(product(x), alone), "a row depends on the rows beside it"
+    assert ((times(x) - exact).abs() / reach).max() < 2**-21
+    product.write(x, onto := torch.ones(rows, outputs), adds=True)
+    assert torch.allclose(onto, times(x) + 1, atol=1e-6)
+    alone = torch.cat([times(x[row : row + 1]) for row in range(rows)])
+    assert torch.equal(times(x), alone), "a row depends on the rows beside it"
 
 
 def test_a_machine_that_rounds_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,8 @@ from nexus import llama
 from nexus.adapters import Adapter, LowRank, merged
 from nexus.backbone import open_decoder
 from nexus.decoding import Row, answer_log_probs, decoded, greedy_decode, stream
-from nexus.llama import LlamaDecoder, Shape
+from nexus.llama import LlamaDecoder
+from nexus.llama_weights import Shape
 from nexus.packing import WEIGHTS, PackedWeights
 from nexus.transformers_decoder import TransformersDecoder
 

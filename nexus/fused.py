@@ -23,7 +23,7 @@ class Product(Protocol):
     shape: tuple[int, int]
 
     def write(self, x: Tensor, out: Tensor, *, adds: bool) -> None:
-        """Write the product of x (tokens, in) to `out` (tokens, out), or add it to what is there."""
+        """Write the product of x (tokens, in) to `out` (tokens, out), or add it there."""
         ...
 
 
@@ -62,7 +62,7 @@ class FusedLinear:
         return self.product.shape[0]
 
     def write(self, x: Tensor, out: Tensor, *, adds: bool) -> None:
-        """Write the layer's output for x (tokens, in) to `out`, or add it to what is there."""
+        """Write the layer's output for x (tokens, in) to `out` (tokens, out), or add it there."""
         self.product.write(x, out, adds=adds)
         if self.bias is not None:
             out.add_(self.bias)

@@ -172,7 +172,7 @@ class LlamaSession:
 
         tokens, total = states.shape[1], self._seen + states.shape[1]
         cache[:, :, self._seen : total] = states[:, :, heads:].transpose(1, 2)
-        keys, values = cache[:, :, :total].split(pairs, dim=1)
+        keys, values = cache[:, :pairs, :total], cache[:, pairs:, :total]
         if tokens == 1:
             # Queries that share a key head are to it as so many positions.
             queries = states[:, 0, :heads].view(self._rows, pairs, -1, shape.head_width)

@@ -306,7 +306,7 @@ class Trace(Section):
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     """Of the teacher's own answers: 0 takes the likeliest token, above it tokens are drawn."""
     coefficient_rows: NotNegative = 0
-    """Rows that also keep what activation anchors need."""
+    """Rows that also keep what anchors need."""
 
 
 class Training(Section):
@@ -326,6 +326,8 @@ class Training(Section):
     """Share of the divergence from the teacher in the loss; the rest is cross-entropy."""
     activation_anchor: Annotated[float, Field(ge=0, le=100)] = 0.0
     """Weight of the activation anchor; 0 leaves it off."""
+    attention_anchor: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Weight of the attention anchor; 0 leaves it off."""
     validate_every: Positive = 200
     """Steps between two looks at the validation rows."""
     recovery_steps: NotNegative = 30

@@ -1,12 +1,14 @@
-"""Activation anchors: where the teacher stood in its protected subspaces, the student follows.
+"""Anchors: where the teacher stood in its protected subspaces, the student follows.
 
-A linear map takes the student's residual stream to the teacher's coefficients. It starts at the
-ridge solution, is trained with the adapter, and is thrown away afterwards.
+A linear map takes the student's residual stream to the teacher's coefficients (`activation`), or
+what the student's heads hand on to what the teacher's important heads added there (`attention`). It
+starts at the ridge solution, is trained with the adapter, and is thrown away afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -15,12 +17,13 @@ from transformers.modeling_utils import PreTrainedModel
 
 from targets.architecture.capacity import student_layer
 from targets.profile.structure import find_structure
-from targets.profile.surgery import reading
+from targets.profile.surgery import reading, reading_input
 from targets.training.distillation import StudentRows
 from targets.training.outputs import answer_log_probs
 from targets.training.sequences import Batch, collate
 
 Figures = dict[str, float]
+Place = tuple[str, int]
 
 RIDGE = 1e-2
 FIT_TOKENS = 8192
@@ -30,37 +33,46 @@ HELD_ROWS = 64
 HELD_SHARE = 0.2
 
 
-class ActivationAnchors:
-    """The anchors of one capability on one student.
+class Anchors:
+    """The anchors of one capability on one student, of the kinds that have a weight.
 
-    held_rows: rows, the last that have coefficients, which training is to leave out.
+    weights: by kind, above 0. held_rows: rows, the last that have coefficients, which training is
+    to leave out.
     """
 
-    def __init__(self, model: PreTrainedModel, rows: StudentRows) -> None:
+    def __init__(
+        self, model: PreTrainedModel, rows: StudentRows, weights: Mapping[str, float]
+    ) -> None:
         self._structure = find_structure(model)
         self._rows = rows
-        self._streams: dict[int, Tensor] = {}
-        depth = len(self._structure.blocks)
-        self._blocks = {
-            name: student_layer(anchored.layer, anchored.depth, depth)
-            for name, anchored in rows.coefficients.items()
+        self._weights = weights
+        self._anchored = {
+            name: one for name, one in rows.coefficients.items() if one.kind in weights
         }
-        self.held_rows = _last_rows(rows)
+        depth = len(self._structure.blocks)
+        self._places = {
+            name: (one.kind, student_layer(one.layer, one.depth, depth))
+            for name, one in self._anchored.items()
+        }
+        self._states: dict[Place, Tensor] = {}
+        self.held_rows = self._last_rows()
         self.maps = self._fitted(model)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """While it lasts, the student's streams at the anchored blocks are kept for one pass."""
+        """While it lasts, the student's states at the anchored blocks are kept for one pass."""
 
-        def keep(block: int, stream: Tensor) -> None:
-            self._streams[block] = stream
+        def keeper(place: Place) -> Callable[[Tensor], None]:
+            return lambda states: self._states.update({place: states})
 
         with ExitStack() as stack:
-            readers = {
-                block: (lambda stream, block=block: keep(block, stream))
-                for block in set(self._blocks.values())
-            }
-            stack.enter_context(reading(readers, self._structure))
+            for kind, block in set(self._places.values()):
+                keep = keeper((kind, block))
+                if kind == "attention":
+                    out = self._structure.blocks[block].attentions[0].out
+                    stack.enter_context(reading_input(out, keep))
+                else:
+                    stack.enter_context(reading({block: keep}, self._structure))
             yield
 
     def deviations(self, batch: Batch) -> dict[str, Tensor]:
@@ -70,21 +82,25 @@ class ActivationAnchors:
         that the batch's teachers do not have are left out.
         """
         found = {}
-        for name, block in self._blocks.items():
-            states, targets = self._pairs(name, block, batch)
+        for name in self._anchored:
+            states, targets = self._pairs(name, batch)
             if len(targets):
                 found[name] = ((_with_one(states) @ self.maps[name] - targets) ** 2).mean()
-        self._streams.clear()
+        self._states.clear()
         return found
 
-    def deviation(self, batch: Batch) -> Tensor:
-        """Mean of `deviations` over all anchors, 0 for those that are left out."""
+    def penalty(self, batch: Batch) -> Tensor:
+        """The weighted sum over kinds of the mean of their `deviations`; 0 for what is left out."""
         total = torch.zeros((), device=self._rows.starts.device)
-        return sum(self.deviations(batch).values(), total) / len(self._blocks)
+        counts = Counter(one.kind for one in self._anchored.values())
+        for name, deviation in self.deviations(batch).items():
+            kind = self._anchored[name].kind
+            total = total + self._weights[kind] / counts[kind] * deviation
+        return total
 
     @torch.no_grad()
     def held_deviations(self, model: PreTrainedModel, weights: Mapping[str, Tensor]) -> Figures:
-        """`deviations` on the held rows, the mean over batches, by `anchor/<name>`."""
+        """`deviations` on the held rows, the mean over batches."""
         found: dict[str, list[float]] = {}
         for start in range(0, len(self.held_rows), FIT_BATCH):
             picked = self.held_rows[start : start + FIT_BATCH]
@@ -92,17 +108,18 @@ class ActivationAnchors:
             with self.watching():
                 answer_log_probs(model, batch, weights)
             for name, value in self.deviations(batch).items():
-                found.setdefault(f"anchor/{name}", []).append(value.item())
+                found.setdefault(name, []).append(value.item())
         return {name: sum(values) / len(values) for name, values in found.items()}
 
-    def _pairs(self, name: str, block: int, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _pairs(self, name: str, batch: Batch) -> tuple[Tensor, Tensor]:
         """Student states (anchored, width) and coefficients (anchored, k) of a batch."""
-        anchored = self._rows.coefficients[name]
+        anchored = self._anchored[name]
         tokens = self._rows.starts[batch.rows_of_answers] + batch.answer_index
         places = torch.searchsorted(anchored.tokens, tokens).clamp(max=len(anchored.tokens) - 1)
         there = anchored.tokens[places] == tokens
         where = batch.where[there]
-        return self._streams[block][where[:, 0], where[:, 1]], anchored.values[places[there]]
+        states = self._states[self._places[name]][where[:, 0], where[:, 1]]
+        return states, anchored.values[places[there]]
 
     @torch.no_grad()
     def _fitted(self, model: PreTrainedModel) -> dict[str, Tensor]:
@@ -110,27 +127,26 @@ class ActivationAnchors:
         held = int(self._rows.starts[self.held_rows[0]]) if self.held_rows else None
         first = {
             name: (a.tokens if held is None else a.tokens[a.tokens < held])[:FIT_TOKENS]
-            for name, a in self._rows.coefficients.items()
+            for name, a in self._anchored.items()
         }
         last = max(int(tokens[-1]) for tokens in first.values() if len(tokens))
         count = int(torch.searchsorted(self._rows.starts, last, right=True))
-        pairs: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in self._blocks}
+        pairs: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in self._anchored}
         for start in range(0, count, FIT_BATCH):
             picked = list(range(start, min(start + FIT_BATCH, count)))
             batch = collate(self._rows.prompts, self._rows.answers, picked).to(model.device)
             with self.watching():
                 answer_log_probs(model, batch)
-            for name, block in self._blocks.items():
-                pairs[name].append(self._pairs(name, block, batch))
-        self._streams.clear()
+            for name in self._anchored:
+                pairs[name].append(self._pairs(name, batch))
+        self._states.clear()
         return {name: _ridge(found).requires_grad_() for name, found in pairs.items()}
 
-
-def _last_rows(rows: StudentRows) -> list[int]:
-    """The last rows that have coefficients, at most a share of these; none where there are few."""
-    tokens = torch.cat([anchored.tokens for anchored in rows.coefficients.values()]).unique()
-    anchored = (torch.searchsorted(rows.starts, tokens, right=True) - 1).unique().tolist()
-    return anchored[len(anchored) - min(HELD_ROWS, int(HELD_SHARE * len(anchored))) :]
+    def _last_rows(self) -> list[int]:
+        """The last rows with coefficients, at most a share of these; none where there are few."""
+        tokens = torch.cat([anchored.tokens for anchored in self._anchored.values()]).unique()
+        rows = (torch.searchsorted(self._rows.starts, tokens, right=True) - 1).unique().tolist()
+        return rows[len(rows) - min(HELD_ROWS, int(HELD_SHARE * len(rows))) :]
 
 
 def _ridge(pairs: list[tuple[Tensor, Tensor]]) -> Tensor:

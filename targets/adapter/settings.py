@@ -15,8 +15,9 @@ class Settings:
     of the divergence from the teacher in the loss. validate_every: steps between two looks at
     the validation loss. metric: by which `validation` is judged; below `aim_fraction` of the
     teacher's score there the adapter trains on, at most `retries` times.
-    activation_anchor: weight of the anchors in protected subspaces. recovery_steps: steps on the
-    worst rows after a look past its threshold; 0 leaves recovery and roll-back off.
+    activation_anchor, attention_anchor: weights of the anchors in protected subspaces.
+    recovery_steps: steps on the worst rows after a look past its threshold; 0 leaves recovery and
+    roll-back off.
     """
 
     metric: str
@@ -26,6 +27,7 @@ class Settings:
     warmup_steps: int
     kl_weight: float
     activation_anchor: float
+    attention_anchor: float
     validate_every: int
     recovery_steps: int
     retries: int
@@ -41,6 +43,7 @@ class Settings:
             int(settings["warmup_steps"]),
             float(settings["kl_weight"]),
             float(settings["activation_anchor"]),
+            float(settings["attention_anchor"]),
             int(settings["validate_every"]),
             int(settings["recovery_steps"]),
             int(settings["retries"]),

@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from targets.adapter.anchors import ActivationAnchors
+from targets.adapter.anchors import Anchors
 from targets.adapter.low_rank import LowRank
 from targets.adapter.recovery import LOSS, ROLL_BACKS, Recovery, Rows
 from targets.adapter.settings import Settings
@@ -61,11 +61,10 @@ class AdapterTraining:
         self._rows = rows
         self._validation = validation
         self._settings = settings
-        self.anchors = (
-            ActivationAnchors(model, rows)
-            if settings.activation_anchor > 0 and rows.coefficients
-            else None
-        )
+        weights = {"activation": settings.activation_anchor, "attention": settings.attention_anchor}
+        wanted = {kind: weight for kind, weight in weights.items() if weight > 0}
+        there = any(one.kind in wanted for one in rows.coefficients.values())
+        self.anchors = Anchors(model, rows, wanted) if there else None
         pairs = [(row["prompt"], row["answer"]) for row in validation.rows]
         ended = endings(validation.rows)
         encoded = encode_rows(tokenizer, validation.description.template, pairs, ended)
@@ -139,7 +138,7 @@ class AdapterTraining:
         with self.anchors.watching():
             log_probs = answer_log_probs(self._model, batch, weights)
         output = distillation_loss(log_probs, batch, self._rows, kl_weight)
-        return output + self._settings.activation_anchor * anchors * self.anchors.deviation(batch)
+        return output + anchors * self.anchors.penalty(batch)
 
     def figures(self) -> dict[str, float]:
         """The held-out loss, and how far each anchor's held rows are from their teacher."""

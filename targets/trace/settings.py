@@ -14,8 +14,8 @@ class Settings:
     answers: `dataset` traces the data set's answers, `teacher` the teacher's own.
     temperature: of the teacher's own answers; 0 takes the likeliest token.
     metric: by which the teacher's own answers are ranked, None where they need no rank.
-    coefficient_rows: how many rows also keep the coefficients of their residual stream, for
-    activation anchors.
+    coefficient_rows: how many rows also keep the coefficients of their residual stream and of
+    their important heads, for anchors.
     """
 
     top_k: int

@@ -26,7 +26,8 @@ class TracedRow:
 
     answer_ids, byte_ends: (tokens,); token_log_probs: (tokens,) float16; top_ids,
     top_log_probs: (tokens, k), likeliest first; tail_log_probs: (tokens,), the mass outside.
-    coefficients: key layer -> (tokens, k_layer) float16, in the profile's basis, or empty.
+    coefficients: `activation/<key layer>` and `attention/<key layer>` -> (tokens, k) float16, in
+    the profile's basis, or empty.
     """
 
     row: dict[str, Any]
@@ -36,7 +37,7 @@ class TracedRow:
     top_ids: NDArray[Any]
     top_log_probs: NDArray[Any]
     tail_log_probs: NDArray[Any]
-    coefficients: dict[int, NDArray[Any]]
+    coefficients: dict[str, NDArray[Any]]
 
 
 ARRAYS = (
@@ -61,9 +62,9 @@ def write_shard(directory: Path, number: int, rows: list[TracedRow]) -> None:
     arrays = {name: np.concatenate([getattr(row, name) for row in rows]) for name in ARRAYS}
     arrays["row_ends"] = np.cumsum([len(row.answer_ids) for row in rows]).astype(np.uint32)
     kept = [row for row in rows if row.coefficients]
-    for layer in sorted(kept[0].coefficients) if kept else []:
+    for name in sorted(kept[0].coefficients) if kept else []:
         # Rows with coefficients come first in a trace, so their tokens are the first ones.
-        arrays[f"coefficients_{layer}"] = np.concatenate([row.coefficients[layer] for row in kept])
+        arrays[f"coefficients/{name}"] = np.concatenate([row.coefficients[name] for row in kept])
     partial = stem.with_suffix(".partial")
     save_file(arrays, partial)
     partial.replace(stem.with_suffix(".safetensors"))
@@ -78,10 +79,10 @@ def traced_rows(directory: Path) -> Iterator[TracedRow]:
     """Every row of a trace, in the order of its shards."""
     for file in sorted(directory.glob("trace-*.safetensors")):
         arrays = load_file(file)
-        layers = {
-            int(name.removeprefix("coefficients_")): array
+        coefficients = {
+            name.removeprefix("coefficients/"): array
             for name, array in arrays.items()
-            if name.startswith("coefficients_")
+            if name.startswith("coefficients/")
         }
         start = 0
         ends = arrays["row_ends"].tolist()
@@ -89,6 +90,6 @@ def traced_rows(directory: Path) -> Iterator[TracedRow]:
             yield TracedRow(
                 row,
                 *(arrays[name][start:end] for name in ARRAYS),
-                {layer: a[start:end] for layer, a in layers.items() if end <= len(a)},
+                {name: a[start:end] for name, a in coefficients.items() if end <= len(a)},
             )
             start = end

@@ -137,7 +137,7 @@ def _traced(
                     **({} if rows[row].get("ended", True) else {"ended": False}),
                 },
                 byte_ends=spelled,
-                coefficients={layer: values[cut] for layer, values in coefficients.items()}
+                coefficients={name: values[cut] for name, values in coefficients.items()}
                 if row < with_coefficients
                 else {},
                 **of_row,

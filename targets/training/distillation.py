@@ -38,10 +38,13 @@ class TraceSource:
 class AnchoredTokens:
     """What one key layer of one teacher did at some answer tokens.
 
-    layer, depth: which of how many blocks. tokens: (anchored,) index among all answer tokens,
-    ascending. values: (anchored, k) float32, coefficients in the profile's basis.
+    kind: `activation` for the residual stream, `attention` for what its heads add to that. layer,
+    depth: which of how many blocks. tokens: (anchored,) index among all answer tokens, ascending.
+    values: (anchored, k) float32, coefficients in the profile's basis; those of heads are scaled to
+    a mean of 0 and, over all k together, a variance of 1.
     """
 
+    kind: str
     layer: int
     depth: int
     tokens: Tensor
@@ -54,7 +57,7 @@ class StudentRows:
 
     prompts, answers: token ids per row. starts: (rows,) first answer token of each row in the
     arrays below. ids, probs: (tokens, k); known: (tokens,), as in `Soft`. coefficients: by
-    teacher and key layer, where the traces hold any.
+    kind, teacher and key layer, where the traces hold any.
     """
 
     prompts: list[list[int]]
@@ -129,22 +132,28 @@ def _anchored(
     starts: np.ndarray[Any, Any],
     depths: list[int],
 ) -> dict[str, AnchoredTokens]:
-    tokens: dict[tuple[int, int], list[Any]] = {}
-    values: dict[tuple[int, int], list[Any]] = {}
+    tokens: dict[tuple[str, int], list[Any]] = {}
+    values: dict[tuple[str, int], list[Any]] = {}
     for (index, traced), soft, start in zip(chosen, softs, starts.tolist(), strict=True):
-        for layer, coefficients in traced.coefficients.items():
+        for name, coefficients in traced.coefficients.items():
             met = soft.positions >= 0
-            tokens.setdefault((index, layer), []).append(start + np.nonzero(met)[0])
-            values.setdefault((index, layer), []).append(coefficients[soft.positions[met]])
-    return {
-        f"{index}.{layer}": AnchoredTokens(
-            layer,
+            tokens.setdefault((name, index), []).append(start + np.nonzero(met)[0])
+            values.setdefault((name, index), []).append(coefficients[soft.positions[met]])
+    found = {}
+    for name, index in sorted(tokens):
+        kind, layer = name.split("/")
+        coefficients = np.concatenate(values[name, index]).astype(np.float32)
+        if kind == "attention":
+            coefficients = coefficients - coefficients.mean(axis=0)
+            coefficients /= np.sqrt((coefficients**2).mean()) + 1e-12
+        found[f"{kind}/{index}.{layer}"] = AnchoredTokens(
+            kind,
+            int(layer),
             depths[index],
-            torch.from_numpy(np.concatenate(tokens[index, layer])),
-            torch.from_numpy(np.concatenate(values[index, layer]).astype(np.float32)),
+            torch.from_numpy(np.concatenate(tokens[name, index])),
+            torch.from_numpy(coefficients),
         )
-        for index, layer in sorted(tokens)
-    }
+    return found
 
 
 def best_rows(sources: list[TraceSource]) -> list[tuple[int, TracedRow]]:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
 from nexus.packing import load_backbone
-from targets.adapter.anchors import ActivationAnchors
+from targets.adapter.anchors import Anchors
 from targets.adapter.low_rank import (
     embedding_name,
     fresh_low_rank,
@@ -44,6 +44,7 @@ SETTINGS = {
     "warmup_steps": 4,
     "kl_weight": 0.5,
     "activation_anchor": 0.0,
+    "attention_anchor": 0.0,
     "validate_every": 8,
     "recovery_steps": 6,
     "retries": 0,
@@ -176,22 +177,30 @@ def test_validation_leaves_the_backbone_as_it_was(student, tokenizer, datasets) 
     assert all(torch.equal(p, before[name]) for name, p in student.named_parameters())
 
 
-def test_anchors_start_at_the_ridge_solution_and_pull(student, tokenizer, datasets) -> None:
+@pytest.mark.parametrize("kind", ["activation", "attention"])
+def test_anchors_start_at_the_ridge_solution_and_pull(
+    student, tokenizer, datasets, kind: str
+) -> None:
     rows = rows_of(datasets["sums"], tokenizer)
-    # A teacher whose coefficients are a linear picture of the student's own stream.
+    # A teacher whose coefficients are a linear picture of what the student itself does.
     batch = collate(rows.prompts, rows.answers, list(range(16)))
+    block = student.model.layers[0]
+    seen = []
+    handle = block.self_attn.o_proj.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     hidden = student(input_ids=batch.input_ids, output_hidden_states=True).hidden_states[1]
-    states = hidden[batch.where[:, 0], batch.where[:, 1]]
+    handle.remove()
+    states = (hidden if kind == "activation" else seen[0])[batch.where[:, 0], batch.where[:, 1]]
     generator = torch.Generator().manual_seed(0)
     values = states @ torch.randn(states.shape[1], 3, generator=generator)
-    values = values / values.std(dim=0)
+    values = (values - values.mean(dim=0)) / values.std(dim=0)
     tokens = rows.starts[batch.rows_of_answers] + batch.answer_index
-    anchored = {"0.0": AnchoredTokens(0, 2, tokens, values.detach())}
+    anchored = {f"{kind}/0.0": AnchoredTokens(kind, 0, 2, tokens, values.detach())}
     rows = StudentRows(**(vars(rows) | {"coefficients": anchored}))
-    anchors = ActivationAnchors(student, rows)
+    anchors = Anchors(student, rows, {kind: 2.0})
     with anchors.watching():
         answer_log_probs(student, batch)
-    assert anchors.deviation(batch).item() < 0.05
+    begun = anchors.penalty(batch).item()
+    assert begun < 0.2  # of 2, for a weight of 2
     adapter = fresh_low_rank(student, all_ranks(student), seed=1)
     base = dict(student.named_parameters())
     with torch.no_grad():
@@ -199,10 +208,34 @@ def test_anchors_start_at_the_ridge_solution_and_pull(student, tokenizer, datase
             matrix.fill_(0.05)
     with anchors.watching():
         answer_log_probs(student, batch, adapter.weights(base))
-    moved = anchors.deviation(batch)
-    assert moved.item() > 0.05
+    moved = anchors.penalty(batch)
+    assert moved.item() > 1.5 * begun
     moved.backward()
-    assert all(a.grad is not None for name, a in adapter.a.items() if "layers.0" in name)
+    reached = "layers.0" if kind == "activation" else "layers.0.self_attn.v_proj"
+    assert all(a.grad is not None for name, a in adapter.a.items() if reached in name)
+
+
+def test_anchors_are_looked_at_on_rows_that_training_leaves_out(
+    student, tokenizer, datasets
+) -> None:
+    """Held rows have coefficients, and their part of the loss is told by anchor."""
+    rows = rows_of(datasets["sums"], tokenizer)
+    tokens = torch.arange(int(rows.starts[40]))
+    values = torch.randn(len(tokens), 3, generator=torch.Generator().manual_seed(0))
+    anchored = {
+        f"{kind}/0.1": AnchoredTokens(kind, 1, 2, tokens, values)
+        for kind in ("activation", "attention")
+    }
+    rows = StudentRows(**(vars(rows) | {"coefficients": anchored}))
+    anchors = Anchors(student, rows, {"attention": 1.0})
+    assert anchors.held_rows == list(range(32, 40))
+    # What is noise is not predicted: the maps know nothing of rows that they were not fitted on.
+    figures = anchors.held_deviations(student, {})
+    assert set(figures) == {"attention/0.1"} and figures["attention/0.1"] > 0.9
+    batch = collate(rows.prompts, rows.answers, list(range(32)))
+    with anchors.watching():
+        answer_log_probs(student, batch)
+    assert anchors.deviations(batch)["attention/0.1"].item() < figures["attention/0.1"]
 
 
 def test_without_divergence_only_the_answers_count(student, tokenizer, datasets) -> None:

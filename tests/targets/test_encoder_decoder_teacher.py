@@ -152,7 +152,8 @@ def test_baseline_profile_and_trace_see_the_same_teacher(
     build_trace(trace)
     about = json.loads((trace.out / "trace.json").read_text())
     assert about["depth"] == summary["num_layers"] == 5
-    anchored = {layer for layer in summary["key_layers"] if layer >= 2}
+    layers = [layer for layer in summary["key_layers"] if layer >= 2]
+    anchored = {f"{kind}/{layer}" for kind in ("activation", "attention") for layer in layers}
     for place, traced in enumerate(traced_rows(trace.out)):
         expected = log_prob(traced.row).numpy()
         assert np.allclose(traced.token_log_probs, expected, atol=0.02)

@@ -59,11 +59,17 @@ class Router:
         self._embedding = embedding.float()
         self._tokens = tokens
         self._refuse_what_does_not_fit()
-        self._whitened_centroids = self._tensors["centroids"] @ self._tensors["whitening"]
-        # (vocabulary, hidden + capabilities): one mean gives a prompt's features and, where the
-        # bundle has it, how much its tokens surprise each capability.
-        surprise = self._tensors.get("surprise", torch.zeros(0, len(self._embedding)))
+        # A route is some calls, whatever its size. So one mean gives a prompt's features and, where
+        # the bundle has it, how much its tokens surprise each capability; and one product the
+        # scores of the capabilities and the whitened features.
+        parts = self._tensors
+        surprise = parts.get("surprise", torch.zeros(0, len(self._embedding)))
         self._table = torch.cat([self._embedding, surprise.T], dim=1)
+        self._projection = torch.cat([parts["weight"] / self._temperature, parts["whitening"].T])
+        self._offset = torch.cat(
+            [parts["bias"] / self._temperature, torch.zeros(self._embedding.shape[1])]
+        )
+        self._whitened_centroids = parts["centroids"] @ parts["whitening"]
 
     def _refuse_what_does_not_fit(self) -> None:
         """Raise ValueError where tensors, names and numbers are not of one router."""
@@ -104,30 +110,38 @@ class Router:
         return [self._route(self._tokens.encode(text)) for text in prompts]
 
     def _route(self, ids: Sequence[int]) -> Route:
-        width = self._embedding.shape[1]
+        count, width = len(self.capabilities), self._embedding.shape[1]
         means = pooled(self._table, ids)
-        features, surprise = means[:width], means[width:]  # (hidden,), (capabilities,) or (0,)
-        parts = self._tensors
-        logits = torch.addmv(parts["bias"], parts["weight"], features)  # (capabilities,)
-        probabilities = (logits / self._temperature).softmax(dim=0).tolist()
-        offsets = features @ parts["whitening"] - self._whitened_centroids  # (capabilities, hidden)
-        distance = float(torch.linalg.vector_norm(offsets, dim=1).min()) / self._threshold
+        projected = torch.addmv(self._offset, self._projection, means[:width])
+        surprise = means[width:].tolist()  # one for each capability, or none at all
+        offsets = projected[count:] - self._whitened_centroids  # (capabilities, hidden)
+        nearest = min(torch.linalg.vector_norm(offsets, dim=1).tolist())
+        distance = nearest / self._threshold
+        probabilities = softmax(projected[:count].tolist())
         named = dict(zip(self.capabilities, probabilities, strict=True))
         # Equal probabilities are decided by name, so that the order of a file never matters.
         best = min(named, key=lambda name: (-named[name], name))
         if not ids:
             # A prompt of no tokens is like nothing, wherever zero may lie.
             distance = math.inf
-        elif len(surprise):
-            distance = max(distance, float(surprise.min()))
+        elif surprise:
+            distance = max(distance, min(surprise))
         return Route(best if distance <= 1 else None, named, distance)
+
+
+def softmax(logits: Sequence[float]) -> list[float]:
+    """Of a few numbers, which are not worth a tensor."""
+    largest = max(logits)
+    powers = [math.exp(logit - largest) for logit in logits]
+    total = sum(powers)
+    return [power / total for power in powers]
 
 
 def pooled(embedding: Tensor, ids: Sequence[int]) -> Tensor:
     """The mean of the tokens' rows, float32 (columns,); zero for a text without tokens."""
     if not ids:
         return torch.zeros(embedding.shape[1])
-    return embedding[torch.tensor(list(ids))].mean(dim=0)
+    return embedding.index_select(0, torch.tensor(ids)).mean(dim=0)
 
 
 def input_embedding(backbone_dir: Path, name: str) -> Tensor:

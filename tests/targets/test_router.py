@@ -80,10 +80,19 @@ def test_a_prompt_is_routed_alike_alone_and_among_others(router: Router) -> None
     assert together == [router.route([prompt])[0] for prompt in prompts]
 
 
-def test_equal_probabilities_are_decided_by_name(router: Router) -> None:
-    router._tensors["weight"].zero_()
-    router._tensors["bias"].zero_()
-    assert router.route(["add three"])[0].capability == "calls"
+def test_equal_probabilities_are_decided_by_name(router: Router, packed_router: Path) -> None:
+    tensors = load_file(packed_router / ROUTER_WEIGHTS)
+    tensors["weight"].zero_()
+    tensors["bias"].zero_()
+    about = json.loads((packed_router / ROUTER_JSON).read_text(encoding="utf-8"))
+    about["capabilities"].reverse()
+    for name in ("centroids", "surprise"):
+        tensors[name] = tensors[name].flip(0)
+    for names in (about["capabilities"], sorted(about["capabilities"])):
+        equal = Router({**about, "capabilities": names}, tensors, router._embedding, router._tokens)
+        (route,) = equal.route(["add three"])
+        assert route.capability == "calls"
+        assert set(route.probabilities.values()) == {0.5}
 
 
 def test_the_embedding_is_the_one_that_the_model_computes_with(

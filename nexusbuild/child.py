@@ -223,6 +223,8 @@ def message_for_a_person(error: BaseException) -> str:
         return f"its work ended the process with exit status {error.code or 0}"
     if isinstance(error, MemoryError):
         return f"memory ran out: {text}" if text else "memory ran out"
+    if errors.disk_is_full(error):
+        return str(errors.no_room(str(getattr(error, "filename", None) or "")))
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     bare = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)

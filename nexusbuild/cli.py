@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BuildError as error:  # a command that a package brings and cannot be loaded
         return _wrong([error.to_json()], str(error), "--json" in words, error.exit_code)
     parser = parser_of(name, command, rest)
+    parser.set_defaults(command_line=tuple(words))
     if name not in COMMANDS:
         parser.set_defaults(
             blocked_targets=_blocked_targets,

@@ -7,6 +7,7 @@ with its exit code. Defects of the builder itself are ordinary exceptions, not t
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable, Sequence
 
 FAILED = 1
@@ -292,14 +293,22 @@ def no_room(where: str) -> BuildError:
     return BuildError(
         "no space left on the disk",
         where,
-        "make room (`nexusbuild gc` drops old results), then build again; what is finished is kept",
+        "make room (`nexusbuild gc` drops old results), or keep the store on another disk "
+        "(`--store PATH`), then build again; what is finished is kept",
         FAILED,
     )
 
 
+def disk_is_full(error: BaseException) -> bool:
+    """Whether it says so; libraries that are not Python's say it in their own kinds of errors."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return os.strerror(errno.ENOSPC) in str(error)
+
+
 def system(where: str, error: OSError) -> BuildError:
     """What the operating system refused. where: the target, or the command."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk_is_full(error):
         return no_room(where)
     file = f": {error.filename}" if error.filename else ""
     return BuildError(

@@ -6,6 +6,7 @@ Imported only where there is a terminal: rich takes a while to load.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
@@ -41,11 +42,16 @@ class LiveDisplay:
         console: Console | None = None,
     ) -> None:
         self._watch = Watch(clock)
+        # One writer at a time. rich alone lets a line be printed and the picture be drawn at once,
+        # and then rows of the picture stay behind. Never taken under the watch's lock.
+        self._paper = threading.Lock()
+        self._over = threading.Event()
+        self._drawing = threading.Thread(target=self._draw_again, daemon=True)
         self._console = console or Console(file=stream, highlight=False)
         self._live = Live(
             console=self._console,
             get_renderable=self.picture,
-            refresh_per_second=REFRESHES_PER_SECOND,
+            auto_refresh=False,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -55,27 +61,33 @@ class LiveDisplay:
         self, expected: Mapping[str, float], after: Mapping[str, Sequence[str]], jobs: int
     ) -> None:
         self._watch.planned(expected, after, jobs)
-        self._live.start()
+        with self._paper:
+            self._live.start()
+        self._drawing.start()
 
     def started(self, target: str) -> None:
         self._watch.started(target)
-        self._live.start()
 
     def progress(self, event: ProgressEvent) -> None:
         self._watch.progress(event)
 
-    def finished(self, target: str, state: str, seconds: float, detail: str = "") -> None:
+    def finished(
+        self, target: str, state: str, seconds: float, detail: str = "", passed: bool = True
+    ) -> None:
         self._watch.finished(target, state, seconds)
-        # Never under our lock: to print takes rich's, and its thread takes ours to draw.
+        style = _STYLES.get(state, "dim") if passed else _STYLES["failed"]
         line = Text(f"{target}: ")
-        line.append(ending(state, seconds, detail), style=_STYLES.get(state, "dim"))
+        line.append(ending(state, seconds, detail), style=style)
         self._print(line)
 
     def note(self, text: str) -> None:
         self._print(Text(text))
 
     def close(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
+        self._over.set()
+        if self._drawing.is_alive():
+            self._drawing.join()
+        with self._paper, contextlib.suppress(OSError, ValueError):  # the terminal may be gone
             self._live.stop()
 
     def picture(self) -> RenderableType:
@@ -124,8 +136,13 @@ class LiveDisplay:
         return Text(text, style="bold", no_wrap=True, overflow="ellipsis")
 
     def _print(self, line: Text) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
+        with self._paper, contextlib.suppress(OSError, ValueError):  # the terminal may be gone
             self._console.print(line)
+
+    def _draw_again(self) -> None:
+        while not self._over.wait(1 / REFRESHES_PER_SECOND):
+            with self._paper, contextlib.suppress(OSError, ValueError):
+                self._live.refresh()
 
 
 def _bar(fraction: float) -> ProgressBar:

@@ -68,7 +68,8 @@ class Account:
             with suppress(OSError):  # a log that cannot be written must not hide what became of it
                 self._write(target, result)
         if self.display is not None and result.state != "fresh":
-            self.display.finished(target, result.state, result.seconds, result.summary)
+            passed = result.record is None or result.record.passed
+            self.display.finished(target, result.state, result.seconds, result.summary, passed)
 
     def _write(self, target: str, result: Result) -> None:
         # A build that finds all as it left it is not worth a log.

@@ -42,8 +42,12 @@ class Display(Protocol):
         """The target goes on; its first event says that it really runs."""
         ...
 
-    def finished(self, target: str, state: str, seconds: float, detail: str = "") -> None:
-        """The target ended in `state` (`built`, `cached`, `failed`, `skipped`, ...)."""
+    def finished(
+        self, target: str, state: str, seconds: float, detail: str = "", passed: bool = True
+    ) -> None:
+        """The target ended in `state` (`built`, `cached`, `failed`, `skipped`, ...). passed: it is
+        no verdict, or one that says so.
+        """
         ...
 
     def note(self, text: str) -> None:
@@ -203,7 +207,9 @@ class PlainDisplay:
                 self._last_line[event.target] = now
                 self._line(f"{event.target}: {self._how_far(event.target, now)}{self._place()}")
 
-    def finished(self, target: str, state: str, seconds: float, detail: str = "") -> None:
+    def finished(
+        self, target: str, state: str, seconds: float, detail: str = "", passed: bool = True
+    ) -> None:
         with self._watch.lock:
             self._watch.finished(target, state, seconds)
             self._line(f"{target}: {ending(state, seconds, detail)}{self._place(fresh=True)}")
@@ -254,7 +260,9 @@ class QuietDisplay:
     def progress(self, event: ProgressEvent) -> None:
         """Not shown."""
 
-    def finished(self, target: str, state: str, seconds: float, detail: str = "") -> None:
+    def finished(
+        self, target: str, state: str, seconds: float, detail: str = "", passed: bool = True
+    ) -> None:
         if state == "failed":
             with contextlib.suppress(OSError, ValueError):
                 self._stream.write(f"{target}: {ending(state, seconds, detail)}\n")

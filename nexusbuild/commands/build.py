@@ -38,6 +38,7 @@ from nexusbuild.report import (
     warn,
 )
 from nexusbuild.selectors import selected
+from nexusbuild.terminal import fitted, painted
 
 if TYPE_CHECKING:
     from nexusbuild.executor import Executor
@@ -139,6 +140,8 @@ def _time_needed(project: Project, proposal: Proposal, jobs: int | None) -> str:
 
 
 def _build(place: Place, arguments: argparse.Namespace) -> int:
+    import shlex
+
     from nexusbuild.run import Build, Options
     from nexusbuild.store_lock import builder_lock
 
@@ -147,7 +150,7 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, signal.default_int_handler)
-    command = " ".join(["nexusbuild", *arguments.targets])
+    command = shlex.join(["nexusbuild", *arguments.command_line])
     plan = _plan_to_do(arguments)
     if not place.store.exists():
         # What is wrong with the spec or the command leaves no store behind.
@@ -240,17 +243,14 @@ def _show_report(project: Project, report: Report, everything: bool) -> None:
     for result in results:
         if result.error is not None and result.error.what != "interrupted":
             show_error(result.error)
-    show_rows(
-        [
-            (each.state, each.step.target.id, each.detail)
-            for each in results
-            if each.state == "cached" or everything
-        ]
-    )
+    if everything:
+        show_rows([(each.state, each.step.target.id, each.detail) for each in results])
     for result in results:
         record = result.record
         if record is not None and not record.passed and record.verdict is not None:
-            say(f"contract not met: {result.step.target.id}: {record.verdict.get('summary', '')}")
+            summary = record.verdict.get("summary", "")
+            text = f"contract not met: {result.step.target.id}: {summary}"
+            say(painted(fitted(text, sys.stdout), "31;1", sys.stdout))
     show_notes([*project.graph.notes, *report.notes])
     show_counts(counts((result.state for result in results), BUILD_STATES))
 

@@ -28,6 +28,9 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"targets": [_row(step, records[step.target.id]) for step in chosen]})
         return 0
     longest = max((len(step.target.id) for step in chosen), default=0)
+    if chosen:
+        head = f"{'target':<{longest}} {'size':>8} {'took':>9} {'age':>8} verdict"
+        say(f"{'state':<7} {head}")
     for step in chosen:
         record = records[step.target.id]
         size, seconds, age, verdict = _columns(record)

@@ -15,7 +15,7 @@ from nexusbuild.reasons import Reason, differences
 from nexusbuild.record import Record
 from nexusbuild.report import counted, print_json, readable_size, say, show_notes, words
 from nexusbuild.selectors import selected
-from nexusbuild.terminal import wrapped
+from nexusbuild.terminal import fitted, wrapped
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +75,10 @@ def _document(step: Step, reasons: tuple[Reason, ...], record: Record | None) ->
     }
 
 
+def _say(line: str) -> None:
+    say(fitted(line, sys.stdout))
+
+
 def _show(
     step: Step,
     reasons: tuple[Reason, ...],
@@ -83,43 +87,43 @@ def _show(
     against: str | None,
 ) -> None:
     since = f", since build {against}" if against is not None else ""
-    say(f"{step.target.id}: {step.state}{since}")
+    _say(f"{step.target.id}: {step.state}{since}")
     for reason in reasons:
         unknown = against is not None and reason.code == "never-built"
-        say("  it had no result then" if unknown else f"  {words(reason)}")
+        _say("  it had no result then" if unknown else f"  {words(reason)}")
     if against is not None and not reasons:
-        say("  nothing changed")
+        _say("  nothing changed")
     show_notes(step.notes)
     if record is None:
-        say("  it has no result in the store")
+        _say("  it has no result in the store")
         return
-    say("its last result was built from" if reasons else "built from")
+    _say("its last result was built from" if reasons else "built from")
     for name, value in record.settings.items():
-        say(f"  setting  {name} = {json.dumps(value, ensure_ascii=False)}")
+        _say(f"  setting  {name} = {json.dumps(value, ensure_ascii=False)}")
     for role, use in record.inputs.items():
-        say(f"  input    {role} = {use.reference}  {use.digest[:12]}")
+        _say(f"  input    {role} = {use.reference}  {use.digest[:12]}")
     for role, source in record.sources.items():
-        say(f"  source   {role} = {source.path}  {source.digest[:12]}")
+        _say(f"  source   {role} = {source.path}  {source.digest[:12]}")
     code = record.code
-    say(
+    _say(
         f"  code     {record.work}  {code.fingerprint[:12]}, {counted(len(code.modules), 'module')}"
     )
     if modules:
         for module, digest in code.modules.items():
-            say(f"           {module}  {digest[:12]}")
+            _say(f"           {module}  {digest[:12]}")
     else:
         for line in wrapped(", ".join(code.modules), 11, sys.stdout):
             say(line)
     for output in record.outputs:
-        say(f"  output   {output.path}  {output.sha256[:12]}  {readable_size(output.bytes)}")
+        _say(f"  output   {output.path}  {output.sha256[:12]}  {readable_size(output.bytes)}")
     provenance = record.provenance
-    say(f"  built    {provenance.get('finished')} in {provenance.get('seconds')} s")
+    _say(f"  built    {provenance.get('finished')} in {provenance.get('seconds')} s")
     for name, value in sorted(provenance.get("measured", {}).items()):
-        say(f"  measured {name} {value:.6g}")
+        _say(f"  measured {name} {value:.6g}")
     for text in provenance.get("notes", ()):
-        say(f"  note     {text}")
+        _say(f"  note     {text}")
     for accepted in provenance.get("accepted", ()):
-        say(f"  accepted {accepted['when']} by {accepted['who']}: {accepted['why']}")
+        _say(f"  accepted {accepted['when']} by {accepted['who']}: {accepted['why']}")
 
 
 command = Command("why", "Why is it stale, or what was it built from.", configure, run)

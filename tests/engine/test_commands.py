@@ -145,7 +145,7 @@ def test_log_and_diff(chain: Toy) -> None:
     builds = chain.json("log")["builds"]
     assert [build["build"] for build in builds] == [1, 2]
     assert builds[0]["summary"]["built"] == 6
-    assert builds[1]["command"] == "nexusbuild gate:b"
+    assert builds[1]["command"] == "nexusbuild gate:b --json", "options and all"
     assert "1 built" in chain.run("log", "2").stdout
     assert "gate:b" in chain.run("log", "last").stdout
     (gate,) = chain.json("diff", "1", "2")["targets"]

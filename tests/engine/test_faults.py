@@ -146,3 +146,14 @@ def test_a_fault_at_any_step(
         assert everything_below(toy.folder / "dist") == released
         assert rubbish(toy.folder) == []
     assert 50 < number < TOO_MANY
+
+
+@pytest.mark.parametrize("kind", ["python", "library"])
+def test_work_that_finds_the_disk_full_is_told_what_to_do(toy: Toy, kind: str) -> None:
+    toy.target("a:it", work="toy.works:no_room_left", settings={"kind": kind})
+    ended = toy.run()
+    assert ended.returncode == 1
+    said = " ".join(ended.stderr.split())
+    assert "no space left on the disk" in said
+    assert "keep the store on another disk (`--store PATH`)" in said
+    assert "Traceback" not in said

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
 from rich.console import Console
 
+from nexusbuild import live_display as live_display_module
 from nexusbuild.executor import ProgressEvent
 from nexusbuild.live_display import LiveDisplay, clock_face
 from nexusbuild.progress import (
@@ -140,9 +144,11 @@ def test_the_display_suits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(open_display(Terminal()), PlainDisplay)
 
 
-def live_display(clock: Callable[[], float], height: int = 20) -> tuple[LiveDisplay, Console]:
+def live_display(
+    clock: Callable[[], float], height: int = 20, colours: str | None = None
+) -> tuple[LiveDisplay, Console]:
     console = Console(
-        file=io.StringIO(), force_terminal=True, width=100, height=height, color_system=None
+        file=io.StringIO(), force_terminal=True, width=100, height=height, color_system=colours
     )
     return LiveDisplay(io.StringIO(), clock, console), console
 
@@ -189,6 +195,64 @@ def test_the_live_display_leaves_a_line_for_each_that_ended(clock: Clock) -> Non
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "a:[1]: failed after 2.0 s: row [3] is empty" in shown
     assert "[bold] is no markup here" in shown
+
+
+def on_a_screen(written: str) -> list[str]:
+    """The lines that stay on a terminal, of what rich writes to it."""
+    lines, row = [""], 0
+    for piece in re.findall(r"\x1b\[\??[\d;]*[A-Za-z]|[\r\n]|[^\x1b\r\n]+", written):
+        if piece == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif piece.endswith("A") and piece.startswith("\x1b"):
+            row -= int(piece[2:-1] or 1)
+        elif piece == "\x1b[2K":
+            lines[row] = ""
+        elif piece[0] not in "\x1b\r":
+            lines[row] += piece
+    return [line.rstrip() for line in lines if line.strip()]
+
+
+class SlowPaper(io.StringIO):
+    """A terminal that takes its time: what one thread writes, another has to wait for."""
+
+    def write(self, text: str) -> int:
+        time.sleep(0.001)
+        return super().write(text)
+
+
+def test_no_row_of_the_picture_stays_behind(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are printed, by several threads, while the picture is drawn and grows and shrinks."""
+    monkeypatch.setattr(live_display_module, "REFRESHES_PER_SECOND", 2000)
+    names = [f"a:{number}" for number in range(60)]
+    display, console = live_display(clock)
+    console.file = SlowPaper()
+    display.planned(dict.fromkeys(names, 1.0), {}, jobs=4)
+
+    def build(mine: list[str]) -> None:
+        for name in mine:
+            begin(display, name)
+            time.sleep(0.002)
+            display.finished(name, "built", 1.0)
+
+    builders = [threading.Thread(target=build, args=(names[part::4],)) for part in range(4)]
+    for builder in builders:
+        builder.start()
+    for builder in builders:
+        builder.join()
+    display.close()
+    shown = on_a_screen(console.file.getvalue())
+    assert sorted(shown) == sorted(f"{name}: built in 1.0 s" for name in names)
+
+
+def test_a_verdict_that_is_not_met_looks_like_a_failure(clock: Clock) -> None:
+    display, console = live_display(clock, colours="standard")
+    display.finished("gate:a", "built", 1.0, "0.8 >= 0.97: fail", passed=False)
+    display.finished("gate:b", "built", 1.0, "0.98 >= 0.97: pass")
+    display.close()
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b[1;31mbuilt in 1.0 s: 0.8 >= 0.97: fail" in shown
+    assert "\x1b[32mbuilt in 1.0 s: 0.98 >= 0.97: pass" in shown
 
 
 @pytest.mark.parametrize(

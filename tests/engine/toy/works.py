@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -39,6 +40,13 @@ def slow(job: Job) -> None:
         temporary.replace(path)
         job.progress(step, 10)
     join(job)
+
+
+def no_room_left(job: Job) -> None:
+    """As where a disk is full; `kind` is how it is said: by Python, or by another's library."""
+    if job.settings["kind"] == "library":
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(job.out / "out.txt"))
 
 
 def judge(job: Job) -> None:

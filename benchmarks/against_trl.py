@@ -72,6 +72,8 @@ ADAPTER = {
     "warmup_steps": 20,
     "kl_weight": 0.5,
     "activation_anchor": 0.0,
+    "attention_anchor": 0.0,
+    "recovery_steps": 30,
     "retries": 0,
     "aim_fraction": 1.0,
 }

@@ -67,15 +67,21 @@ def _points(rows: list[dict[str, Any]], field: str) -> list[tuple[float, float]]
 
 
 def _outcome(rows: list[dict[str, Any]]) -> str:
-    """What the log says besides."""
+    """What the log says besides: what was retained, and what recovery had to do."""
     known: Mapping[str, str] = {
         "validation_retained": "retained on validation rows",
         "aligned": "of the tokens aligned with the teacher's",
     }
-    return "; ".join(
+    said = [
         f"{plain(row[field])} {words}"
         + (f" after round {row['round'] + 1}" if row.get("round") else "")
         for field, words in known.items()
         for row in rows
         if isinstance(row.get(field), (int, float))
-    )
+    ]
+    events = [
+        f"{row['event']} at step {row['step']}"
+        for row in rows
+        if row.get("event") in ("recovered", "rolled back")
+    ]
+    return "; ".join([*said, *events])

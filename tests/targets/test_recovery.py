@@ -19,6 +19,7 @@ from test_adapter import (  # noqa: F401
 )
 
 from targets.adapter.training import AdapterTraining
+from targets.adapter.work import _judged
 from targets.training.loop import Run, Schedule
 from targets.training.muon import MuonWithAdamW
 
@@ -158,3 +159,24 @@ def test_a_rate_that_is_too_high_is_halved_and_ends_where_it_began(
     assert [entry["goes_on_at"] for entry in backs] == [0, 0, 0, 8]
     assert [entry["rate_factor"] for entry in backs] == [0.5, 0.25, 0.125, 0.0625]
     assert training.held_out_loss() == pytest.approx(good, rel=1e-5)
+
+
+@pytest.mark.parametrize("better", ["last state", "best look"])
+def test_a_round_ends_in_the_better_of_its_last_state_and_its_best_look(
+    new_run: NewRun, better: str
+) -> None:
+    training, run = new_run("run", metric="bits_per_byte")
+    untrained = training.state()
+    training.fit(run, 1, silent)
+    trained = training.state()
+    validation, settings = training._validation, training._settings
+    retained, log = _judged(training, run, settings, validation)
+    assert log == [{"validation_retained": round(retained, 6)}]  # the last look was the best one
+
+    last, looked = (trained, untrained) if better == "last state" else (untrained, trained)
+    run.best = (0.0, looked)
+    training.restore(last)
+    again, log = _judged(training, run, settings, validation)
+    assert again == retained
+    assert [entry.get("judged") for entry in log] == ["last state", "best look", None]
+    assert all(torch.equal(value, trained[name]) for name, value in training.state().items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from targets.adapter.training import AdapterTraining
 from targets.adapter.work import _judged
 from targets.training.loop import Run, Schedule
 from targets.training.muon import MuonWithAdamW
+from targets.training.watch import StoppedError, Watch
 
 # Looks are at every eighth step; the damage is done between the looks at 24 and 32.
 STEPS, RATE = 48, 0.08
@@ -180,3 +183,30 @@ def test_a_round_ends_in_the_better_of_its_last_state_and_its_best_look(
     assert again == retained
     assert [entry.get("judged") for entry in log] == ["last state", "best look", None]
     assert all(torch.equal(value, trained[name]) for name, value in training.state().items())
+
+
+def test_a_stop_within_a_recovery_changes_nothing(
+    new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("targets.adapter.recovery.LOSS_ABOVE", 0.1)  # no look is good enough
+    whole, run = new_run("whole", recovery_steps=4)
+    whole.fit(run, 1, silent)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    before = {number: signal.getsignal(number) for number in numbers}
+    training, run = new_run("stopped", recovery_steps=4)
+
+    def stop(*_done: int, note: str = "", **_figures: Any) -> None:
+        if note.startswith("recovery: step 3"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        with pytest.raises(StoppedError, match="the next build goes on from there"):
+            training.fit(run, 1, stop, Watch({}))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    training, run = new_run("stopped", recovery_steps=4)
+    training.fit(run, 1, silent)
+    expected = whole.state()
+    assert all(torch.equal(value, expected[name]) for name, value in training.state().items())

@@ -72,8 +72,9 @@ def why_in_short(reasons: Sequence[Reason]) -> str:
         replace(reason, remedy=None) if reason.code == "source-missing" else reason
         for reason in weightiest_first(reasons)
     ]
-    shown = "; ".join(words(reason) for reason in ordered[:_SHOWN_REASONS])
-    more = len(reasons) - _SHOWN_REASONS
+    said = list(dict.fromkeys(words(reason) for reason in ordered))
+    shown = "; ".join(said[:_SHOWN_REASONS])
+    more = len(said) - _SHOWN_REASONS
     return f"{shown}; and {more} more" if more > 0 else shown
 
 

@@ -57,6 +57,25 @@ def code_blocks(page: Path, language: str) -> Iterator[str]:
             yield textwrap.dedent(found[3])
 
 
+def examples(page: Path) -> Iterator[str]:
+    """The commands in blocks without a language, of which each line is one and what it is for."""
+    for found in _BLOCK.finditer(page.read_text(encoding="utf-8")):
+        if found[2] == "":
+            for line in found[3].replace("\\\n", " ").splitlines():
+                line = re.sub(r"^\$ |\s+#.*$", "", re.sub(r" +\\?$", "", line))
+                if re.match(r"nexus(build)?( |$)", line) and "[option" not in line:
+                    yield re.split(r"(?<=\S) {2,}(?=\S)", re.sub(r" {2,}(?=--)", " ", line))[0]
+
+
+def spans(page: Path) -> Iterator[str]:
+    """The commands within sentences: `nexusbuild why TARGET`."""
+    text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for span in re.findall(r"`([^`]+)`", text):
+        words = " ".join(span.split())
+        if re.match(r"nexus(build)? \S", words):
+            yield words
+
+
 def _commands(block: str) -> Iterator[str]:
     for line in block.replace("\\\n", " ").splitlines():
         command = re.sub(r"(^|\s+)#.*$", "", line).strip()

@@ -1,20 +1,22 @@
 """Every command on every page: what is cheap is run word by word, in order, in a copy of the
-project without results; the rest is parsed.
+project without results; the rest, and what stands in sentences, is parsed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from pages import PAGES, ROOT, Block, shell_blocks
+from pages import PAGES, ROOT, Block, examples, shell_blocks, spans
 
 from nexus.cli import _parser as nexus_parser
 from nexusbuild.cli import find_command, main, parser_of
@@ -28,8 +30,10 @@ PARSED = ("export", "git", "make", "pip", "python", "python3", "source")
 
 
 def words_of(command: str) -> tuple[str, list[str]]:
-    """The program without the environment's folder, and its arguments."""
-    program, *words = shlex.split(command)
+    """The program without the environment's folder, and its arguments, up to where its output
+    goes."""
+    own = itertools.takewhile(lambda word: word not in (">", "|"), shlex.split(command))
+    program, *words = own
     return program.removeprefix(".venv/bin/"), words
 
 
@@ -68,6 +72,27 @@ def test_commands_are_understood(page: Path, capsys: pytest.CaptureFixture[str])
                 assert refused.code == 0 and help_, f"{block.name}: {capsys.readouterr().err}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_examples_are_understood(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in examples(page):
+        try:
+            parse(command)
+        except SystemExit:
+            pytest.fail(f"{command}: {capsys.readouterr().err}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_sentences_name_is_there(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sentences leave out what goes without saying, and write METRIC for a metric."""
+    for command in spans(page):
+        try:
+            parse(command)
+        except SystemExit:
+            said = capsys.readouterr().err
+            left_out = "are required" in said or re.search(r"invalid choice: '[A-Z]+'", said)
+            assert left_out, f"{command}: {said}"
+
+
 RUN = [page for page in PAGES if any(not block.mark for block in shell_blocks(page))]
 
 
@@ -91,6 +116,8 @@ def run(block: Block, command: str) -> None:
     program, words = words_of(command)
     if program in SHELL:
         subprocess.run(["bash", "-c", command], check=True)
+    elif program in ("python", "python3") and (ROOT / words[0]).is_file() and len(words) == 1:
+        subprocess.run([sys.executable, *words], check=True)
     elif program == "nexusbuild" and is_cheap(words):
         said, complained = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
@@ -114,3 +141,5 @@ def test_the_commands_are_found() -> None:
     cheap = [command for command in commands if words_of(command)[0] == "nexusbuild"
              and is_cheap(words_of(command)[1])]  # fmt: skip
     assert len(cheap) > 10
+    assert sum(1 for page in PAGES for _ in spans(page)) > 30
+    assert sum(1 for page in PAGES for _ in examples(page)) > 50

@@ -92,6 +92,12 @@ def test_what_is_cut_leaves_room_for_the_reason(toy: Toy) -> None:
     assert any(line.startswith("stale   short:it  ") for line in lines)
 
 
+def test_a_reason_is_said_once(toy: Toy) -> None:
+    toy.target("reader:it", sources={"it": "data.txt"})
+    toy.target("step:it", inputs={"a": "reader:it", "b": "reader:it#out.txt"})
+    assert "blocked step:it    reader:it is blocked; never built" in seen(toy, 80, "--dry-run")
+
+
 def test_the_end_of_a_build_is_its_last_line(toy: Toy) -> None:
     toy.spec["notes"] = ["worth knowing"]
     toy.target("one:it")

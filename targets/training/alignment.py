@@ -137,6 +137,7 @@ class TeachersAnswer:
         self._text = str(traced.row["answer"]).encode()
         self._traced = traced
         self._pieces = pieces
+        self._named_before: dict[int, tuple[list[Said], float]] = {}
         first = self._piece(int(traced.answer_ids[0]))
         self.unspoken = len(first) - int(traced.byte_ends[0])
 
@@ -148,7 +149,9 @@ class TeachersAnswer:
         """
         token = self._token_at(byte)
         before = self._text[self.starts[token] : byte]
-        named, tail = self._named(token)
+        if token not in self._named_before:
+            self._named_before[token] = self._named(token)
+        named, tail = self._named_before[token]
         if not before:
             return named
         left = [one for one in named if one.piece.startswith(before)]

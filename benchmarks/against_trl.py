@@ -46,6 +46,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nexus.packing import load_backbone
 from nexusbuild.graph import Job
+from specs.model import Trace, Training
 from targets.adapter.low_rank import embedding_name, fresh_low_rank, linear_names, peft_config
 from targets.adapter.work import build as build_adapter
 from targets.pack.work import build_backbone
@@ -65,18 +66,6 @@ VALIDATION = 30
 # As in the sample: of how many steps of how many rows the trace is made of once.
 SAMPLE_STEPS, SAMPLE_ROWS = 700, 7560
 OFF_POLICY, ON_POLICY = "TRL's GKDTrainer, off-policy", "TRL's DistillationTrainer"
-ADAPTER = {
-    "metric": "exact_match",
-    "batch": BATCH,
-    "learning_rate": 0.01,
-    "warmup_steps": 20,
-    "kl_weight": 0.5,
-    "activation_anchor": 0.0,
-    "attention_anchor": 0.0,
-    "recovery_steps": 30,
-    "retries": 0,
-    "aim_fraction": 1.0,
-}
 
 
 def sampled(count: int) -> list[dict[str, Any]]:
@@ -154,7 +143,7 @@ class Bench:
 
     def traced(self) -> float:
         """Trace the rows; seconds that it took, opening the teacher included."""
-        settings = {"load": "fp32", "top_k": 12, "answers": "dataset", "metric": None}
+        settings = {"load": "fp32", "metric": None, **Trace().model_dump(mode="json")}
         job = self.job(
             "trace:a/b",
             settings,
@@ -170,7 +159,10 @@ class Bench:
     def nexus(self) -> Side:
         """`adapter`'s work on the trace."""
         side = Side()
-        settings = {**ADAPTER, "steps": self.steps, "validate_every": VALIDATION}
+        training = Training(
+            rank=RANK, steps=self.steps, batch=BATCH, validate_every=VALIDATION, retries=0
+        )
+        settings = {"metric": "exact_match", **training.model_dump(mode="json")}
         folder = self.folder
         job = self.job(
             "adapter:b",

@@ -1,6 +1,6 @@
 """What recovery is worth: one adapter trained undisturbed, damaged, and damaged without recovery.
 
-    python benchmarks/recovery.py PROJECT CAPABILITY [--steps 300] [--look-every 50] [--noise 0.05]
+    python benchmarks/recovery.py PROJECT CAPABILITY [--steps 300] [--look-every 50]
 
 PROJECT: the folder of a `nexus.yaml` whose capability was built. All runs share backbone, traces,
 seed and schedule. Noise is added to the adapter in its checkpoint, at nine sixteenths of the run;
@@ -110,8 +110,8 @@ def trained(
 
     def watched(done: int, *_total: float, **_figures: float | str) -> None:
         if damage.garbage:
-            undisturbed = any("event" in entry for entry in run.log)
-            training._rows = garbage if begin <= done < end and not undisturbed else capability.rows
+            found = any("event" in entry and entry["step"] >= begin for entry in run.log)
+            training._rows = garbage if begin <= done < end and not found else capability.rows
         if damage.noise and done == end:
             run.save()
             raise StoppedHereError
@@ -153,9 +153,8 @@ def main() -> None:
     parser.add_argument("capability")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--look-every", type=int, default=50)
-    parser.add_argument("--noise", type=float, nargs=2, default=[0.02, 0.05])
+    parser.add_argument("--noise", type=float, nargs=2, default=[0.05, 0.2])
     parser.add_argument("--recovery-steps", type=int, default=30)
-    parser.add_argument("--only", nargs="*", help="some of the runs, by name")
     options = parser.parse_args()
     torch.set_num_threads(1)
     capability = Capability(options.project, options.capability, options.steps, options.look_every)
@@ -169,8 +168,6 @@ def main() -> None:
     lines, logs = [], []
     for name, damage in damages.items():
         for recovery_steps in (options.recovery_steps, 0):
-            if damage == Damage() and not recovery_steps:
-                continue
             began = time.process_time()
             training, run = trained(capability, damage, recovery_steps)
             seconds = time.process_time() - began

@@ -99,10 +99,12 @@ class LiveDisplay:
             waiting = [target for target, state in started if not state.begun]
             room = max(1, self._console.height - 4)
             table = Table.grid(padding=(0, 2, 0, 0))
-            table.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
-            table.add_column(width=BAR_WIDTH)
-            table.add_column(no_wrap=True, justify="right", min_width=5)
-            table.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
+            # What is left, at the end of a row, is worth more than all of a long id.
+            width = self._console.width
+            table.add_column(no_wrap=True, overflow="ellipsis", max_width=3 * width // 8)
+            table.add_column(width=BAR_WIDTH if width >= 100 else BAR_WIDTH // 2)
+            table.add_column(no_wrap=True, justify="right", width=5)
+            table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
             table.expand = True
             for target, state in running[:room]:
                 table.add_row(*self._row(target, state, now))
@@ -119,7 +121,7 @@ class LiveDisplay:
         if state.fraction is None:
             # An animation would say nothing more: the time that it has taken does.
             elapsed = readable_seconds(now - state.since)
-            return [Text(target), _bar(0), Text(elapsed), Text(left)]
+            return [Text(target), "", "", Text(f"{left}, {elapsed} so far")]
         figures = readable_figures(state.figures)
         return [
             Text(target),
@@ -146,7 +148,7 @@ class LiveDisplay:
 
 
 def _bar(fraction: float) -> ProgressBar:
-    return ProgressBar(1, fraction, BAR_WIDTH, complete_style="cyan", finished_style="cyan")
+    return ProgressBar(1, fraction, complete_style="cyan", finished_style="cyan")
 
 
 def clock_face(seconds: float) -> str:

@@ -172,7 +172,7 @@ def test_the_live_picture_has_a_line_per_target_and_one_for_all(clock: Clock) ->
     display.close()
     assert len(lines) == 4
     assert lines[0].startswith("a:1 ") and lines[0].endswith("25 %  30 s left, loss 0.5")
-    assert lines[1].startswith("a:2 ") and lines[1].endswith("10 s  30 s left")
+    assert lines[1].startswith("a:2 ") and lines[1].endswith("  30 s left, 10 s so far")
     assert lines[2] == "next: a:3, a:4"
     assert lines[3] == "0 of 4 targets, 0:10, about 1 min 10 s left"
 

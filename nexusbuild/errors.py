@@ -289,6 +289,15 @@ def store_unwritable(path: str, error: OSError) -> BuildError:
     )
 
 
+def store_too_small(store: str, held: str, wanted: str, granted: str) -> BuildError:
+    return BuildError(
+        f"holds {held}, and what is to be built adds about {wanted}; the spec grants it {granted}",
+        store,
+        "drop old results (`nexusbuild gc`), raise the spec's hardware budget if the disk has "
+        "room, or name a store on another disk with --store",
+    )
+
+
 def no_room(where: str) -> BuildError:
     return BuildError(
         "no space left on the disk",

@@ -14,13 +14,16 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Needs:
-    """What one target occupies while it runs. Bytes, and whole CPU threads."""
+    """What one target occupies while it runs: bytes, and whole CPU threads. disk_bytes: what the
+    store keeps of it, by estimate.
+    """
 
     ram_bytes: int = 0
     vram_bytes: int = 0
     gpu: bool = False
     exclusive: bool = False
     threads: int = 1
+    disk_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,8 @@ class Graph:
     seen: all that the resolver saw of the disk besides the spec. A graph that says so, be it
     nothing, is used again while that, spec, lock and code hold; one that says None never is.
     preload: modules that the executor imports once, before the first target runs.
+    ram_bytes, vram_bytes, disk_bytes: what the build may use, the last for its store; None: what
+    there is.
     lock_values: per pin group, what the lock must remember so that it resolves to the same again.
     notes: what is worth knowing and makes nothing stale.
     """
@@ -176,6 +181,7 @@ class Graph:
     lock_values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ram_bytes: int | None = None
     vram_bytes: int | None = None
+    disk_bytes: int | None = None
     notes: tuple[str, ...] = ()
     seen: tuple[Seen, ...] | None = None
 

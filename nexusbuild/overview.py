@@ -84,12 +84,10 @@ def overview(spec: str | None, store: str | None) -> Overview:
         _target(project, step, results.get(target), expected[target], last.get(target))
         for target, step in steps.items()
     )
-    objects = project.store.root / "objects"
-    held = sum(path.stat().st_size for path in objects.iterdir()) if objects.is_dir() else 0
     return Overview(
         project.place.spec,
         project.place.store,
-        held,
+        project.store.held_bytes(),
         targets,
         tuple(_build(project, build) for build in builds),
         tuple(plan_notes(project, world, steps, list(steps))),

@@ -27,6 +27,7 @@ from nexusbuild.outcome import Account, Report, Result, exit_code
 from nexusbuild.project import Project
 from nexusbuild.proposal import Proposal, proposed
 from nexusbuild.settle import Settlement
+from nexusbuild.store_room import lack_of_room
 
 if TYPE_CHECKING:
     from nexusbuild.executor import Executor
@@ -95,6 +96,9 @@ class Build:
         blocked = [error for step in steps if step.state == "blocked" for error in step.errors]
         if blocked and not self._options.keep_going:
             raise errors.several(blocked)
+        lack = lack_of_room(project, proposal.running)
+        if lack is not None:
+            raise lack
 
     def _release_lacks_files(self) -> bool:
         steps = [self._proposal.steps[target] for target in self._proposal.targets]

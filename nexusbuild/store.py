@@ -133,6 +133,11 @@ class Store:
     def object(self, sha256: str) -> Path:
         return self.root / "objects" / sha256
 
+    def held_bytes(self) -> int:
+        """What all files of results take, each once."""
+        objects = self.root / "objects"
+        return sum(each.stat().st_size for each in objects.iterdir()) if objects.is_dir() else 0
+
     def missing(self, outputs: Iterable[Output]) -> tuple[Output, ...]:
         """Those whose contents are not here, or are not what they were."""
         return tuple(output for output in outputs if not self.sound(output))

@@ -139,7 +139,7 @@ class Hardware(Section):
     ram: Size | None = None
     """Main memory a build may use; what there is, unless said."""
     disk: Size | None = None
-    """Disk space that the store may take. Accepted; not watched yet."""
+    """Disk space that the store may take; a build that by estimate needs more does not start."""
     threads: Positive = 1
     """CPU threads of one target; small models train best on one each, side by side."""
     max_temperature_c: Annotated[int, Field(ge=40, le=110)] | None = None

@@ -137,7 +137,7 @@ def _estimate(spec: Spec, target: Target, limits: Limits) -> Estimate:
         kind=target.kind,
         vram=target.needs.vram_bytes,
         ram=target.needs.ram_bytes,
-        disk=int(stored_bytes(spec, target)),
+        disk=target.needs.disk_bytes,
         seconds=target.expected_seconds or estimates.QUICK_SECONDS,
         obstacle=target.obstacle,
         problems=tuple(_problems(spec, target, limits)),
@@ -200,54 +200,6 @@ def _teacher_remedies(spec: Spec, target: Target, granted: int) -> Iterator[str]
     if streamed <= estimates.granted_ram(spec.hardware):
         how = f"hardware.device: cpu and load: {load}" if target.needs.gpu else f"load: {load}"
         yield f"{how}: streamed block by block, {size(streamed)}"
-
-
-def stored_bytes(spec: Spec, target: Target) -> float:
-    """What the store keeps of a target, roughly."""
-    teacher, _, capability = target.name.partition("/")
-    student = estimates.student_parameters(spec)
-    if target.kind == "dataset":
-        rows = estimates.volume(spec.datasets[target.name])
-        return (rows.train + rows.validation + rows.eval + rows.pilot) * (200 + 5 * rows.tokens)
-    if target.kind in ("baseline", "trace"):
-        rows = estimates.volume(spec.datasets[spec.capabilities[capability].dataset])
-        if target.kind == "baseline":
-            return (rows.validation + rows.eval) * (200 + 12 * rows.answer)
-        # Twelve log-probabilities with packed indices, and the row itself.
-        top = spec.capabilities[capability].trace.top_k
-        return rows.train * (200 + rows.answer * (5 * top + 8))
-    if target.kind == "profile":
-        size_of = _size(next(one for one in spec.teachers if one.id == teacher)) or 1_000_000
-        width = (size_of / (12 * estimates.layers_of(size_of))) ** 0.5
-        # A third of the blocks is key; each keeps a basis of a quarter of the width.
-        return float(estimates.layers_of(size_of) / 3 * width * width / 4 * 4)
-    packed = {"none": 4.0, "int8": 1.1, "nf4": 0.6}[spec.bundle.quantize]
-    match target.kind:
-        case "trained_teacher":
-            return 4.0 * (_size(next(one for one in spec.teachers if one.id == target.name)) or 0)
-        case "backbone":
-            return 4.0 * student
-        case "pack" if target.name == "backbone":
-            return packed * student
-        case "adapter" | "pack":
-            return 4.0 * _adapter_parameters(spec)
-        case "score":
-            rows = estimates.volume(spec.datasets[spec.capabilities[target.name].dataset])
-            return rows.eval * (200 + 12 * rows.answer)
-        case "bundle":
-            shipped = len(spec.included_capabilities())
-            return packed * student + 4.0 * shipped * _adapter_parameters(spec)
-        case "teacher":
-            return 10e6  # its tokenizer
-    return 20e3
-
-
-def _adapter_parameters(spec: Spec) -> float:
-    """Of LoRA on every linear layer: the rank times the widths on both sides."""
-    student = estimates.student_parameters(spec)
-    backbone = spec.student.backbone
-    hidden = estimates.AUTO_HIDDEN if backbone.hidden == "auto" else backbone.hidden
-    return 2.4 * spec.student.training.rank * student / hidden
 
 
 def size(number: float) -> str:

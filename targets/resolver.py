@@ -27,6 +27,7 @@ from targets.profile import target as profile
 from targets.registry import target as registry
 from targets.router import target as router
 from targets.score import target as score
+from targets.stored import with_disk_needs
 from targets.teacher import target as teacher
 from targets.tokenizer import target as tokenizer
 from targets.trace import target as trace
@@ -56,11 +57,12 @@ def graph_of(spec: Spec, spec_path: Path, lock_values: Mapping[str, Any]) -> Gra
     if problems:
         raise ResolveError(problems)
     return Graph(
-        targets=targets,
+        targets=with_disk_needs(spec, folder, targets),
         preload=preloaded_modules(spec),
         lock_values=pins.lock_values,
         ram_bytes=spec.hardware.ram,
         vram_bytes=spec.hardware.vram,
+        disk_bytes=spec.hardware.disk,
         notes=(*pins.notes, *declared_only_notes(spec), *_unused(spec, targets)),
         seen=folder.seen,
     )

@@ -38,6 +38,7 @@ from nexusbuild.report import (
     warn,
 )
 from nexusbuild.selectors import selected
+from nexusbuild.store_room import lack_of_room
 from nexusbuild.terminal import fitted, painted
 
 if TYPE_CHECKING:
@@ -99,6 +100,9 @@ def _dry_run(place: Place, arguments: argparse.Namespace) -> int:
             raise errors.lock_differs(near(place.lock), differences)
     steps, targets = proposal.steps, proposal.targets
     notes = plan_notes(project, proposal.world, steps, targets)
+    lack = lack_of_room(project, proposal.running)
+    if lack is not None:
+        notes.append(f"{lack.where} {lack.what}: it would be refused")
     if arguments.json or arguments.plan is not None:
         document = _plan_document(project, proposal, notes)
         if arguments.plan is not None:

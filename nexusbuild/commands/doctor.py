@@ -101,12 +101,10 @@ def verify(place: Place) -> list[str]:
 def _state_of_the_store(place: Place) -> dict[str, Any]:
     folder = place.store if place.store.exists() else place.folder
     usage = shutil.disk_usage(folder)
-    objects = place.store / "objects"
-    held = sum(path.stat().st_size for path in objects.iterdir()) if objects.is_dir() else 0
     return {
         "spec": near(place.spec),
         "store": near(place.store),
-        "store_bytes": held,
+        "store_bytes": Store(place.store).held_bytes(),
         "disk_free_bytes": usage.free,
     }
 

@@ -15,7 +15,7 @@ import specs
 from nexusbuild.graph import Graph, Problem, ResolveError
 from specs.fill_in import gathered
 from specs.loading import shown_path
-from targets.budget import Limits, budget_of, misfits
+from targets.budget import Limits, budget_of, misfits, size
 from targets.commands.command import (
     DONE,
     WRONG,
@@ -132,14 +132,22 @@ def missing_sources(
 
 def beyond_hardware(spec: specs.Spec, path: Path) -> Iterator[Problem]:
     """What by estimate needs more memory than the spec's `hardware` grants, and what would help."""
-    limits = Limits(spec.hardware.vram, spec.hardware.ram, None)
-    for misfit in misfits(budget_of(spec, path, lock_values_of(path), limits)):
+    limits = Limits(spec.hardware.vram, spec.hardware.ram, spec.hardware.disk)
+    budget = budget_of(spec, path, lock_values_of(path), limits)
+    for misfit in misfits(budget):
         first, *others = misfit.remedies
         yield Problem(
             message=f"{misfit.about} needs {misfit.says}",
             file=shown_path(path),
             field=f"hardware.{misfit.kind}",
             remedy="\n".join([f"would fit: {first}", *(f"       or  {each}" for each in others)]),
+        )
+    if limits.disk is not None and budget.store > limits.disk:
+        yield Problem(
+            message=f"the store comes to {size(budget.store)}, {size(limits.disk)} granted",
+            file=shown_path(path),
+            field="hardware.disk",
+            remedy="grant more, or build fewer capabilities at once: nexusbuild +gate:NAME",
         )
 
 

@@ -212,6 +212,13 @@ def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
     return shown(toy)
 
 
+@case("store_too_small")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.spec["disk"] = 10**6
+    toy.target("a", needs={"disk_bytes": 2 * 10**6})
+    return shown(toy)
+
+
 @case("no_room")
 def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
     toy.target("a")

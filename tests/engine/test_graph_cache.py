@@ -118,7 +118,7 @@ def test_another_resolver_has_another_graph(kept: Toy) -> None:
 
 
 def test_a_graph_that_does_not_say_what_it_saw_is_never_kept(kept: Toy) -> None:
-    kept.edit("toy/resolver.py", ", seen=folder.seen", "")
+    kept.edit("toy/resolver.py", "seen=folder.seen,", "")
     time.sleep(GRAIN_SECONDS)
     assert kept.run().returncode == 0
     assert resolved(kept)

@@ -53,4 +53,10 @@ def resolve(spec: Path, lock_values: Mapping[str, Any]) -> Graph:
         with (spec.parent / raw["diary"]).open("a") as diary:
             diary.write("resolved\n")
     values = {name: {"it": value} for name, value in chosen.items()}
-    return Graph(targets, lock_values=values, notes=tuple(raw.get("notes", ())), seen=folder.seen)
+    return Graph(
+        targets,
+        lock_values=values,
+        disk_bytes=raw.get("disk"),
+        notes=tuple(raw.get("notes", ())),
+        seen=folder.seen,
+    )

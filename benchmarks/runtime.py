@@ -1,12 +1,13 @@
 """The runtime side by side with plain transformers and PEFT, on the same float32 weights.
 
-    python benchmarks/runtime.py BUNDLE [--new-tokens 48] [--repeats 5] [--threads 1] [--answers 20]
+    python benchmarks/runtime.py BUNDLE [--new-tokens 48] [--repeats 7] [--threads 1] [--answers 20]
 
-One row with one adapter, and 16 rows of mixed capabilities, in turns: every repeat runs each of
-them once, and the best of each counts. With one thread, seconds are those of the processor, so
-that what else the machine does counts little. Every answer has the same number of tokens, and must
-be the same tokens. Then, on prompts of every capability, whole answers with their ends; the
-router's share of the first token; switching; opening.
+One row with one adapter, and 16 rows of mixed capabilities, in turns: every repeat runs each way
+once. How many times faster is said of the best of each way, and as the median over the repeats of
+what the two took side by side. With one thread, seconds are those of the processor: waiting for
+others is not counted, only that they take the caches. Every answer has the same number of tokens,
+and must be the same tokens. Then, on prompts of every capability, whole answers with their ends;
+the router's share of the first token; switching; opening.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import importlib
 import json
 import random
+import statistics
 import sys
 import time
 import warnings
@@ -107,19 +109,27 @@ def seconds(work: Callable[[], Any]) -> float:
     return clock() - begun
 
 
+def in_turns(repeats: int, ways: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
+    """The seconds of every repeat of each way; a repeat runs each of them once."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            taken[name].append(seconds(way))
+    return taken
+
+
 def compare(title: str, tokens: int, repeats: int, ways: dict[str, Callable[[], Any]]) -> None:
     """Run the ways in turns; print the best of each and how the first compares with the others."""
     answers = {name: way() for name, way in ways.items()}
-    best = dict.fromkeys(ways, float("inf"))
-    for _ in range(repeats):
-        for name, way in ways.items():
-            best[name] = min(best[name], seconds(way))
+    taken = in_turns(repeats, ways)
     ours = next(iter(ways))
     print(f"\n{title}")
-    for name, taken in best.items():
+    for name, own in taken.items():
         same = "the same tokens" if answers[name] == answers[ours] else "OTHER TOKENS"
-        speed = f"{tokens / taken:9.1f} tokens/s"
-        print(f"  {name:<42}{speed}   nexus is {taken / best[ours]:5.2f} x   {same}")
+        speed = f"{tokens / min(own):9.1f} tokens/s"
+        best = f"{min(own) / min(taken[ours]):5.2f} x"
+        median = statistics.median(a / b for a, b in zip(own, taken[ours], strict=True))
+        print(f"  {name:<42}{speed}   nexus is {best}, in the median {median:5.2f} x   {same}")
 
 
 def compare_answers(ours: NexusModel, theirs: Any, prompts: dict[str, list[str]], new: int) -> None:
@@ -169,12 +179,16 @@ def measure_switching(bundle: Path, prompts: dict[str, list[str]]) -> None:
 def measure_router(bundle: Path, prompts: dict[str, list[str]]) -> None:
     model = NexusModel.load(bundle, check=False)
     for name, texts in prompts.items():
-        next(iter(model.stream(texts[0])))
-        route = min(seconds(lambda texts=texts: model.route(texts[0])) for _ in range(7))
-        first = min(
-            seconds(lambda texts=texts: model.generate(texts[0], max_new_tokens=1))
-            for _ in range(7)
+        text = texts[0]
+        model.generate(text, max_new_tokens=1)
+        taken = in_turns(
+            25,
+            {
+                "route": lambda text=text: model.route(text),
+                "first": lambda text=text: model.generate(text, max_new_tokens=1),
+            },
         )
+        route, first = min(taken["route"]), min(taken["first"])
         print(f"router, {name}: {route * 1e6:.0f} us of {first * 1e3:.2f} ms", end="")
         print(f" to the first token: {route / first:.1%}")
 
@@ -183,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--new-tokens", type=int, default=48)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--answers", type=int, default=20)
     given = parser.parse_args()

@@ -37,7 +37,7 @@ class BuildError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text}\n    {self.remedy}" if self.remedy else text
+        return "\n    ".join([text, *self.remedy.splitlines()])
 
     def to_json(self) -> dict[str, str]:
         return {"message": self.what, "where": self.where, "remedy": self.remedy}

@@ -91,5 +91,5 @@ def _show_missing(steps: Steps, targets: Sequence[str]) -> None:
         say("missing:")
     for path, remedy in missing.items():
         say(f"  {near(path)}")
-        if remedy:
-            say(fitted(f"      {remedy}", sys.stdout))
+        for line in (remedy or "").splitlines():
+            say(fitted(f"      {line}", sys.stdout))

@@ -89,7 +89,7 @@ def words(reason: Reason, folder: Path | None = None) -> str:
     if reason.code == "source-missing":
         if reason.input is not None:
             return f"{reason.input} is blocked"
-        remedy = f" ({reason.remedy})" if reason.remedy else ""
+        remedy = f" ({' '.join(reason.remedy.split())})" if reason.remedy else ""
         return f"{where} is missing{remedy}"
     return {
         "never-built": "never built",

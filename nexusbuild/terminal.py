@@ -36,7 +36,7 @@ def wrapped(text: str, indent: int, stream: TextIO) -> list[str]:
 
 def fitted(text: str, stream: TextIO) -> str:
     """The text, each line of it wrapped to the terminal, what follows two further in; elsewhere as
-    it is.
+    it is. A line that begins with `$ ` is a command and stays whole, so that it can be copied.
     """
     width = columns(stream)
     if width is None:
@@ -46,6 +46,9 @@ def fitted(text: str, stream: TextIO) -> str:
     lines = []
     for line in text.splitlines():
         indent = line[: len(line) - len(line.lstrip())]
+        if line.startswith(f"{indent}$ "):
+            lines.append(line)
+            continue
         lines += wrap(
             line,
             max(width, len(indent) + 20),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nexusbuild.graph import Needs, Source, SpecFolder
 from specs.model import Spec, Teacher
 from targets.estimates import opened_needs, opened_seconds, teacher_parameters
-from targets.origins import how_to_fetch
+from targets.origins import remedy
 from targets.slices import Field
 
 
@@ -47,5 +47,4 @@ def opened_teacher(
 def _folder(written: str, origin: str | None, path: str) -> Source:
     content = "config.json, *.safetensors, tokenizer.json"
     own = f"put the model's folder there ({content})"
-    remedy = how_to_fetch(origin) if origin else own
-    return Source(written, f"{remedy}, or correct {path}.source.path")
+    return Source(written, remedy(origin, own, f"{path}.source.path"))

@@ -7,11 +7,15 @@ import re
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def how_to_fetch(origin: str, *, data: bool = False) -> str:
-    """OWNER/NAME is one of the hub's, for which there is a command; all else is an address. In it
-    `{path}` stands for where it belongs, as in every source's remedy.
+def remedy(origin: str | None, own: str, field: str, *, data: bool = False) -> str:
+    """What to do where a source is missing. origin: where it can be had: OWNER/NAME is one of the
+    hub's, for which there is a command; all else is an address. own: what to put there where
+    nobody said. field: of the spec, that names the place; `{path}` stands for the place itself, as
+    in every source's remedy.
     """
+    if origin is None:
+        return f"{own}, or correct {field}"
     if HUB_NAME.fullmatch(origin):
         kind = " --repo-type dataset" if data else ""
-        return f"fetch it: hf download {origin}{kind} --local-dir {{path}}"
-    return f"fetch it from {origin} and put it there"
+        return f"$ hf download {origin}{kind} --local-dir {{path}}\nor correct {field}"
+    return f"fetch it from {origin} and put it there, or correct {field}"

@@ -124,7 +124,8 @@ def missing_sources(
         needed = [name for name in names if waiting is None or name in waiting]
         if needed:
             message = f"{path} is missing; {needed[0]} reads it"
-            problems.append(Problem(message, shown_path(spec), remedy=remedies[path]))
+            remedy = remedies[path].replace("\n", "\n    ")
+            problems.append(Problem(message, shown_path(spec), remedy=remedy))
         else:
             notes.append(f"{path} is missing; what reads it has its result and needs it no more")
     return problems, notes

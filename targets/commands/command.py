@@ -98,7 +98,8 @@ def complain(problems: Iterable[SpecProblem | Problem | str]) -> None:
 
 def fitted(text: str, stream: TextIO) -> str:
     """The text, each line of it wrapped to the terminal, what follows two further in; elsewhere as
-    it is, for scripts and logs search for whole lines.
+    it is, for scripts and logs search for whole lines. A line that begins with `$ ` is a command
+    and stays whole, so that it can be copied.
     """
     if not stream.isatty():
         return text
@@ -106,6 +107,9 @@ def fitted(text: str, stream: TextIO) -> str:
     lines = []
     for line in text.splitlines():
         indent = line[: len(line) - len(line.lstrip())]
+        if line.startswith(f"{indent}$ "):
+            lines.append(line)
+            continue
         lines += textwrap.wrap(
             line,
             max(columns, len(indent) + 20),

@@ -103,7 +103,7 @@ def _document(
         ]
         if missing:
             place = shown_path(root / missing[0].path)
-            raise ValueError(f"{place} is missing; {missing[0].remedy_at(place)}")
+            raise ValueError(f"{place} is missing; {' '.join(missing[0].remedy_at(place).split())}")
         if not arguments.all and sum(map(_bytes, paths)) > LARGE_BYTES:
             most = FIRST_RECORDS + 2 * (settings.eval + settings.validation + settings.pilot)
         made = made_of_files(target.id, settings, paths, seed, _quiet, most=most)

@@ -7,7 +7,7 @@ from glob import has_magic
 from nexusbuild.graph import Source, SpecFolder, Target
 from specs.model import Dataset, Spec
 from targets.estimates import QUICK_SECONDS, quick_needs
-from targets.origins import how_to_fetch
+from targets.origins import remedy
 from targets.slices import section_fields, slice_of
 
 
@@ -51,13 +51,12 @@ def data_sources(folder: SpecFolder, dataset: Dataset, name: str) -> dict[str, S
     written = dataset.path
     if written is None:
         return {}
-    origin = dataset.origin
-    fetch = how_to_fetch(origin, data=True) if origin else "put the data there"
-    remedy = f"{fetch}, or correct datasets.{name}.path"
+    own, field = "put the data there", f"datasets.{name}.path"
+    how = remedy(dataset.origin, own, field, data=True)
     if not has_magic(written):
-        return {"data": Source(written, remedy)}
+        return {"data": Source(written, how)}
     found = [path for path, _ in folder.files(written)]
     if not found:
-        return {"data0": Source(written, remedy)}
+        return {"data0": Source(written, how)}
     digits = len(str(len(found) - 1))
-    return {f"data{index:0{digits}}": Source(path, remedy) for index, path in enumerate(found)}
+    return {f"data{index:0{digits}}": Source(path, how) for index, path in enumerate(found)}

@@ -92,6 +92,15 @@ def test_what_is_cut_leaves_room_for_the_reason(toy: Toy) -> None:
     assert any(line.startswith("stale   short:it  ") for line in lines)
 
 
+def test_a_command_stays_whole(toy: Toy) -> None:
+    command = f"$ fetch {'--from somewhere ' * 8}--to data.txt"
+    toy.target("reader:it", sources={"it": "data.txt"})
+    toy.edit("toy/resolver.py", 'f"put {path} back"', f'"{command}\\nor do without"')
+    lines = seen(toy, 80, "--dry-run")
+    assert [f"      {command}", "      or do without"] == lines[3:5]
+    assert f"    {command}" in seen(toy, 80)
+
+
 def test_a_reason_is_said_once(toy: Toy) -> None:
     toy.target("reader:it", sources={"it": "data.txt"})
     toy.target("step:it", inputs={"a": "reader:it", "b": "reader:it#out.txt"})

@@ -86,7 +86,8 @@ def test_the_dry_run_says_what_to_fetch_and_where_to_put_it(tmp_path: Path) -> N
     assert fetch["code"] == "source-missing"
     # As seen from here: the command can be copied.
     place = (OMNI.parent / "models" / "GLM-4.7-Flash").relative_to(Path.cwd())
-    assert f"hf download zai-org/GLM-4.7-Flash --local-dir {place}, or" in fetch["remedy"]
+    command = f"$ hf download zai-org/GLM-4.7-Flash --local-dir {place}\n"
+    assert fetch["remedy"].startswith(command)
     assert {each["code"] for each in reasons["teacher:parakeet-tdt-0.6b-v3"]} == {
         "never-built", "not-buildable", "source-missing",
     }  # fmt: skip

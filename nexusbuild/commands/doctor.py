@@ -26,6 +26,8 @@ LIBRARIES = (
     "safetensors",
     "bitsandbytes",
 )
+# What not everybody needs, and what for.
+OPTIONAL = {"pyarrow": "parquet files", "lm-eval": "tasks of lm-evaluation-harness"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         "threads": machine_threads(),
         "vram_bytes": machine_vram_bytes(),
         "landlock": landlock_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": {name: version(name) for name in (*LIBRARIES, *OPTIONAL)},
         "problems": [],
     }
     if place is not None:
@@ -117,12 +119,12 @@ def _show(document: dict[str, Any], no_project: str) -> None:
     vram = document["vram_bytes"]
     say(f"GPU        {readable_size(vram) if vram else 'none found; everything runs on the CPU'}")
     landlock = document["landlock"]
-    say(
-        f"kernel     {f'Landlock {landlock}' if landlock else 'no Landlock to confine programs by'}"
-    )
+    confined = f"Landlock {landlock}: programs can be confined"
+    say(f"kernel     {confined if landlock else 'no Landlock to confine programs by'}")
     say(f"Python     {host['python']}")
     for name, found in document["libraries"].items():
-        say(f"           {name} {found or 'is not installed'}")
+        needed_for = f", needed for {OPTIONAL[name]} alone" if name in OPTIONAL else ""
+        say(f"           {name} {found or f'is not installed{needed_for}'}")
     if no_project:
         say(f"project    {no_project}")
     else:

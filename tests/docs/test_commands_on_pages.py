@@ -26,7 +26,7 @@ from nexusbuild.command import command_names
 CHEAP = ("add", "check", "completion", "data", "doctor", "graph", "import", "init", "lock", "log",
          "ls", "report", "schema", "why")  # fmt: skip
 SHELL = ("cat", "cp", "mkdir", "printf")
-PARSED = ("export", "git", "make", "pip", "python", "python3", "source")
+PARSED = ("curl", "export", "git", "make", "pip", "python", "python3", "sha256sum", "source")
 
 
 def words_of(command: str) -> tuple[str, list[str]]:

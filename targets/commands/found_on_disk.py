@@ -26,6 +26,7 @@ PROMPTS = (
 RESPONSES = (
     "response", "answer", "output", "completion", "target", "solution", "canonical_solution",
     "code", "best_answer", "targetString", "summary", "highlights", "label", "correct",
+    "tool_calls", "function_calls", "answers",
 )  # fmt: skip
 TESTS = ("tests", "test_list", "test", "unit_tests", "test_cases")
 DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz")

@@ -194,6 +194,19 @@ def test_every_kind_of_text_can_be_learned(home: Path, capsys: pytest.CaptureFix
     assert ran(check.command) == 0
 
 
+def test_tool_calls_are_what_is_wanted(home: Path) -> None:
+    call = {"name": "timer", "arguments": {"minutes": 5}}
+    (home / "data").mkdir()
+    rows = [{"query": f"Set a timer, number {n}.", "tool_calls": [call]} for n in range(60)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (home / "data" / "train.jsonl").write_text(text, encoding="utf-8")
+    assert ran(init.command, "--yes") == 0
+    spec = written(home)
+    assert spec.datasets["tools"].response == "tool_calls"
+    assert spec.capabilities["tools"].metric == "json_equal"
+    assert main(["data", "show", "tools"]) == 0
+
+
 def test_a_student_is_not_much_larger_than_its_teachers(home: Path) -> None:
     data(home / "data")
     model(home / "models" / "lm", shape=(100, 1000))

@@ -23,6 +23,7 @@ from nexusbuild.package_options import AfterBuild, chosen_steps
 from nexusbuild.plan_view import show_plan
 from nexusbuild.project import Place, Project, find_place
 from nexusbuild.proposal import Proposal, proposed
+from nexusbuild.released import top_names
 from nexusbuild.report import (
     BUILD_STATES,
     PLAN_STATES,
@@ -256,6 +257,11 @@ def _show_report(project: Project, report: Report, everything: bool) -> None:
             text = f"contract not met: {result.step.target.id}: {summary}"
             say(painted(fitted(text, sys.stdout), "31;1", sys.stdout))
     show_notes([*project.graph.notes, *report.notes])
+    for result in results:
+        record = result.record
+        if result.step.target.release and result.state in ("built", "cached") and record:
+            places = [near(project.place.dist / name) for name in top_names(record)]
+            say(f"released: {', '.join(places)}")
     show_counts(counts((result.state for result in results), BUILD_STATES))
 
 

@@ -116,6 +116,16 @@ def test_the_end_of_a_build_is_its_last_line(toy: Toy) -> None:
     assert any("note: worth knowing" in line for line in lines)
 
 
+def test_where_a_release_lies_is_said(chain: Toy) -> None:
+    done = chain.run()
+    assert done.returncode == 0
+    *_, released, counts = done.stdout.splitlines()
+    assert released.startswith("released: dist/")
+    assert all((chain.folder / place).exists() for place in released[10:].split(", "))
+    assert counts.endswith("built")
+    assert "released" not in chain.run().stdout, "nothing was done"
+
+
 def test_colours_only_where_they_are_wanted(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     toy.target("one:it")
     assert not any("\x1b" in line for line in seen(toy, 80, "--dry-run"))

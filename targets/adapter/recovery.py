@@ -84,9 +84,8 @@ class Finding:
     holds_at: float
 
     def entry(self) -> dict[str, Any]:
-        """Its words in the log; JSON knows no infinity and nothing that is not a number."""
-        value: Any = self.value if isfinite(self.value) else str(self.value)
-        threshold = round(self.threshold, 6)
+        """Its words in the log."""
+        value, threshold = _told(self.value), _told(self.threshold)
         return {"measured": self.measured, "value": value, "threshold": threshold}
 
 
@@ -178,9 +177,7 @@ class Recovery:
         run = self._run
         worst = self._worst_rows()
         entry = {"step": run.step, "event": "recovery", "steps": self._steps, "rows": len(worst)}
-        run.log += [
-            {**entry, **each.entry(), "holds_at": round(each.holds_at, 6)} for each in found
-        ]
+        run.log += [{**entry, **each.entry(), "holds_at": _told(each.holds_at)} for each in found]
         rate = self._take_steps(worst)
         figures = self._figures()
         self._note(figures, rate)
@@ -281,6 +278,11 @@ class Recovery:
 
     def _tell(self, why: str) -> None:
         self._progress(self._run.step, self._run.schedule.steps, note=why)
+
+
+def _told(value: float) -> float | str:
+    """JSON knows no infinity, and nothing that is not a number."""
+    return round(value, 6) if isfinite(value) else str(value)
 
 
 def _already_saved() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -210,3 +211,18 @@ def test_a_stop_within_a_recovery_changes_nothing(
     training.fit(run, 1, silent)
     expected = whole.state()
     assert all(torch.equal(value, expected[name]) for name, value in training.state().items())
+
+
+def test_an_adapter_that_predicts_no_numbers_at_its_first_look_is_undone(
+    new_run: NewRun, undamaged: float
+) -> None:
+    """Nothing was looked at before that the look could be held against."""
+    training, run = new_run("run")
+    measured = training.held_out_loss
+    values = iter([measured(), float("nan")])
+    training.held_out_loss = lambda: next(values, None) or measured()  # type: ignore[method-assign]
+    training.fit(run, 1, silent)
+    spike, back = events(run)
+    assert (spike["event"], spike["step"], spike["value"]) == ("spike", 8, "nan")
+    assert back["to_step"] == 0 and measured() < 1.15 * undamaged
+    assert "NaN" not in json.dumps(run.log) and "Infinity" not in json.dumps(run.log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -72,9 +73,11 @@ ANSWERS = [
 ]
 
 
-def traced(tokenizer, answer: str, seed: int = 0, k: int = 8) -> TracedRow:
+def traced(
+    tokenizer, answer: str, seed: int = 0, k: int = 8, template: str = "{prompt}\n"
+) -> TracedRow:
     """A row as a teacher with random but proper distributions would trace it."""
-    ids = encode_row(tokenizer, "{prompt}\n", "p", answer).answer_ids
+    ids = encode_row(tokenizer, template, "p", answer).answer_ids
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(len(ids), len(tokenizer), generator=generator) * 2
     log_probs = logits.log_softmax(-1)
@@ -94,11 +97,16 @@ def traced(tokenizer, answer: str, seed: int = 0, k: int = 8) -> TracedRow:
     )
 
 
+@cache
+def alignment(teacher, student) -> Alignment:
+    return Alignment(teacher, student, len(teacher))
+
+
 def carried(teacher, student, answer: str, seed: int = 0, k: int = 8):
     """The row as the teacher traced it, the student's tokens of it, and their soft targets."""
     row = traced(teacher, answer, seed, k)
     ids = encode_row(student, "{prompt}\n", "p", answer).answer_ids
-    return row, ids, Alignment(teacher, student, len(teacher)).soft_targets(row, ids)
+    return row, ids, alignment(teacher, student).soft_targets(row, ids)
 
 
 def said(soft, place: int, token: int) -> float:
@@ -266,6 +274,26 @@ def test_the_end_is_the_end_in_every_vocabulary(teacher, student) -> None:
     assert ids[-1] == student.eos_token_id
     expected = np.exp(np.float32(row.token_log_probs[-1]))
     assert said(soft, -1, student.eos_token_id) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("student", [BPE, BYTES, PIECES])
+@pytest.mark.parametrize("answer", ["two  spaces", " 7", "東京🙂", "\n"])
+def test_a_chat_template_leaves_the_answer_alone(student, answer: str) -> None:
+    """Marks of turns are one token each to the teacher, and mere text to the student."""
+    marks = ["<|user|>", "<|assistant|>"]
+    teacher = trained_tokenizer(TEXTS, "bpe", 320)
+    teacher.add_special_tokens({"additional_special_tokens": marks})
+    template = "<|user|>{prompt}<|assistant|>"
+    encoded = encode_row(teacher, template, "p", answer)
+    marked = {teacher.convert_tokens_to_ids(mark) for mark in marks}
+    assert marked < set(encoded.prompt_ids) and marked.isdisjoint(encoded.answer_ids)
+    row = traced(teacher, answer, template=template)
+    ids = encode_row(student, template, "p", answer).answer_ids
+    soft = Alignment(teacher, student, len(teacher)).soft_targets(row, ids)
+    assert soft.known[-1] and soft.positions[-1] == len(row.answer_ids) - 1
+    assert (soft.positions >= 0).sum() > 1
+    # Whatever of the teacher's mass lies on a mark reaches none of the student's tokens.
+    assert (soft.probs.sum(-1) <= 1.001).all() and (soft.ids < len(student)).all()
 
 
 @pytest.mark.parametrize("answer", ["<|end|>", "a<|pad|>b", "x</s>"])

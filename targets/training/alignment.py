@@ -54,11 +54,11 @@ class Alignment:
         # The student's token for each of the teacher's; a head is often padded beyond them.
         self._of_token = np.full(max(len(teacher), vocabulary), NOTHING, dtype=np.int32)
         self._same = teacher.get_vocab() == student.get_vocab()
-        if self._same:
-            self._of_token[: len(teacher)] = np.arange(len(teacher))
-            return
         for index, piece in enumerate(self._teacher_pieces):
-            self._of_token[index] = self._first(piece) if piece else NOTHING
+            if self._same:
+                self._of_token[index] = index
+            elif piece:
+                self._of_token[index] = self._first(piece)
         if teacher.eos_token_id is not None:
             self._of_token[teacher.eos_token_id] = student.eos_token_id
 

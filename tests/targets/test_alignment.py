@@ -276,6 +276,16 @@ def test_the_end_is_the_end_in_every_vocabulary(teacher, student) -> None:
     assert said(soft, -1, student.eos_token_id) == pytest.approx(expected, rel=1e-3)
 
 
+def test_equal_vocabularies_may_end_answers_with_different_tokens() -> None:
+    student = trained_tokenizer(TEXTS, "bpe", 330)
+    assert student.get_vocab() == BPE.get_vocab()
+    student.eos_token = BPE.pad_token
+    row, ids, soft = carried(BPE, student, "ends 7", k=len(BPE))
+    assert ids[-1] == student.eos_token_id != row.answer_ids[-1]
+    expected = np.exp(row.token_log_probs[-1].astype(np.float32))
+    assert said(soft, -1, student.eos_token_id) >= expected > 0
+
+
 @pytest.mark.parametrize("student", [BPE, BYTES, PIECES])
 @pytest.mark.parametrize("answer", ["two  spaces", " 7", "東京🙂", "\n"])
 def test_a_chat_template_leaves_the_answer_alone(student, answer: str) -> None:

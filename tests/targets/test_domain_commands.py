@@ -109,6 +109,15 @@ def test_check_minds_a_missing_source_only_where_it_is_needed(
         assert "note: data/code.jsonl is missing; what reads it has its result" in said.out
 
 
+def test_check_says_when_the_store_would_outgrow_its_disk(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec.write_text(TINY.replace("disk: 2GB", "disk: 1MB"), encoding="utf-8")
+    assert ran(check.command) == 2
+    said = capsys.readouterr().err
+    assert "nexus.yaml: hardware.disk: the store comes to" in said and "1MB granted" in said
+
+
 def test_a_command_that_cannot_be_loaded_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

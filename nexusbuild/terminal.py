@@ -36,7 +36,7 @@ def wrapped(text: str, indent: int, stream: TextIO) -> list[str]:
 
 def fitted(text: str, stream: TextIO) -> str:
     """The text, each line of it wrapped to the terminal, what follows two further in; elsewhere as
-    it is. A line that begins with `$ ` is a command and stays whole, so that it can be copied.
+    it is. A line that begins with `$ ` is a command, and can be copied as one.
     """
     width = columns(stream)
     if width is None:
@@ -47,7 +47,7 @@ def fitted(text: str, stream: TextIO) -> str:
     for line in text.splitlines():
         indent = line[: len(line) - len(line.lstrip())]
         if line.startswith(f"{indent}$ "):
-            lines.append(line)
+            lines += _continued(line, indent, width)
             continue
         lines += wrap(
             line,
@@ -57,3 +57,19 @@ def fitted(text: str, stream: TextIO) -> str:
             break_on_hyphens=False,
         ) or [""]
     return "\n".join(lines)
+
+
+def _continued(command: str, indent: str, width: int) -> list[str]:
+    """A command that goes on over lines as a shell reads it; whole where a quoted word might not."""
+    from textwrap import wrap
+
+    if "'" in command:
+        return [command]
+    parts = wrap(
+        command,
+        max(width, len(indent) + 20) - 2,
+        subsequent_indent=f"{indent}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [*(f"{part} \\" for part in parts[:-1]), parts[-1]]

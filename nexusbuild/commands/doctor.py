@@ -123,7 +123,7 @@ def _show(document: dict[str, Any], no_project: str) -> None:
     say(f"kernel     {confined if landlock else 'no Landlock to confine programs by'}")
     say(f"Python     {host['python']}")
     for name, found in document["libraries"].items():
-        needed_for = f", needed for {OPTIONAL[name]} alone" if name in OPTIONAL else ""
+        needed_for = f" (for {OPTIONAL[name]})" if name in OPTIONAL else ""
         say(f"           {name} {found or f'is not installed{needed_for}'}")
     if no_project:
         say(f"project    {no_project}")

@@ -98,8 +98,8 @@ def complain(problems: Iterable[SpecProblem | Problem | str]) -> None:
 
 def fitted(text: str, stream: TextIO) -> str:
     """The text, each line of it wrapped to the terminal, what follows two further in; elsewhere as
-    it is, for scripts and logs search for whole lines. A line that begins with `$ ` is a command
-    and stays whole, so that it can be copied.
+    it is, for scripts and logs search for whole lines. A line that begins with `$ ` is a command,
+    and can be copied as one.
     """
     if not stream.isatty():
         return text
@@ -108,7 +108,7 @@ def fitted(text: str, stream: TextIO) -> str:
     for line in text.splitlines():
         indent = line[: len(line) - len(line.lstrip())]
         if line.startswith(f"{indent}$ "):
-            lines.append(line)
+            lines += _continued(line, indent, columns)
             continue
         lines += textwrap.wrap(
             line,
@@ -118,6 +118,20 @@ def fitted(text: str, stream: TextIO) -> str:
             break_on_hyphens=False,
         ) or [""]
     return "\n".join(lines)
+
+
+def _continued(command: str, indent: str, width: int) -> list[str]:
+    """A command that goes on over lines as a shell reads it; whole where a quoted word might not."""
+    if "'" in command:
+        return [command]
+    parts = textwrap.wrap(
+        command,
+        max(width, len(indent) + 20) - 2,
+        subsequent_indent=f"{indent}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [*(f"{part} \\" for part in parts[:-1]), parts[-1]]
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -121,7 +121,7 @@ def fitted(text: str, stream: TextIO) -> str:
 
 
 def _continued(command: str, indent: str, width: int) -> list[str]:
-    """A command that goes on over lines as a shell reads it; whole where a quoted word might not."""
+    """A command over lines as a shell reads them; whole where a quoted word might be cut."""
     if "'" in command:
         return [command]
     parts = textwrap.wrap(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,11 +15,13 @@ from targets.commands.command import (
     WRONG,
     Command,
     add_file_argument,
+    note,
     say,
     spec_path,
 )
 from targets.commands.spec_file import as_written, edited, name_from
 from targets.model_folder import is_model, model_folder
+from targets.origins import HUB_NAME
 
 _TEACHER = """\
   nexusbuild add teacher models/Qwen3-8B --capabilities reasoning code
@@ -125,7 +128,18 @@ def run(arguments: argparse.Namespace) -> int:
     if edited(path, edit) is None:
         return WRONG
     say(f"{done} to {shown_path(path)}; nexusbuild --dry-run shows what that means")
+    if arguments.kind == "teacher":
+        note(_still_to_do(arguments))
     return DONE
+
+
+def _still_to_do(arguments: argparse.Namespace) -> Iterator[str]:
+    """What a path that leads nowhere may mean."""
+    if arguments.revision is None and not Path(arguments.source).exists():
+        or_hub = ""
+        if HUB_NAME.fullmatch(arguments.source):
+            or_hub = "; if a model of the hub is meant, say its --revision COMMIT"
+        yield f"{arguments.source} is not there yet: put the model's folder there{or_hub}"
 
 
 def _with_teacher(text: str, spec: Path, arguments: argparse.Namespace) -> tuple[str, str]:

@@ -165,6 +165,20 @@ def test_add(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ran(check.command) == 0
 
 
+def test_add_says_what_a_path_that_leads_nowhere_may_mean(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    licence = ("--capabilities", "code", "--licence", "MIT")
+    assert ran(add.command, "teacher", "Qwen/Qwen3-8B", *licence) == 0
+    note = (
+        "note: Qwen/Qwen3-8B is not there yet: put the model's folder there; if a model of the hub"
+    )
+    assert note in capsys.readouterr().out
+    hub = ("teacher", "Qwen/Qwen3-4B", "--revision", "abcdef0", "--parameters", "4B")
+    assert ran(add.command, *hub, *licence) == 0
+    assert "note" not in capsys.readouterr().out
+
+
 def test_add_takes_the_licence_that_the_folder_states(spec: Path) -> None:
     folder = spec.parent / "models" / "open"
     folder.mkdir(parents=True)

@@ -1,6 +1,6 @@
 """What a teacher's tokenizer costs its student: every pair of BPE and bytes, built and gated.
 
-    python benchmarks/cross_tokenizer.py FOLDER [--seed 42] [--pairs bpe/bytes bytes/bytes ...]
+    python benchmarks/cross_tokenizer.py FOLDER [--seed 42] [--steps 1000] [--pairs bpe/bytes ...]
 
 Writes one spec per pair `teacher/student` below FOLDER, builds each with `nexusbuild` (one store,
 so that a teacher is made once) and prints what the gates measured on 1,000 held-out rows. The
@@ -60,7 +60,7 @@ student:
   tokenizer: {{kind: {student}, vocab: 400}}
   backbone: {{init: scratch, family: llama, hidden: 96, layers: 4, heads: 4, intermediate: 256,
              steps: 300, batch: 16, learning_rate: 0.02, kl_weight: 0.5}}
-  training: {{rank: 32, steps: 1000, batch: 16, learning_rate: 0.01, kl_weight: 0.5, retries: 0}}
+  training: {{rank: 32, steps: {steps}, batch: 16, learning_rate: 0.01, kl_weight: 0.5, retries: 0}}
 bundle: {{include: [spelling], quantize: int8}}
 """
 
@@ -87,11 +87,11 @@ def write_rows(file: Path, seed: int) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def built(folder: Path, teacher: str, student: str, seed: int) -> Path:
+def built(folder: Path, teacher: str, student: str, seed: int, steps: int) -> Path:
     """The folder in which a pair was built."""
     own = folder / f"{teacher}_to_{student}"
     own.mkdir(exist_ok=True)
-    spec = SPEC.format(name=own.name, teacher=teacher, student=student, seed=seed)
+    spec = SPEC.format(name=own.name, teacher=teacher, student=student, seed=seed, steps=steps)
     (own / "nexus.yaml").write_text(spec, encoding="utf-8")
     subprocess.run(
         [sys.executable, "-m", "nexusbuild", "--store", str(folder / "store"), "-j", "1"],
@@ -114,6 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--steps", type=int, default=1000, help="of the adapter")
     every = [f"{teacher}/{student}" for student in KINDS[::-1] for teacher in KINDS]
     parser.add_argument("--pairs", nargs="+", choices=every, default=every)
     arguments = parser.parse_args()
@@ -124,7 +125,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for pair in arguments.pairs:
         teacher, student = pair.split("/")
-        found = measured(built(folder, teacher, student, arguments.seed))
+        own = built(folder, teacher, student, arguments.seed, arguments.steps)
+        found = measured(own)
         low, high = found["interval"]
         print(
             f"| {teacher} | {student} | {found['teacher_score']:.3f} "

@@ -79,9 +79,12 @@ def judged_by_all(
 def in_words(verdict: Verdict, estimate: Estimate, confidence: float | None) -> str:
     """The end of a summary line: the verdict and what is missing."""
     said = verdict.verdict
+    settled = said != "inconclusive"
+    if settled and confidence is not None:
+        said += f" at {confidence * 100:g} %"
     if verdict.shortfall:
         said += f", short by {verdict.shortfall:.3g}"
-    if verdict.verdict == "inconclusive" and confidence is not None:
+    if not settled and confidence is not None:
         need = verdict.items_needed
         settle = (
             "no number of items settles it" if need is None else f"about {need} would settle it"

@@ -136,7 +136,9 @@ def test_confidence_makes_the_bound_decide_and_says_how_many_items_settle_it(
     said = f"inconclusive at 95 % with 100 items; about {sure['items_to_settle']} would settle it"
     assert sure["summary"].endswith(said)
     lost = make_gate({**settings, "confidence": 0.95}, REFERENCES, right(50), scholar=right(97))
-    assert lost["verdict"] == "fail"
+    assert lost["verdict"] == "fail" and ">= 0.95: fail at 95 %, short by" in lost["summary"]
+    kept = make_gate({**settings, "confidence": 0.95}, REFERENCES, right(97), scholar=right(97))
+    assert kept["summary"].endswith(">= 0.95: pass at 95 %")
 
 
 def test_a_teacher_no_better_than_chance_is_an_error(

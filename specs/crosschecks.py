@@ -39,6 +39,7 @@ def crosscheck_problems(document: Document) -> list[SpecProblem]:
         *check.trained_teachers(),
         *check.capabilities(),
         *check.references(),
+        *check.traces(),
         *check.isolation(),
         *check.contracts(),
         *check.included(),
@@ -219,6 +220,33 @@ class _Crosschecks:
                     "to hold them to",
                     "name the key of the answers in the data set's `response`, or keep one teacher",
                 )
+
+    def traces(self) -> Iterator[SpecProblem]:
+        """What a trace does not keep, no training can use; what it does not do, needs no figure."""
+        shared = _mapping(self._student.get("training"))
+        for name, capability in self._capabilities.items():
+            trace, own = _mapping(capability.get("trace")), _mapping(capability.get("training"))
+            path: FieldPath = ("capabilities", name)
+            if _is_weight(trace.get("temperature")) and trace.get("answers") != "teacher":
+                yield self.problem(
+                    (*path, "trace", "temperature"),
+                    "the data set's answers have no temperature",
+                    "say `answers: teacher` beside it, or leave it out",
+                    at_key=True,
+                )
+            trained = name in self._served and self._modality(name) in TRAINABLE_MODALITIES
+            if trace.get("coefficient_rows", 0) != 0 or not trained:
+                continue
+            for key in ("activation_anchor", "attention_anchor"):
+                if _is_weight(own.get(key, shared.get(key))):
+                    section = (*path, "training") if key in own else ("student", "training")
+                    yield self.problem(
+                        (*section, key),
+                        f'the trace of "{name}" keeps nothing that an anchor could hold on to',
+                        f"add `trace: {{coefficient_rows: 2000}}` to capabilities.{name}, or "
+                        f"`{key}: 0` to its training",
+                        at_key=True,
+                    )
 
     def isolation(self) -> Iterator[SpecProblem]:
         isolated = [
@@ -480,6 +508,10 @@ def _named(value: Any) -> list[str]:
 
 def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_weight(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _unknown(licence: str) -> str:

@@ -8,7 +8,7 @@ starts at the ridge solution, is trained with the adapter, and is thrown away af
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -18,7 +18,7 @@ from transformers.modeling_utils import PreTrainedModel
 from targets.architecture.capacity import student_layer
 from targets.profile.structure import find_structure
 from targets.profile.surgery import reading, reading_input
-from targets.training.distillation import StudentRows
+from targets.training.distillation import AnchoredTokens, StudentRows
 from targets.training.outputs import answer_log_probs
 from targets.training.sequences import Batch, collate
 
@@ -46,8 +46,13 @@ class Anchors:
         self._structure = find_structure(model)
         self._rows = rows
         self._weights = weights
+        wanted = {name: one for name, one in rows.coefficients.items() if one.kind in weights}
+        self.held_rows = _last_rows(rows.starts, wanted.values())
+        # The first answer token of the held rows.
+        self._held_from = int(rows.starts[self.held_rows[0]]) if self.held_rows else len(rows.known)
+        # A teacher whose answers were better on held rows alone leaves nothing to learn from.
         self._anchored = {
-            name: one for name, one in rows.coefficients.items() if one.kind in weights
+            name: one for name, one in wanted.items() if one.tokens[0] < self._held_from
         }
         depth = len(self._structure.blocks)
         self._places = {
@@ -55,7 +60,6 @@ class Anchors:
             for name, one in self._anchored.items()
         }
         self._states: dict[Place, Tensor] = {}
-        self.held_rows = self._last_rows()
         self.maps = self._fitted(model)
 
     @contextmanager
@@ -124,12 +128,8 @@ class Anchors:
     @torch.no_grad()
     def _fitted(self, model: PreTrainedModel) -> dict[str, Tensor]:
         """Ridge maps (width + 1, k) from the untrained student's states to the coefficients."""
-        held = int(self._rows.starts[self.held_rows[0]]) if self.held_rows else None
-        first = {
-            name: (a.tokens if held is None else a.tokens[a.tokens < held])[:FIT_TOKENS]
-            for name, a in self._anchored.items()
-        }
-        last = max(int(tokens[-1]) for tokens in first.values() if len(tokens))
+        first = (a.tokens[a.tokens < self._held_from] for a in self._anchored.values())
+        last = max(int(tokens[:FIT_TOKENS][-1]) for tokens in first)
         count = int(torch.searchsorted(self._rows.starts, last, right=True))
         pairs: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in self._anchored}
         for start in range(0, count, FIT_BATCH):
@@ -142,11 +142,12 @@ class Anchors:
         self._states.clear()
         return {name: _ridge(found).requires_grad_() for name, found in pairs.items()}
 
-    def _last_rows(self) -> list[int]:
-        """The last rows with coefficients, at most a share of these; none where there are few."""
-        tokens = torch.cat([anchored.tokens for anchored in self._anchored.values()]).unique()
-        rows = (torch.searchsorted(self._rows.starts, tokens, right=True) - 1).unique().tolist()
-        return rows[len(rows) - min(HELD_ROWS, int(HELD_SHARE * len(rows))) :]
+
+def _last_rows(starts: Tensor, anchored: Iterable[AnchoredTokens]) -> list[int]:
+    """The last rows with coefficients, at most a share of these; none where there are few."""
+    tokens = torch.cat([one.tokens for one in anchored]).unique()
+    rows = (torch.searchsorted(starts, tokens, right=True) - 1).unique().tolist()
+    return rows[len(rows) - min(HELD_ROWS, int(HELD_SHARE * len(rows))) :]
 
 
 def _ridge(pairs: list[tuple[Tensor, Tensor]]) -> Tensor:

@@ -39,7 +39,8 @@ class AnchoredTokens:
     """What one key layer of one teacher did at some answer tokens.
 
     kind: `activation` for the residual stream, `attention` for what its heads add to that. layer,
-    depth: which of how many blocks. tokens: (anchored,) index among all answer tokens, ascending.
+    depth: which of how many blocks. tokens: (anchored,) index among all answer tokens, ascending,
+    one at least.
     values: (anchored, k) float32, coefficients in the profile's basis; those of heads are scaled to
     a mean of 0 and, over all k together, a variance of 1.
     """
@@ -142,6 +143,9 @@ def _anchored(
     found = {}
     for name, index in sorted(tokens):
         kind, layer = name.split("/")
+        places = np.concatenate(tokens[name, index])
+        if not len(places):
+            continue  # no token of the student's begins where one of the teacher's does
         coefficients = np.concatenate(values[name, index]).astype(np.float32)
         if kind == "attention":
             coefficients = coefficients - coefficients.mean(axis=0)
@@ -150,7 +154,7 @@ def _anchored(
             kind,
             int(layer),
             depths[index],
-            torch.from_numpy(np.concatenate(tokens[name, index])),
+            torch.from_numpy(places),
             torch.from_numpy(coefficients),
         )
     return found

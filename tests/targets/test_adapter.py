@@ -238,6 +238,24 @@ def test_anchors_are_looked_at_on_rows_that_training_leaves_out(
     assert anchors.deviations(batch)["attention/0.1"].item() < figures["attention/0.1"]
 
 
+def test_a_teacher_that_has_held_rows_alone_anchors_nothing(student, tokenizer, datasets) -> None:
+    """Its answers were better on the last rows only, and those are looked at, not learned from."""
+    rows = rows_of(datasets["sums"], tokenizer)
+    starts = rows.starts.tolist()
+    parts = (range(starts[39]), range(starts[39], starts[40]))
+    anchored = {
+        f"activation/{teacher}.1": AnchoredTokens(
+            "activation", 1, 2, torch.tensor(part), torch.ones(len(part), 3)
+        )
+        for teacher, part in enumerate(parts)
+    }
+    rows = StudentRows(**(vars(rows) | {"coefficients": anchored}))
+    anchors = Anchors(student, rows, {"activation": 1.0})
+    assert anchors.held_rows[-1] == 39 and set(anchors.maps) == {"activation/0.1"}
+    figures = anchors.held_deviations(student, {})
+    assert set(figures) == {"activation/0.1"} and figures["activation/0.1"] < 1
+
+
 def test_without_divergence_only_the_answers_count(student, tokenizer, datasets) -> None:
     rows = rows_of(datasets["sums"], tokenizer)
     batch = collate(rows.prompts, rows.answers, [0, 1, 2])

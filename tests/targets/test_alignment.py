@@ -17,7 +17,13 @@ from targets.teachers.encoding import answer_byte_ends, encode_row, token_bytes
 from targets.tokenizer.training import trained_tokenizer
 from targets.trace.shards import TracedRow, index_type, traced_rows, write_shard
 from targets.training.alignment import Alignment, FirstToken
-from targets.training.distillation import StudentRows, distillation_loss, tail_divergence
+from targets.training.distillation import (
+    StudentRows,
+    TraceSource,
+    distillation_loss,
+    student_rows,
+    tail_divergence,
+)
 from targets.training.sequences import collate
 
 TEXTS = [
@@ -344,6 +350,18 @@ def test_the_divergence_is_a_lower_bound_that_is_zero_on_agreement(seed: int, k:
     assert (coarse <= full + 1e-4).all() and (coarse > -1e-4).all()
     same = tail_divergence(teacher, top.indices, top.values.exp())
     assert same.abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("answer, anchored", [("7", {"activation/0.0"}), ("</s>", set())])
+def test_what_spells_no_answer_anchors_nothing(tmp_path, answer: str, anchored: set[str]) -> None:
+    """Coefficients of a row are of no use where none of its tokens has a place in the answer."""
+    row = traced(PIECES, answer)
+    row.coefficients["activation/0"] = np.ones((len(row.answer_ids), 2), dtype=np.float16)
+    write_shard(tmp_path, 0, [row])
+    about = {"vocabulary": len(PIECES), "template": "{prompt}\n", "depth": 1}
+    (tmp_path / "trace.json").write_text(json.dumps(about), encoding="utf-8")
+    rows = student_rows([TraceSource("", tmp_path, PIECES)], BPE)
+    assert set(rows.coefficients) == anchored
 
 
 def test_shards_come_back_as_they_were_written(tmp_path) -> None:

@@ -85,7 +85,7 @@ class Finding:
 
     def entry(self) -> dict[str, Any]:
         """Its words in the log."""
-        value, threshold = _told(self.value), _told(self.threshold)
+        value, threshold = told(self.value), told(self.threshold)
         return {"measured": self.measured, "value": value, "threshold": threshold}
 
 
@@ -172,12 +172,16 @@ class Recovery:
         self._roll_back()
         return True
 
+    def tell(self, why: str) -> None:
+        """Show beside the progress what is done between two steps of the schedule."""
+        self._progress(self._run.step, self._run.schedule.steps, note=why)
+
     def _recover(self, found: Sequence[Finding]) -> None:
         """Steps on the worst rows, the anchors' weight up; the roll-back where it does not hold."""
         run = self._run
         worst = self._worst_rows()
         entry = {"step": run.step, "event": "recovery", "steps": self._steps, "rows": len(worst)}
-        run.log += [{**entry, **each.entry(), "holds_at": _told(each.holds_at)} for each in found]
+        run.log += [{**entry, **each.entry(), "holds_at": told(each.holds_at)} for each in found]
         rate = self._take_steps(worst)
         figures = self._figures()
         self._note(figures, rate)
@@ -200,9 +204,9 @@ class Recovery:
             loss.backward()  # type: ignore[no-untyped-call]
             rate = learning_rate_at(taken, self._steps, peak, 0)
             run.optimiser.step(rate)
-            self._tell(f"recovery: step {taken + 1} of {self._steps} on the worst rows")
+            self.tell(f"recovery: step {taken + 1} of {self._steps} on the worst rows")
             if self._watch is not None:
-                self._watch.between_steps(run.step + taken + 1, _already_saved, self._tell)
+                self._watch.between_steps(run.step + taken + 1, _already_saved, self.tell)
         return rate
 
     def _worst_rows(self) -> list[int]:
@@ -276,12 +280,9 @@ class Recovery:
         state = {name: value.detach().clone() for name, value in self._run.parameters.items()}
         self._run.best = figures[LOSS], state
 
-    def _tell(self, why: str) -> None:
-        self._progress(self._run.step, self._run.schedule.steps, note=why)
 
-
-def _told(value: float) -> float | str:
-    """JSON knows no infinity, and nothing that is not a number."""
+def told(value: float) -> float | str:
+    """A figure as the log has it: JSON knows no infinity, and nothing that is not a number."""
     return round(value, 6) if isfinite(value) else str(value)
 
 

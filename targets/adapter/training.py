@@ -117,6 +117,9 @@ class AdapterTraining:
             if due and not recovery.looked:
                 recovery.look()
                 run.save_in_time()
+                # `train` leaves the step before a look to whoever looks.
+                if watch is not None and run.step < steps:
+                    watch.between_steps(run.step, run.save, recovery.tell)
             if run.step == steps:
                 break
             until = min(run.step - run.step % every + every, steps)

@@ -16,6 +16,7 @@ from targets.adapter.low_rank import (
     peft_config,
     peft_tensors,
 )
+from targets.adapter.recovery import told
 from targets.adapter.settings import Settings
 from targets.adapter.training import AdapterTraining, Validation
 from targets.answers import Description
@@ -102,14 +103,14 @@ def _judged(
     if any(not torch.equal(state[name], value) for name, value in run.best[1].items()):
         training.restore(run.best[1])
         at_best = retained()
-        log.append({"judged": "last state", "retained": round(last, 6)})
-        log.append({"judged": "best look", "retained": round(at_best, 6)})
+        log.append({"judged": "last state", "retained": told(last)})
+        log.append({"judged": "best look", "retained": told(at_best)})
         # Of equals the one with the lower held-out loss.
         if at_best >= last:
             last = at_best
         else:
             training.restore(state)
-    return last, [*log, {"validation_retained": round(last, 6)}]
+    return last, [*log, {"validation_retained": told(last)}]
 
 
 def _validation(job: Job, settings: Settings) -> Validation:

@@ -13,6 +13,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def train(
         loss = loss_at(run.step)
         loss.backward()  # type: ignore[no-untyped-call]
         value = loss.item()
-        if value != value:
+        if not isfinite(value):
             raise ArithmeticError(
                 f"the loss is not a number at step {run.step}: lower the learning rate"
             )

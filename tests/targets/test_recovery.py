@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,17 @@ def test_a_round_ends_in_the_better_of_its_last_state_and_its_best_look(
     assert all(torch.equal(value, trained[name]) for name, value in training.state().items())
 
 
+def test_more_than_nothing_is_told_in_a_word(new_run: NewRun) -> None:
+    """Of a teacher that gets no validation row right, any right answer is infinitely much."""
+    training, run = new_run("run")
+    run.best = (0.0, training.state())
+    teacher = [0.0] * len(training._validation.rows)
+    training.validation_scores = lambda: [1.0] * len(teacher)  # type: ignore[method-assign]
+    validation = replace(training._validation, teacher_scores=teacher)
+    retained, log = _judged(training, run, training._settings, validation)
+    assert retained == inf and log == [{"validation_retained": "inf"}]
+
+
 def test_a_stop_within_a_recovery_changes_nothing(
     new_run: NewRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +223,30 @@ def test_a_stop_within_a_recovery_changes_nothing(
     training.fit(run, 1, silent)
     expected = whole.state()
     assert all(torch.equal(value, expected[name]) for name, value in training.state().items())
+
+
+def test_who_looks_after_every_step_still_heeds_signals_and_rests(new_run: NewRun) -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    before = {number: signal.getsignal(number) for number in numbers}
+    training, run = new_run("run", validate_every=1)
+    notes = []
+
+    def heard(done: int, _total: int, note: str = "", **_figures: Any) -> None:
+        notes.append(note)
+        if done == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        watch = Watch({"cooldown": {"every_steps": 4, "seconds": 0.5}})
+        with pytest.raises(StoppedError, match="after step 5"):
+            training.fit(run, 1, heard, watch)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert "cooling down" in notes
+    _, resumed = new_run("run", validate_every=1)
+    resumed.resume()
+    assert resumed.step == 5 and resumed.log == run.log
 
 
 def test_an_adapter_that_predicts_no_numbers_at_its_first_look_is_undone(

@@ -137,7 +137,8 @@ def test_training_lowers_the_loss_of_its_rows(tmp_path: Path) -> None:
     assert after < 0.8 * before
 
 
-def test_a_loss_that_is_no_number_stops_training(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_training(tmp_path: Path, value: float) -> None:
     model = small_model()
     run = Run(
         dict(model.named_parameters()),
@@ -147,7 +148,7 @@ def test_a_loss_that_is_no_number_stops_training(tmp_path: Path) -> None:
     )
     weight = model.get_input_embeddings().weight
     with pytest.raises(ArithmeticError, match="not a number at step 0"):
-        train(run, lambda _step: weight.sum() * float("nan"), lambda *_a, **_f: None)
+        train(run, lambda _step: weight.sum() * 0 + value, lambda *_a, **_f: None)
 
 
 def test_an_unknown_family_is_named_with_those_there_are() -> None:

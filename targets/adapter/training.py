@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +66,12 @@ class AdapterTraining:
         wanted = {kind: weight for kind, weight in weights.items() if weight > 0}
         there = any(one.kind in wanted for one in rows.coefficients.values())
         self.anchors = Anchors(model, rows, wanted) if there else None
+        if wanted and not there:
+            text = (
+                "no trace has a coefficient to hold on to, as where all key layers of a teacher are"
+                " in its encoder: training goes without anchors"
+            )
+            warnings.warn(text, stacklevel=2)
         pairs = [(row["prompt"], row["answer"]) for row in validation.rows]
         ended = endings(validation.rows)
         encoded = encode_rows(tokenizer, validation.description.template, pairs, ended)

@@ -256,6 +256,14 @@ def test_a_teacher_that_has_held_rows_alone_anchors_nothing(student, tokenizer, 
     assert set(figures) == {"activation/0.1"} and figures["activation/0.1"] < 1
 
 
+def test_training_without_a_coefficient_says_that_it_has_no_anchors(
+    student, tokenizer, datasets
+) -> None:
+    with pytest.warns(UserWarning, match="training goes without anchors"):
+        _, training = training_of(student, tokenizer, datasets["sums"], activation_anchor=0.3)
+    assert training.anchors is None
+
+
 def test_without_divergence_only_the_answers_count(student, tokenizer, datasets) -> None:
     rows = rows_of(datasets["sums"], tokenizer)
     batch = collate(rows.prompts, rows.answers, [0, 1, 2])

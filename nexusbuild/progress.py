@@ -98,11 +98,14 @@ def about_seconds(seconds: float) -> str:
 
 
 def readable_figures(figures: Mapping[str, float | str]) -> str:
-    """`loss 0.312, tokens/s 5.1e+04`."""
-    return ", ".join(
-        f"{name} {value if isinstance(value, str) else format(value, '.4g')}"
-        for name, value in figures.items()
-    )
+    """`loss 0.312, tokens/s 51200`."""
+    return ", ".join(f"{name} {_readable(value)}" for name, value in figures.items())
+
+
+def _readable(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return format(value, ".0f" if 1000 <= abs(value) < 1e12 else ".4g")
 
 
 def ending(state: str, seconds: float, detail: str) -> str:

@@ -135,6 +135,14 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.31204, "0.312"), (999.96, "1000"), (10710.4, "10710"), (2e-7, "2e-07"), ("waits", "waits")],
+)
+def test_figures_are_read_without_powers_where_they_can_be(value: float | str, said: str) -> None:
+    assert readable_figures({"tokens/s": value}) == f"tokens/s {said}"
+
+
 def test_the_display_suits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     assert isinstance(open_display(io.StringIO()), PlainDisplay)

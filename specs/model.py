@@ -322,7 +322,7 @@ class Training(Section):
     """Of Muon, for all LoRA matrices."""
     warmup_steps: NotNegative = 20
     """Steps over which the learning rate rises."""
-    kl_weight: Share = 0.5
+    kl_weight: Share = 0.2
     """Share of the divergence from the teacher in the loss; the rest is cross-entropy."""
     activation_anchor: Annotated[float, Field(ge=0, le=100)] = 0.0
     """Weight of the activation anchor; 0 leaves it off."""
@@ -476,7 +476,7 @@ class Backbone(Section):
     """Rows in one step."""
     learning_rate: Rate = 0.02
     """Of Muon, for the matrices."""
-    kl_weight: Share = 0.5
+    kl_weight: Share = 0.2
     """Share of the divergence from the teachers in the loss; the rest is cross-entropy."""
 
 

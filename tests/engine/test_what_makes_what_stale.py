@@ -242,7 +242,7 @@ ROWS: dict[str, Row] = {
         {"gate:tools", "bundle"},
     ),
     "contracts.X.confidence": Row(
-        in_spec(lambda spec: spec["contracts"]["tools"].update(confidence=0.95)),
+        in_spec(lambda spec: spec["contracts"]["tools"].update(confidence=0.9)),
         {"gate:tools", "bundle"},
     ),
     "contracts.router.at_least": Row(

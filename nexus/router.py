@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -23,6 +25,8 @@ from torch import Tensor
 from nexus.errors import blamed
 from nexus.packing import WEIGHTS
 from nexus.tokens import Tokens
+
+Floats = NDArray[np.float32]
 
 ROUTER_WEIGHTS = "router.safetensors"
 ROUTER_JSON = "router.json"
@@ -55,26 +59,21 @@ class Router:
         self.capabilities: tuple[str, ...] = tuple(about["capabilities"])
         self._temperature = float(about["temperature"])
         self._threshold = float(about["abstain_distance"])
-        self._tensors = {name: tensor.float() for name, tensor in tensors.items()}
-        self._embedding = embedding.float()
         self._tokens = tokens
-        self._refuse_what_does_not_fit()
+        parts = {name: tensor.float() for name, tensor in tensors.items()}
+        self._refuse_what_does_not_fit(parts, embedding)
+        self._width = embedding.shape[1]
         # A route is some calls, whatever its size. So one mean gives a prompt's features and, where
         # the bundle has it, how much its tokens surprise each capability; and one product the
         # scores of the capabilities and the whitened features.
-        # In NumPy, for which so few numbers a call is half as long as for torch.
-        parts = self._tensors
-        surprise = parts.get("surprise", torch.zeros(0, len(self._embedding)))
-        self._table = torch.cat([self._embedding, surprise.T], dim=1).numpy()
-        self._projection = torch.cat(
-            [parts["weight"] / self._temperature, parts["whitening"].T]
-        ).numpy()
-        self._offset = torch.cat(
-            [parts["bias"] / self._temperature, torch.zeros(self._embedding.shape[1])]
-        ).numpy()
+        surprise = parts.get("surprise", torch.zeros(0, len(embedding)))
+        weight, bias = parts["weight"] / self._temperature, parts["bias"] / self._temperature
+        self._table = torch.cat([embedding, surprise.T], dim=1).numpy()
+        self._projection = torch.cat([weight, parts["whitening"].T]).numpy()
+        self._offset = torch.cat([bias, torch.zeros(self._width)]).numpy()
         self._whitened_centroids = (parts["centroids"] @ parts["whitening"]).numpy()
 
-    def _refuse_what_does_not_fit(self) -> None:
+    def _refuse_what_does_not_fit(self, parts: Mapping[str, Tensor], embedding: Tensor) -> None:
         """Raise ValueError where tensors, names and numbers are not of one router."""
         for name in self.capabilities:
             if not isinstance(name, str):
@@ -82,17 +81,17 @@ class Router:
         for number in (self._temperature, self._threshold):
             if not (math.isfinite(number) and number > 0):
                 raise ValueError(f"{number} is no temperature and no distance")
-        count, (vocabulary, width) = len(self.capabilities), self._embedding.shape
+        count, (vocabulary, width) = len(self.capabilities), embedding.shape
         shapes = {
             "weight": (count, width),
             "bias": (count,),
             "centroids": (count, width),
             "whitening": (width, width),
         }
-        if "surprise" in self._tensors:
+        if "surprise" in parts:
             shapes["surprise"] = (count, vocabulary)
         for name, shape in shapes.items():
-            found = tuple(self._tensors[name].shape)
+            found = tuple(parts[name].shape)
             if found != shape:
                 raise ValueError(f"{name} has shape {found} where {shape} is needed")
 
@@ -107,15 +106,13 @@ class Router:
             embedding = input_embedding(backbone_dir, about["embedding"])
             return cls(about, tensors, embedding, tokens)
 
-    @torch.inference_mode()
     def route(self, prompts: Sequence[str]) -> list[Route]:
         """One decision per prompt. The prompts are as the user wrote them, in no template."""
         return [self._route(self._tokens.encode(text)) for text in prompts]
 
     def _route(self, ids: Sequence[int]) -> Route:
-        count, width = len(self.capabilities), self._embedding.shape[1]
-        rows = self._table.take(ids or [0], axis=0)
-        means = rows.sum(axis=0) * (1.0 / len(ids) if ids else 0.0)
+        count, width = len(self.capabilities), self._width
+        means = pooled(self._table, ids)
         projected = self._projection @ means[:width] + self._offset
         surprise = means[width:].tolist()  # one for each capability, or none at all
         offsets = projected[count:] - self._whitened_centroids  # (capabilities, hidden)
@@ -141,11 +138,15 @@ def softmax(logits: Sequence[float]) -> list[float]:
     return [power / total for power in powers]
 
 
-def pooled(embedding: Tensor, ids: Sequence[int]) -> Tensor:
-    """The mean of the tokens' rows, float32 (columns,); zero for a text without tokens."""
+def pooled(table: Floats, ids: Sequence[int]) -> Floats:
+    """The mean of the tokens' rows, (columns,); zero for a text without tokens.
+
+    In NumPy, for which a call on so few numbers is half as long as for torch.
+    """
     if not ids:
-        return torch.zeros(embedding.shape[1])
-    return embedding.index_select(0, torch.tensor(ids)).mean(dim=0)
+        return np.zeros_like(table[0])
+    mean: Floats = table.take(ids, axis=0).sum(axis=0) * (1 / len(ids))
+    return mean
 
 
 def input_embedding(backbone_dir: Path, name: str) -> Tensor:

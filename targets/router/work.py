@@ -25,7 +25,7 @@ def build(job: Job) -> None:
     torch.set_num_threads(job.threads)
     settings = Settings.from_json(job.settings)
     name = embedding_name(job.inputs["backbone"] / "config.json")
-    embedding = input_embedding(job.inputs["backbone"], name)
+    embedding = input_embedding(job.inputs["backbone"], name).numpy()
     tokens = Tokens(job.inputs["tokenizer"])
     capabilities = sorted(
         role.partition("/")[2] for role in job.inputs if role.startswith("train/")
@@ -41,7 +41,7 @@ def build(job: Job) -> None:
         ]
 
     def features(prompts: list[list[list[int]]]) -> tuple[Matrix, Labels]:
-        rows = [pooled(embedding, ids).double().numpy() for own in prompts for ids in own]
+        rows = [pooled(embedding, ids).astype(np.float64) for own in prompts for ids in own]
         labels = [label for label, own in enumerate(prompts) for _ in own]
         return np.stack(rows), np.array(labels, dtype=np.int64)
 

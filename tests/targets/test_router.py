@@ -29,6 +29,12 @@ def router(
     return Router.load(packed_router, packed_backbones["int8"], student_tokenizer)
 
 
+@pytest.fixture
+def embedding(packed_router: Path, packed_backbones: dict[str, Path]) -> torch.Tensor:
+    about = json.loads((packed_router / ROUTER_JSON).read_text(encoding="utf-8"))
+    return input_embedding(packed_backbones["int8"], about["embedding"])
+
+
 def test_held_out_prompts_find_their_capability(router: Router, datasets: dict[str, Path]) -> None:
     for capability in ("sums", "calls"):
         text = (datasets[capability] / "eval.jsonl").read_text(encoding="utf-8")
@@ -45,16 +51,16 @@ def test_what_is_unlike_everything_is_left_to_the_backbone(router: Router) -> No
 
 
 def test_gibberish_is_left_to_the_backbone_however_long(
-    router: Router, packed_router: Path, packed_backbones: dict[str, Path], student_tokenizer: Path
+    router: Router, packed_router: Path, embedding: torch.Tensor
 ) -> None:
     """The mean of many embeddings is near a centroid, whatever they are: the tokens tell."""
     generator = torch.Generator().manual_seed(0)
-    draws = torch.randint(len(router._embedding), (20, 60), generator=generator).tolist()
+    draws = torch.randint(len(embedding), (20, 60), generator=generator).tolist()
     assert all(router._route(ids).capability is None for ids in draws)
     without = load_file(packed_router / ROUTER_WEIGHTS)
     del without["surprise"]
     about = json.loads((packed_router / ROUTER_JSON).read_text(encoding="utf-8"))
-    before = Router(about, without, router._embedding, router._tokens)
+    before = Router(about, without, embedding, router._tokens)
     assert any(before._route(ids).capability for ids in draws)
 
 
@@ -80,7 +86,9 @@ def test_a_prompt_is_routed_alike_alone_and_among_others(router: Router) -> None
     assert together == [router.route([prompt])[0] for prompt in prompts]
 
 
-def test_equal_probabilities_are_decided_by_name(router: Router, packed_router: Path) -> None:
+def test_equal_probabilities_are_decided_by_name(
+    router: Router, packed_router: Path, embedding: torch.Tensor
+) -> None:
     tensors = load_file(packed_router / ROUTER_WEIGHTS)
     tensors["weight"].zero_()
     tensors["bias"].zero_()
@@ -89,7 +97,7 @@ def test_equal_probabilities_are_decided_by_name(router: Router, packed_router: 
     for name in ("centroids", "surprise"):
         tensors[name] = tensors[name].flip(0)
     for names in (about["capabilities"], sorted(about["capabilities"])):
-        equal = Router({**about, "capabilities": names}, tensors, router._embedding, router._tokens)
+        equal = Router({**about, "capabilities": names}, tensors, embedding, router._tokens)
         (route,) = equal.route(["add three"])
         assert route.capability == "calls"
         assert set(route.probabilities.values()) == {0.5}

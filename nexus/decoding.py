@@ -100,9 +100,13 @@ def decoded(
 def stream(decoder: Decoder, row: Row, *, ends: Collection[int]) -> Iterator[int]:
     """The tokens that `decoded` gives for one row, each as soon as it is known.
 
-    Other rows may be decoded between two tokens.
+    Other rows may be decoded between two tokens. Raises ValueError at the call, as `decoded` does.
     """
     _check_prompts(decoder, [row.prompt])
+    return _streamed(decoder, row, ends)
+
+
+def _streamed(decoder: Decoder, row: Row, ends: Collection[int]) -> Iterator[int]:
     for step in _steps(decoder, [row], _budget(decoder, row)):
         (token,) = step.tokens
         if token in ends:

@@ -64,7 +64,8 @@ class LlamaDecoder:
         self.epsilon = torch.tensor(math.sqrt(shape.width * shape.epsilon), device=device)
         self.head_epsilon = torch.tensor(math.sqrt(shape.head_width * shape.epsilon), device=device)
         self._variants: dict[str | None, Variant] = {None: Variant(self._base, None)}
-        self._cosines = self._sines = torch.empty(0, device=device)
+        empty = torch.empty(0, device=device)
+        self._rotation_tables = empty, empty
 
     def add(self, name: str, adapter: Adapter) -> None:
         """Make an adapter known. Raises ValueError where it was made for another model."""
@@ -79,9 +80,12 @@ class LlamaDecoder:
 
     def rotation(self, positions: Tensor, longest: int) -> tuple[Tensor, Tensor]:
         """Cosines and signed sines at positions (rows, tokens): (rows, tokens, 1, head width)."""
-        if longest > len(self._cosines):
-            self._cosines, self._sines = self._rotations(max(longest, 2 * len(self._cosines)))
-        return self._cosines[positions].unsqueeze(2), self._sines[positions].unsqueeze(2)
+        # Taken once: another thread may put shorter ones in their place at any moment.
+        cosines, sines = self._rotation_tables
+        if longest > len(cosines):
+            cosines, sines = self._rotations(max(longest, 2 * len(cosines)))
+            self._rotation_tables = cosines, sines
+        return cosines[positions].unsqueeze(2), sines[positions].unsqueeze(2)
 
     def _rotations(self, positions: int) -> tuple[Tensor, Tensor]:
         even = torch.arange(0, self.shape.head_width, 2, device=self.device).float()

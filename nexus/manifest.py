@@ -67,6 +67,10 @@ class Manifest:
 def read_manifest(bundle: Path) -> Manifest:
     """Read and check `manifest.json`; every way in which it can be wrong is a BundleError."""
     path = bundle / MANIFEST
+    if bundle.is_file():
+        raise BundleError(
+            str(bundle), "is a file", "Name the folder of a bundle; unpack a zip file first"
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -212,7 +216,7 @@ def verify(bundle: Path, manifest: Manifest) -> None:
             if removable(manifest, entry):
                 continue
             raise BundleError(path, "is missing", REBUILD)
-        _verify_file(bundle / path, entry)
+        verify_file(bundle, entry)
     _verify_seal((bundle / MANIFEST).read_bytes())
 
 
@@ -243,7 +247,9 @@ def removable(manifest: Manifest, entry: FileEntry) -> bool:
     return entry.capability is not None and manifest.capabilities[entry.capability].isolated
 
 
-def _verify_file(file: Path, entry: FileEntry) -> None:
+def verify_file(bundle: Path, entry: FileEntry) -> None:
+    """Compare one file of the bundle with its entry. Raises BundleError where it differs."""
+    file = bundle / entry.path
     size = file.stat().st_size
     if size != entry.bytes:
         raise BundleError(entry.path, f"has {size} bytes, not {entry.bytes}", REBUILD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -20,23 +20,30 @@ from nexus.errors import (
     UnknownCapabilityError,
     blamed,
 )
-from nexus.manifest import Capability, Manifest, read_manifest, verify
+from nexus.manifest import MANIFEST, Capability, Manifest, read_manifest, verify, verify_file
 from nexus.packing import ends_of_sequence
 from nexus.prompt import cut, render
-from nexus.router import ROUTER_JSON, Route, Router
+from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS, Route, Router
 from nexus.tokens import Tokens, refuse_no_text
 
 BACKBONE = "backbone"
 BATCH = 64
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 DEVICE = re.compile(r"cpu|cuda(:[0-9]+)?")
 
 
 class NexusModel:
-    """A bundle in memory. Adapters are read when they are first needed."""
+    """A bundle in memory. Adapters and router are read when they are first needed.
 
-    def __init__(self, bundle: Path, manifest: Manifest, device: str, dtype: torch.dtype) -> None:
+    Several threads may ask one model at once.
+    """
+
+    def __init__(
+        self, bundle: Path, manifest: Manifest, device: str, dtype: torch.dtype, *, check: bool
+    ) -> None:
         self._bundle = bundle
         self.manifest = manifest
+        self._check = check
         self._decoder = open_decoder(bundle / "backbone", device, dtype)
         self._ends = ends_of_sequence(bundle / "backbone")
         self._tokens = Tokens(bundle / "tokenizer", self._ends)
@@ -52,10 +59,12 @@ class NexusModel:
         dtype: torch.dtype = torch.float32,
         check: bool = True,
     ) -> NexusModel:
-        """Open a bundle folder. Every file is compared with its digest first, unless told not to.
+        """Open a bundle folder. Every file is compared with its digest first, unless told not to;
+        what is read later, an adapter when it is first used, is compared once more.
 
-        Raises BundleError naming the file at fault, ValueError where there is no such device, and
-        RuntimeError where CUDA is asked for and absent. Nothing is fetched from anywhere.
+        dtype: of the computation, float32, bfloat16 or float16. Raises BundleError naming the file
+        at fault, ValueError where there is no such device or dtype, and RuntimeError where CUDA is
+        asked for and absent. Nothing is fetched from anywhere.
         """
         if not isinstance(device, str) or not DEVICE.fullmatch(device):
             raise InvalidInputError(
@@ -70,11 +79,15 @@ class NexusModel:
             raise InvalidInputError(
                 f"there is no device {device!r}; there are {torch.cuda.device_count()}, from cuda:0"
             )
-        folder = Path(bundle)
-        manifest = read_manifest(folder)
+        if dtype not in DTYPES:
+            raise InvalidInputError(
+                f"{dtype!r} is nothing to compute in; give one of {', '.join(map(str, DTYPES))}"
+            )
+        manifest = read_manifest(Path(bundle))
         if check:
-            verify(folder, manifest)
-        return cls(folder, manifest, device, dtype)
+            verify(Path(bundle), manifest)
+        # Adapters are read later, wherever the process has gone by then.
+        return cls(Path(bundle).absolute(), manifest, device, dtype, check=check)
 
     @property
     def capabilities(self) -> list[str]:
@@ -134,10 +147,13 @@ class NexusModel:
         capability: a name, one for each prompt, or nothing, and the router decides; `backbone` asks
         for no adapter. An isolated capability answers only with `enable_uncensored=True`, and
         raises PermissionError without. max_new_tokens: instead of the capability's own limit.
+        Raises ValueError on what cannot be answered: no text, one that leaves no room for an
+        answer, a name that the bundle does not have; and BundleError where the adapter's files are
+        no longer those that were opened.
         """
         if (prompt is None) == (prompts is None):
             raise TypeError("generate takes either prompt= or prompts=")
-        if isinstance(prompts, str):
+        if isinstance(prompts, str) or not isinstance(prompts, Iterable | None):
             raise InvalidInputError(
                 "prompts= takes a list of prompts; for a single one say prompt="
             )
@@ -164,13 +180,15 @@ class NexusModel:
         """The answer that `generate` gives, piece by piece as it comes to be."""
         # Checked at the call, not when the first piece is taken.
         (asked,) = self._asked([prompt], capability, enable_uncensored)
-        return self._stream(self._row(prompt, asked, max_new_tokens), asked.stop_strings)
+        row = self._row(prompt, asked, max_new_tokens)
+        tokens = stream(self._decoder, row, ends=self._ends)
+        return self._tokens.pieces(tokens, asked.stop_strings)
 
     def permitted(self, name: str, *, enable_uncensored: bool = False) -> Capability:
         """The capability of this name; raises what `generate` would raise when asked for it."""
         if name == BACKBONE:
             return self.manifest.fallback
-        known = self.manifest.capabilities.get(name)
+        known = self.manifest.capabilities.get(name) if isinstance(name, str) else None
         if known is None:
             raise UnknownCapabilityError(
                 f"{self.manifest.name} has no capability {name!r}; it has "
@@ -179,15 +197,12 @@ class NexusModel:
         if known.isolated and enable_uncensored is not True:
             raise IsolatedCapabilityError(name)
         if not self._is_present(name):
+            self._refuse_if_gone()
             raise UnknownCapabilityError(
                 f"{known.adapter} was taken out of this bundle, and with it {name}; "
                 f"it has {', '.join(self.capabilities) or 'no other'}"
             )
         return known
-
-    def _stream(self, row: Row, stop_strings: Sequence[str]) -> Iterator[str]:
-        tokens = stream(self._decoder, row, ends=self._ends)
-        yield from self._tokens.pieces(tokens, stop_strings)
 
     def _row(self, prompt: str, asked: Capability, most: int | None) -> Row:
         return Row(
@@ -214,6 +229,10 @@ class NexusModel:
             refuse_no_text(prompt)
         if capability is None or isinstance(capability, str):
             names: list[str | None] = [capability] * len(prompts)
+        elif not isinstance(capability, Iterable):
+            raise InvalidInputError(
+                f"capability= takes a name, or a list with one for each prompt, not {capability!r}"
+            )
         else:
             names = list(capability)
             if len(names) != len(prompts):
@@ -236,7 +255,22 @@ class NexusModel:
     def _is_present(self, name: str) -> bool:
         known = self.manifest.capabilities[name]
         files = (known.adapter, known.configuration)
-        return all((self._bundle / file).is_file() for file in files)
+        return name in self._added or all((self._bundle / file).is_file() for file in files)
+
+    def _refuse_if_gone(self) -> None:
+        """Raise BundleError where the whole bundle is gone, not only a file of it."""
+        if not (self._bundle / MANIFEST).is_file():
+            raise BundleError(
+                MANIFEST,
+                f"is no longer in {self._bundle}",
+                "Load the bundle again from where it is now",
+            )
+
+    def _verify(self, *paths: str) -> None:
+        """Compare files that are about to be read with the manifest that was opened."""
+        if self._check:
+            for path in paths:
+                verify_file(self._bundle, self.manifest.files[path])
 
     def _adapter(self, capability: Capability) -> str | None:
         """The name of the capability's adapter, which is read when it is first asked for."""
@@ -244,6 +278,7 @@ class NexusModel:
             return None
         if capability.name not in self._added:
             with blamed(capability.adapter):
+                self._verify(capability.adapter, capability.configuration)
                 adapter = load_adapter(
                     self._bundle / capability.adapter, self._bundle / capability.configuration
                 )
@@ -255,10 +290,13 @@ class NexusModel:
         if self._router is None:
             about = self._bundle / "router" / ROUTER_JSON
             if not about.is_file():
+                self._refuse_if_gone()
                 raise UnknownCapabilityError(
                     "this bundle has no router: name the capability, one of "
                     f"{', '.join(self.capabilities)}"
                 )
+            with blamed(f"router/{ROUTER_JSON}"):
+                self._verify(f"router/{ROUTER_JSON}", f"router/{ROUTER_WEIGHTS}")
             router = Router.load(
                 self._bundle / "router", self._bundle / "backbone", self._bundle / "tokenizer"
             )
@@ -279,6 +317,6 @@ class NexusModel:
 def _longest(capability: Capability, most: int | None) -> int:
     if most is None:
         return capability.max_new_tokens
-    if not isinstance(most, int) or most < 1:
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
         raise InvalidInputError(f"max_new_tokens is {most!r}; it must be a whole number, 1 or more")
     return most

@@ -6,6 +6,7 @@ What it adds is a cache that grows in place, and adapters that are merged in one
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,13 +36,16 @@ class TransformersDecoder:
         self._adapters: dict[str, Adapter] = {}
         # Merging gives the head a parameter of its own; a model without adapters is left alone.
         self._switch: AdapterSwitch | None = None
+        # The model has one adapter in it at a time: threads take turns.
+        self.turn = threading.Lock()
 
     def add(self, name: str, adapter: Adapter) -> None:
         """Make an adapter known. Raises ValueError where it was made for another model."""
-        if self._switch is None:
-            self._switch = AdapterSwitch(self.model)
-        self._switch.check(adapter)
-        self._adapters[name] = adapter
+        with self.turn:
+            if self._switch is None:
+                self._switch = AdapterSwitch(self.model)
+            self._switch.check(adapter)
+            self._adapters[name] = adapter
 
     def use(self, name: str | None) -> None:
         """Compute with this adapter from now on; with none where there is no name."""
@@ -75,8 +79,6 @@ class TransformersSession:
 
     @torch.inference_mode()
     def feed(self, ids: Tensor, last: int = 1) -> Tensor:
-        # Another session may have run between two steps of this one.
-        self._decoder.use(self._adapter)
         if self._begun:
             ones = self._mask.new_ones(ids.shape)
             self._mask = torch.cat([self._mask, ones], dim=1)
@@ -87,13 +89,16 @@ class TransformersSession:
             extra["position_ids"] = self._positions
         if self._decoder.accepts("logits_to_keep"):
             extra["logits_to_keep"] = last
-        output = self._decoder.model(
-            input_ids=ids,
-            attention_mask=self._mask if self._padded else None,
-            past_key_values=self._cache,
-            use_cache=True,
-            **extra,
-        )
+        with self._decoder.turn:
+            # Another session may have run between two steps of this one.
+            self._decoder.use(self._adapter)
+            output = self._decoder.model(
+                input_ids=ids,
+                attention_mask=self._mask if self._padded else None,
+                past_key_values=self._cache,
+                use_cache=True,
+                **extra,
+            )
         logits: Tensor = output.logits
         return logits[:, -last:]
 

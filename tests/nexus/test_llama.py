@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -44,6 +48,7 @@ SIZES: dict[str, Any] = {
     "max_position_embeddings": 256,
     "eos_token_id": 3,
 }
+GPT2: dict[str, Any] = {"vocab_size": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
 CONFIGS: dict[str, PretrainedConfig] = {
     "llama": LlamaConfig(**SIZES, num_key_value_heads=4),
     "llama, grouped queries, tied": LlamaConfig(
@@ -157,7 +162,7 @@ def test_what_the_lean_pass_does_not_compute_goes_to_transformers(tmp_path: Path
         GPT2Config(),
     ]
     assert [Shape.of(config.to_dict()) for config in others] == [None] * 4
-    model = saved(GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=2), tmp_path)
+    model = saved(GPT2Config(**GPT2), tmp_path)
     assert isinstance(model, GPT2LMHeadModel)
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": 3}', encoding="utf-8")
     decoder = open_decoder(tmp_path)
@@ -170,6 +175,44 @@ def test_what_the_lean_pass_does_not_compute_goes_to_transformers(tmp_path: Path
     assert answers != decoded(
         decoder, [Row(row.prompt, row.max_new_tokens) for row in ROWS], ends=(3,)
     )
+
+
+@pytest.mark.parametrize("config", [GPT2Config(**GPT2), CONFIGS["llama"]], ids=["gpt2", "llama"])
+def test_threads_do_not_see_the_adapters_of_each_other(
+    tmp_path: Path, config: PretrainedConfig
+) -> None:
+    model = saved(config, tmp_path)
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": 3}', encoding="utf-8")
+    decoder = open_decoder(tmp_path)
+    for seed, name in enumerate(("first", "second")):
+        decoder.add(name, drawn_adapter(model, seed))
+    alone = [list(stream(decoder, row, ends=(3,))) for row in ROWS]
+    with ThreadPoolExecutor(max_workers=4) as threads:
+        answers = threads.map(lambda row: list(stream(decoder, row, ends=(3,))), ROWS * 8)
+        assert list(answers) == alone * 8
+
+
+def test_threads_that_begin_at_once_each_have_their_positions(tmp_path: Path) -> None:
+    saved(CONFIGS["llama"], tmp_path)
+    lengths = [900, 30, 40, 500, 700, 20]
+    begin = Barrier(len(lengths))
+
+    def rotated(decoder: LlamaDecoder, length: int) -> int:
+        begin.wait()
+        cosines, sines = decoder.rotation(torch.arange(length)[None], length)
+        return cosines.shape[1] + sines.shape[1]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(max_workers=len(lengths)) as threads:
+            for _ in range(200):
+                decoder = open_decoder(tmp_path)
+                assert isinstance(decoder, LlamaDecoder)
+                found = threads.map(partial(rotated, decoder), lengths)
+                assert list(found) == [2 * length for length in lengths]
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -396,3 +397,89 @@ def test_a_router_that_knows_an_isolated_capability_is_refused(copied: Path) -> 
     file.write_text(json.dumps(about), encoding="utf-8")
     with pytest.raises(BundleError, match="isolated"):
         NexusModel.load(copied, check=False).route("whisper")
+
+
+@pytest.mark.parametrize("dtype", [None, "float32", 5, torch.int8, torch.float64])
+def test_a_dtype_that_is_none_is_refused(bundles: dict[str, Path], dtype: Any) -> None:
+    with pytest.raises(InvalidInputError, match=r"give one of torch\.float32, torch\.bfloat16"):
+        NexusModel.load(bundles["int8"], dtype=dtype)
+
+
+@pytest.mark.parametrize("prompts", [5, 1.5, object()])
+def test_what_is_no_list_of_prompts_is_refused(model: NexusModel, prompts: Any) -> None:
+    with pytest.raises(InvalidInputError, match="takes a list of prompts"):
+        model.generate(prompts=prompts)
+
+
+@pytest.mark.parametrize("capability", [5, True, object()])
+def test_what_is_no_name_is_refused(model: NexusModel, capability: Any) -> None:
+    with pytest.raises(InvalidInputError, match="takes a name, or a list"):
+        model.generate(PROMPTS[0], capability=capability)
+    with pytest.raises(UnknownCapabilityError, match="it has calls, private, sums"):
+        model.generate(prompts=PROMPTS[:1], capability=[[capability]])  # type: ignore[list-item]
+
+
+def test_no_prompts_have_no_answers(model: NexusModel) -> None:
+    assert model.generate(prompts=[]) == []
+    assert model.generate(prompts=(), capability=[]) == []
+    assert model.route([]) == []
+
+
+def test_a_prompt_beyond_the_context_is_refused_at_the_call(model: NexusModel) -> None:
+    for asked in (model.generate, model.stream):
+        with pytest.raises(ValueError, match="positions; shorten the prompt"):
+            asked("add " * 5000, capability="sums")
+
+
+def test_an_open_bundle_does_not_depend_on_the_working_folder(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    expected = NexusModel.load(copied).generate(prompts=PROMPTS)
+    monkeypatch.chdir(tmp_path)
+    model = NexusModel.load("bundle")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert model.capabilities == ["calls", "private", "sums"]
+    assert model.generate(prompts=PROMPTS) == expected
+
+
+def test_a_bundle_that_was_moved_while_open_says_so(copied: Path) -> None:
+    model = NexusModel.load(copied)
+    before = model.generate(PROMPTS[0], capability="sums")
+    moved = copied.rename(copied.parent / "mit Leerzeichen, größer 漢")
+    assert model.generate(PROMPTS[0], capability="sums") == before
+    assert model.capabilities == ["sums"]
+    for asked in (model.route, lambda prompt: model.generate(prompt, capability="calls")):
+        with pytest.raises(BundleError, match=r"no longer in .* where it is now"):
+            asked(PROMPTS[0])
+    assert NexusModel.load(moved).generate(PROMPTS[0], capability="sums") == before
+
+
+@pytest.mark.parametrize("path", ["adapters/sums_adapter.safetensors", "router/router.json"])
+def test_a_file_changed_while_the_bundle_is_open_is_refused(copied: Path, path: str) -> None:
+    """Another build took its place; or somebody put an isolated adapter under another name."""
+    model = NexusModel.load(copied)
+    other = path.replace("sums", "private")
+    (copied / path).write_bytes((copied / other).read_bytes() + b" " * (other == path))
+    with pytest.raises(BundleError, match="build it again") as caught:
+        model.generate(prompts=PROMPTS, capability=["sums", None, None, None])
+    assert caught.value.path == path
+
+
+def test_a_zip_file_is_to_be_unpacked_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bundle.zip").write_bytes(b"PK")
+    for command in ("info", "verify"):
+        assert main([command, str(tmp_path / "bundle.zip")]) == 1
+        assert "unpack a zip file first" in capsys.readouterr().err
+
+
+def test_threads_get_the_answers_that_each_gets_alone(bundles: dict[str, Path]) -> None:
+    asked = [(prompt, name) for prompt in PROMPTS for name in ("sums", "calls", "backbone")]
+    alone = NexusModel.load(bundles["int8"])
+    expected = [alone.generate(prompt, capability=name) for prompt, name in asked]
+    together = NexusModel.load(bundles["int8"])
+    with ThreadPoolExecutor(max_workers=4) as threads:
+        answers = threads.map(lambda one: together.generate(one[0], capability=one[1]), asked)
+        assert list(answers) == expected

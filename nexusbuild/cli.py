@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from nexusbuild import errors
 from nexusbuild.command import COMMANDS, DOMAIN_COMMANDS
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.set_defaults(
             blocked_targets=_blocked_targets,
             current_result=_current_result,
+            fitted=_fitted,
             overview=_overview_of,
             seed_of=_seed_of,
         )
@@ -151,6 +152,13 @@ def _current_result(spec: Path, store: str | None, target: str) -> Any:
     from nexusbuild.results import current_result
 
     return current_result(spec, store, target)
+
+
+def _fitted(text: str, stream: TextIO) -> str:
+    """The same, of the width of a terminal."""
+    from nexusbuild.terminal import fitted
+
+    return fitted(text, stream)
 
 
 def _overview_of(spec: str | None, store: str | None) -> Any:

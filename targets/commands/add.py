@@ -125,11 +125,11 @@ def run(arguments: argparse.Namespace) -> int:
             text, done = _with_capability(text, arguments)
         return text
 
-    if edited(path, edit) is None:
+    if edited(arguments, path, edit) is None:
         return WRONG
     say(f"{done} to {shown_path(path)}; nexusbuild --dry-run shows what that means")
     if arguments.kind == "teacher":
-        note(_still_to_do(arguments))
+        note(arguments, _still_to_do(arguments))
     return DONE
 
 

@@ -76,16 +76,16 @@ def run(arguments: argparse.Namespace) -> int:
     if path is None:
         return WRONG
     if arguments.budget:
-        return show_budget(path, lock_values_of, as_json=arguments.json, every=arguments.verbose)
-    # The engine's; absent without it.
-    found = examined(path, getattr(arguments, "blocked_targets", None))
+        return show_budget(arguments, path, lock_values_of)
+    found = examined(path, arguments.blocked_targets)
     if arguments.json:
         say(json.dumps(_document(path, found), indent=2, ensure_ascii=False))
     elif found.problems:
-        note(found.notes)
-        complain([*listed(found.problems), f"{counted(len(found.problems), 'problem')} found"])
+        note(arguments, found.notes)
+        number = counted(len(found.problems), "problem")
+        complain(arguments, [*listed(found.problems), f"{number} found"])
     else:
-        note(found.notes)
+        note(arguments, found.notes)
         say(f"{shown_path(path)} is in order: {_declared(found)}")
     return WRONG if found.problems else DONE
 

@@ -6,11 +6,10 @@ import argparse
 import json
 import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import specs
 from nexusbuild.graph import Problem
@@ -51,7 +50,8 @@ def spec_path(arguments: argparse.Namespace) -> Path | None:
     for folder in (here, *here.parents):
         if (folder / SPEC_NAME).is_file():
             return folder / SPEC_NAME
-    complain([f"no {SPEC_NAME} here or in a parent folder; name the spec with -f PATH"])
+    message = f"no {SPEC_NAME} here or in a parent folder; name the spec with -f PATH"
+    complain(arguments, [message])
     return None
 
 
@@ -84,54 +84,23 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def note(texts: Iterable[str]) -> None:
+def say_fitted(arguments: argparse.Namespace, text: str) -> None:
+    """A result, to standard output, in lines that fit a terminal; the engine knows how."""
+    say(arguments.fitted(text, sys.stdout))
+
+
+def note(arguments: argparse.Namespace, texts: Iterable[str]) -> None:
     """What is worth knowing and hinders nothing, to standard output."""
     for text in texts:
-        say(fitted(f"note: {text}", sys.stdout))
+        say_fitted(arguments, f"note: {text}")
 
 
-def complain(problems: Iterable[SpecProblem | Problem | str]) -> None:
+def complain(
+    arguments: argparse.Namespace, problems: Iterable[SpecProblem | Problem | str]
+) -> None:
     """What is wrong, to standard error."""
     for problem in problems:
-        sys.stderr.write(printable(fitted(str(problem), sys.stderr)) + "\n")
-
-
-def fitted(text: str, stream: TextIO) -> str:
-    """The text, each line of it wrapped to the terminal, what follows two further in; elsewhere as
-    it is, for scripts and logs search for whole lines. A line that begins with `$ ` is a command,
-    and can be copied as one.
-    """
-    if not stream.isatty():
-        return text
-    columns = shutil.get_terminal_size().columns
-    lines = []
-    for line in text.splitlines():
-        indent = line[: len(line) - len(line.lstrip())]
-        if line.startswith(f"{indent}$ "):
-            lines += _continued(line, indent, columns)
-            continue
-        lines += textwrap.wrap(
-            line,
-            max(columns, len(indent) + 20),
-            subsequent_indent=f"{indent}  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        ) or [""]
-    return "\n".join(lines)
-
-
-def _continued(command: str, indent: str, width: int) -> list[str]:
-    """A command over lines as a shell reads them; whole where a quoted word might be cut."""
-    if "'" in command:
-        return [command]
-    parts = textwrap.wrap(
-        command,
-        max(width, len(indent) + 20) - 2,
-        subsequent_indent=f"{indent}    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return [*(f"{part} \\" for part in parts[:-1]), parts[-1]]
+        sys.stderr.write(printable(arguments.fitted(str(problem), sys.stderr)) + "\n")
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -144,7 +113,7 @@ def refuse(arguments: argparse.Namespace, problems: Sequence[SpecProblem | Probl
     if arguments.json:
         messages = [{"message": str(problem)} for problem in problems]
         print_json({"errors": messages, "exit_code": WRONG})
-    complain(problems)
+    complain(arguments, problems)
     return WRONG
 
 

@@ -192,7 +192,7 @@ def _finished(
     if arguments.json:
         told = [{"path": os.fspath(one.path), "why": one.why} for one in troubles]
         print_json({**document, "troubles": told, "exit_code": code})
-    complain(f"{_shown(one.path)} stays: {one.why}" for one in troubles)
+    complain(arguments, (f"{_shown(one.path)} stays: {one.why}" for one in troubles))
     return code
 
 

@@ -52,10 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if missing := [name for name in arguments.profiles if name not in found]:
         there = ", ".join(found) or "none"
-        complain([f"no profile {name} is built; there are: {there}" for name in missing])
+        absent = [f"no profile {name} is built; there are: {there}" for name in missing]
+        complain(arguments, absent)
         return WRONG
     if not found:
-        complain([f"{built} holds no profile; build one first: nexusbuild build profile"])
+        message = f"{built} holds no profile; build one first: nexusbuild build profile"
+        complain(arguments, [message])
         return WRONG
     # Drawing takes a large library, which no other command waits for.
     from targets.profile.figure import profile_figure

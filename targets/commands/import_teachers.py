@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         rows = read_teachers(Path(arguments.table))
     except (OSError, TableError) as error:
-        complain([str(error)])
+        complain(arguments, [str(error)])
         return WRONG
     models = Path(arguments.models) if arguments.models else path.parent / "models"
     found = _Import("")
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         _add_all(found, rows, models, path)
         return found.text
 
-    if edited(path, edit) is None:
+    if edited(arguments, path, edit) is None:
         return WRONG
     _tell(found, path)
     return DONE

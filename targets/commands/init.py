@@ -89,14 +89,14 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.folder)
     path = folder / SPEC_NAME
     if path.exists() or path.is_symlink():
-        complain([f"{shown_path(path)} is there already and stays as it is",
-                  "    `nexusbuild add` and `nexusbuild import` add to it"])  # fmt: skip
+        there = f"{shown_path(path)} is there already and stays as it is"
+        complain(arguments, [there, "    `nexusbuild add` and `nexusbuild import` add to it"])
         return WRONG
     roots = [Path(each) for each in (arguments.models or [])]
     places = [Path(each) for each in (arguments.data or [])]
     absent = [each for each in (*roots, *places) if not each.is_dir()]
     if absent:
-        complain([f"{each} is no folder" for each in absent])
+        complain(arguments, [f"{each} is no folder" for each in absent])
         return WRONG
     made = False
     asking = not arguments.yes and sys.stdin.isatty()
@@ -115,17 +115,18 @@ def run(arguments: argparse.Namespace) -> int:
         new = _chosen(arguments, path, models, data, room, Questions(asking))
         wrong = _wrong(new.text, path)
         if wrong:
-            complain(["what would be written does not pass the check:", *wrong])
+            complain(arguments, ["what would be written does not pass the check:", *wrong])
             return WRONG
         _write_new(path, new.text)
     except EOFError:
-        complain(["", "the answers ended early: nothing was written"])
+        complain(arguments, ["", "the answers ended early: nothing was written"])
         return WRONG
     except FileExistsError:
-        complain([f"{shown_path(path)} has just been written by somebody else, and stays"])
+        message = f"{shown_path(path)} has just been written by somebody else, and stays"
+        complain(arguments, [message])
         return WRONG
     except OSError as error:
-        complain([f"{error.filename or path}: {error.strerror}"])
+        complain(arguments, [f"{error.filename or path}: {error.strerror}"])
         return WRONG
     finally:
         if made and not path.exists():

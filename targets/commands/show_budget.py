@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,13 +14,15 @@ from nexusbuild.graph import ResolveError
 from specs.loading import shown_path
 from targets import estimates
 from targets.budget import OPENED, Budget, Estimate, Limits, budget_of, misfits, size
-from targets.commands.command import DONE, WRONG, complain, counted, fitted, say
+from targets.commands.command import DONE, WRONG, complain, counted, say, say_fitted
 
 NAME_WIDTH = 47
 
 
 def show_budget(
-    path: Path, lock_values_of: Callable[[Path], Mapping[str, Any]], *, as_json: bool, every: bool
+    arguments: argparse.Namespace,
+    path: Path,
+    lock_values_of: Callable[[Path], Mapping[str, Any]],
 ) -> int:
     """Print it; WRONG where a target that can be built does not fit."""
     try:
@@ -28,19 +30,19 @@ def show_budget(
         budget = budget_of(spec, path, lock_values_of(path), granted(spec))
     except (specs.SpecError, ResolveError) as error:
         problems = error.problems
-        if as_json:
+        if arguments.json:
             found = [{"message": each.message, "line": each.line} for each in problems]
             say(json.dumps({"errors": found, "exit_code": WRONG}, indent=2, ensure_ascii=False))
         else:
-            complain([*problems, f"{counted(len(problems), 'problem')} found"])
+            complain(arguments, [*problems, f"{counted(len(problems), 'problem')} found"])
         return WRONG
     fits = _fits(budget)
     code = DONE if fits else WRONG
-    if as_json:
+    if arguments.json:
         say(json.dumps(_document(path, budget, code), indent=2, ensure_ascii=False))
     else:
-        _table(budget, every)
-        _what_does_not_fit(budget)
+        _table(budget, arguments.verbose)
+        _what_does_not_fit(arguments, budget)
         _totals(budget)
     return code
 
@@ -110,7 +112,7 @@ def _line(name: str, members: Sequence[Estimate]) -> str:
     )
 
 
-def _what_does_not_fit(budget: Budget) -> None:
+def _what_does_not_fit(arguments: argparse.Namespace, budget: Budget) -> None:
     """Each thing once, with what would help."""
     found = misfits(budget)
     if found:
@@ -119,13 +121,13 @@ def _what_does_not_fit(budget: Budget) -> None:
         targets = f" ({counted(len(misfit.targets), 'target')})" if len(misfit.targets) > 1 else ""
         say(f"  {misfit.about}{targets}: {misfit.says}")
         for place, remedy in enumerate(misfit.remedies):
-            say(fitted(f"    {'or' if place else 'would fit:':>10} {remedy}", sys.stdout))
+            say_fitted(arguments, f"    {'or' if place else 'would fit:':>10} {remedy}")
     disk = budget.limits.disk
     if disk is not None and budget.store > disk:
         say(f"  the store: {size(budget.store)}, hardware.disk grants {size(disk)}")
     for name in budget.unknown:
         text = f"  teacher {name}: its size is not known; say `parameters: 8B`, or put its folder"
-        say(fitted(text, sys.stdout))
+        say_fitted(arguments, text)
 
 
 def _totals(budget: Budget) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from specs.problems import SpecProblem
 from targets.commands.command import complain
 
 
-def edited(path: Path, edit: Callable[[str], str]) -> str | None:
+def edited(arguments: argparse.Namespace, path: Path, edit: Callable[[str], str]) -> str | None:
     """The file's new text, written; None, with everything that is wrong said, where it was left.
 
     What was wrong with the file before does not keep anyone from adding to it. What the edit
@@ -32,14 +33,14 @@ def edited(path: Path, edit: Callable[[str], str]) -> str | None:
             if _identity(problem) not in before and FILL_IN not in problem.source_line
         ]
         if added:
-            complain([*added, f"{shown_path(path)} was left as it is"])
+            complain(arguments, [*added, f"{shown_path(path)} was left as it is"])
             return None
         replace(path, new.encode("utf-8"))
     except specs.SpecError as error:
-        complain([*error.problems, f"{shown_path(path)} was left as it is"])
+        complain(arguments, [*error.problems, f"{shown_path(path)} was left as it is"])
         return None
     except (OSError, UnicodeDecodeError, EditError) as error:
-        complain([f"{shown_path(path)}: {error}"])
+        complain(arguments, [f"{shown_path(path)}: {error}"])
         return None
     return new
 

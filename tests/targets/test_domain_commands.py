@@ -1,6 +1,5 @@
 """The commands that know the spec: check, schema, add."""
 
-import argparse
 import json
 from importlib import metadata
 from importlib.metadata import EntryPoint, EntryPoints
@@ -16,9 +15,8 @@ TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text(encoding="utf-8")
 
 
 def ran(command: Command, *arguments: str) -> int:
-    parser = argparse.ArgumentParser(prog=f"nexusbuild {command.name}")
-    command.configure(parser)
-    return command.run(parser.parse_args(arguments))
+    """The exit code, as the engine finds the command and runs it."""
+    return main([command.name, *arguments])
 
 
 @pytest.fixture
@@ -94,14 +92,18 @@ def test_check_finds_what_is_missing_and_what_does_not_fit(
 
 @pytest.mark.parametrize(("blocked", "code"), [({"dataset:functions"}, 2), (set(), 0)])
 def test_check_minds_a_missing_source_only_where_it_is_needed(
-    spec: Path, capsys: pytest.CaptureFixture[str], blocked: set[str], code: int
+    spec: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    blocked: set[str],
+    code: int,
 ) -> None:
     text = TINY.replace("{sample: functions,", "{path: data/code.jsonl, licence: MIT,")
     spec.write_text(text, encoding="utf-8")
-    parser = argparse.ArgumentParser()
-    check.command.configure(parser)
-    parser.set_defaults(blocked_targets=lambda asked: blocked if asked == spec else None)
-    assert check.command.run(parser.parse_args([])) == code
+    monkeypatch.setattr(
+        "nexusbuild.blocked.blocked_targets", lambda asked: blocked if asked == spec else None
+    )
+    assert ran(check.command) == code
     said = capsys.readouterr()
     if code:
         assert "data/code.jsonl is missing; dataset:functions reads it" in said.err
@@ -125,6 +127,21 @@ def test_a_command_that_cannot_be_loaded_is_said(
     monkeypatch.setattr(metadata, "entry_points", lambda **_: EntryPoints([broken]))
     assert main(["check"]) == 2
     assert "check: cannot be used: ModuleNotFoundError" in capsys.readouterr().err
+
+
+def test_what_is_said_is_as_wide_as_the_terminal(
+    spec: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = "values: {tokenizer: {datasets: [functions]}}\n"
+    spec.with_suffix(".lock").write_text(lock, encoding="utf-8")
+    spec.write_text(TINY.replace("disk: 2GB", "disk: 1MB"), encoding="utf-8")
+    monkeypatch.setattr("nexusbuild.terminal.columns", lambda stream: 50)
+    assert ran(check.command) == 2
+    said = capsys.readouterr()
+    for text, beginning in ((said.out, "note: tokenizer"), (said.err, "nexus.yaml: hardware.disk")):
+        assert text.startswith(beginning)
+        lines = text.splitlines()
+        assert len(lines) > 1 and max(map(len, lines)) <= 50
 
 
 def test_check_reads_the_lock(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

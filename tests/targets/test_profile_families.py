@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import json
@@ -23,9 +22,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, CLIPImageProcessorPil, LlavaProcessor, WhisperFeatureExtractor
 from transformers import PreTrainedTokenizerFast as FastTokenizer
 
+from nexusbuild.cli import main
 from nexusbuild.graph import Job
 from targets.answers import Description
-from targets.commands.figure import command
 from targets.profile.ablation import PrefixedBatch
 from targets.profile.answering import asker_of
 from targets.profile.figure import Theme, head_grid, profile_figure
@@ -462,12 +461,10 @@ def test_the_command_draws_what_is_built(
     (tmp_path / "nexus.yaml").write_text("nexus: 1\n")
     (tmp_path / "build" / "profile" / "pair").mkdir(parents=True)
     (tmp_path / "build" / "profile" / "pair" / "echo").symlink_to(profiled("bart"))
-    parser = argparse.ArgumentParser()
-    command.configure(parser)
     given = ["-f", str(tmp_path), "--to", str(tmp_path / "drawn"), "--dark"]
-    assert command.run(parser.parse_args(given)) == 0
+    assert main(["figure", *given]) == 0
     assert "1 picture drawn" in capsys.readouterr().out
     file = tmp_path / "drawn" / "profile-pair-echo-dark.png"
     assert file.read_bytes() == profile_figure(profiled("bart"), "dark")
-    assert command.run(parser.parse_args([*given, "pair/song"])) == 2
+    assert main(["figure", *given, "pair/song"]) == 2
     assert "no profile pair/song is built; there are: pair/echo" in capsys.readouterr().err

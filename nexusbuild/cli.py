@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -187,7 +186,9 @@ class _Parser(argparse.ArgumentParser):
 
 def _help_formatter(prog: str) -> argparse.HelpFormatter:
     """As argparse's own; told the width, it need not import what finds it out."""
-    width = os.get_terminal_size(1).columns if os.isatty(1) else 80
+    from nexusbuild.terminal import columns
+
+    width = columns(sys.stdout) or 80
     return argparse.RawDescriptionHelpFormatter(prog, width=max(40, width - 2))
 
 

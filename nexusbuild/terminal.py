@@ -11,9 +11,9 @@ WITHOUT_TERMINAL = 100  # columns
 
 
 def columns(stream: TextIO) -> int | None:
-    """Of the terminal that the stream writes to; None where there is none."""
+    """Of the terminal that the stream writes to; None where there is none, or it knows none."""
     try:
-        return os.get_terminal_size(stream.fileno()).columns
+        return os.get_terminal_size(stream.fileno()).columns or None
     except (OSError, ValueError):
         return None
 

@@ -78,6 +78,16 @@ def test_nothing_is_wider_than_the_terminal(large: Toy, columns: int) -> None:
         assert max(map(len, lines)) <= columns, lines
 
 
+def test_a_terminal_that_knows_no_width_gets_whole_lines(toy: Toy) -> None:
+    long = f"long:{'name/' * 9}last"
+    toy.spec["notes"] = ["a note that says a good deal " * 6]
+    toy.target(long)
+    lines = seen(toy, 0, "--dry-run")
+    assert f"stale   {long}  never built" in lines
+    assert f"note: {toy.spec['notes'][0]}" in lines
+    assert seen(toy, 0, "ls", "--help") == seen(toy, 80, "ls", "--help")
+
+
 @pytest.mark.parametrize("name", command_names())
 def test_help_fits_eighty_columns(toy: Toy, name: str) -> None:
     lines = seen(toy, 80, name, "--help")

@@ -30,7 +30,7 @@ from targets.adapter import target as adapter_target
 from targets.adapter.low_rank import fresh_low_rank
 from targets.adapter.settings import Settings
 from targets.adapter.training import AdapterTraining
-from targets.adapter.work import _ranks, _validation
+from targets.adapter.work import planned_ranks, validation_of
 from targets.metrics import get_metric
 from targets.teachers.tokenizers import open_tokenizer
 from targets.training.distillation import StudentRows, student_rows, trace_sources
@@ -73,14 +73,14 @@ class Capability:
         self.settings = replace(settings, steps=steps, validate_every=look_every)
         self._model = load_backbone(self._job.inputs["backbone"], "cpu")
         self._tokenizer = open_tokenizer(self._job.inputs["tokenizer"])
-        self.validation = _validation(self._job, self.settings)
+        self.validation = validation_of(self._job, self.settings)
         sources = trace_sources(self._job.inputs, open_tokenizer, capability="")
         self.rows = student_rows(sources, self._tokenizer)
 
     def untrained(self, recovery_steps: int) -> tuple[AdapterTraining, Run]:
         """The adapter as it begins, and its run, whose checkpoint lies in the scratch folder."""
         settings = replace(self.settings, recovery_steps=recovery_steps)
-        adapter = fresh_low_rank(self._model, _ranks(self._job, self._model), SEED)
+        adapter = fresh_low_rank(self._model, planned_ranks(self._job, self._model), SEED)
         training = AdapterTraining(
             self._model, self._tokenizer, adapter, self.rows, self.validation, settings
         )
@@ -111,7 +111,7 @@ def trained(
     def watched(done: int, *_total: float, **_figures: float | str) -> None:
         if damage.garbage:
             found = any("event" in entry and entry["step"] >= begin for entry in run.log)
-            training._rows = garbage if begin <= done < end and not found else capability.rows
+            training.rows = garbage if begin <= done < end and not found else capability.rows
         if damage.noise and done == end:
             run.save()
             raise StoppedHereError

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import random
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,16 @@ WORDS = {
 
 def no_progress(done: float, total: float, **figures: float | str) -> None:
     """Progress that nobody watches."""
+
+
+@pytest.fixture
+def restored_signals() -> Iterator[None]:
+    """What a `Watch` takes over is given back."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

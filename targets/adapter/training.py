@@ -21,7 +21,7 @@ from targets.adapter.low_rank import LowRank
 from targets.adapter.recovery import LOSS, ROLL_BACKS, Recovery, Rows
 from targets.adapter.settings import Settings
 from targets.answers import Description, answered_rows
-from targets.metrics import score_rows
+from targets.metrics import get_metric, score_rows
 from targets.teachers.encoding import encode_rows, endings
 from targets.training.distillation import StudentRows, distillation_loss
 from targets.training.loop import Run, train
@@ -36,7 +36,7 @@ ANCHOR_WARMUP = 5
 
 @dataclass(frozen=True)
 class Validation:
-    """What an adapter is judged on while it trains."""
+    """What an adapter is judged on while it trains: rows, and the best teacher's scores on them."""
 
     rows: Sequence[Mapping[str, Any]]
     description: Description
@@ -44,7 +44,10 @@ class Validation:
 
 
 class AdapterTraining:
-    """One adapter in training: the frozen weights beneath it, its rows, its validation."""
+    """One adapter in training: the frozen weights beneath it, its rows, its validation.
+
+    rows: what it learns from. validation: what it is judged on.
+    """
 
     def __init__(
         self,
@@ -59,9 +62,9 @@ class AdapterTraining:
         self._tokenizer = tokenizer
         self._adapter = adapter
         self._base = {name: p.detach().clone() for name, p in model.named_parameters()}
-        self._rows = rows
-        self._validation = validation
-        self._settings = settings
+        self.rows = rows
+        self.validation = validation
+        self.settings = settings
         weights = {"activation": settings.activation_anchor, "attention": settings.attention_anchor}
         wanted = {kind: weight for kind, weight in weights.items() if weight > 0}
         there = any(one.kind in wanted for one in rows.coefficients.values())
@@ -96,7 +99,7 @@ class AdapterTraining:
         What a look finds, and what is done about it, stands in the run's log (`recovery`).
         earlier: log entries of the rounds before this one.
         """
-        settings, steps = self._settings, run.schedule.steps
+        settings, steps = self.settings, run.schedule.steps
         rows = self._learned_rows(seed)
         lengths = [rows.lengths[row] for row in rows.indices]
         # Steps that are trained anew after a roll-back take the batches beyond the schedule's.
@@ -139,15 +142,15 @@ class AdapterTraining:
 
     def loss_of(self, rows: list[int], anchors: float) -> Tensor:
         """What is minimised, on a batch of rows; anchors: factor on the weight of these."""
-        batch = collate(self._rows.prompts, self._rows.answers, rows).to(self._model.device)
+        batch = collate(self.rows.prompts, self.rows.answers, rows).to(self._model.device)
         weights = self._adapter.weights(self._base)
-        kl_weight = self._settings.kl_weight
+        kl_weight = self.settings.kl_weight
         if self.anchors is None:
             log_probs = answer_log_probs(self._model, batch, weights)
-            return distillation_loss(log_probs, batch, self._rows, kl_weight)
+            return distillation_loss(log_probs, batch, self.rows, kl_weight)
         with self.anchors.watching():
             log_probs = answer_log_probs(self._model, batch, weights)
-        output = distillation_loss(log_probs, batch, self._rows, kl_weight)
+        output = distillation_loss(log_probs, batch, self.rows, kl_weight)
         return output + anchors * self.anchors.penalty(batch)
 
     def figures(self) -> dict[str, float]:
@@ -165,20 +168,20 @@ class AdapterTraining:
         losses: list[float] = []
         for start in range(0, len(rows), VALIDATION_BATCH):
             picked = list(rows[start : start + VALIDATION_BATCH])
-            batch = collate(self._rows.prompts, self._rows.answers, picked).to(self._model.device)
+            batch = collate(self.rows.prompts, self.rows.answers, picked).to(self._model.device)
             log_probs = answer_log_probs(self._model, batch, weights)
             missed = functional.nll_loss(log_probs, batch.labels, reduction="none")
             sums = missed.new_zeros(len(picked)).index_add(0, batch.where[:, 0], missed)
-            counts = [len(self._rows.answers[row]) for row in picked]
+            counts = [len(self.rows.answers[row]) for row in picked]
             losses += [total / count for total, count in zip(sums.tolist(), counts, strict=True)]
         return losses
 
     def _learned_rows(self, seed: int) -> Rows:
         """All rows but those on which the anchors are looked at."""
         held = set(self.anchors.held_rows) if self.anchors is not None else set()
-        lengths = self._rows.lengths
+        lengths = self.rows.lengths
         learned = [row for row in range(len(lengths)) if row not in held]
-        return Rows(learned, lengths, self._settings.batch, seed)
+        return Rows(learned, lengths, self.settings.batch, seed)
 
     @property
     def parameters(self) -> dict[str, Tensor]:
@@ -205,11 +208,17 @@ class AdapterTraining:
             parameters[name].copy_(weight)
         self._model.eval()
         answered = answered_rows(
-            self._model, self._tokenizer, self._validation.rows, self._validation.description
+            self._model, self._tokenizer, self.validation.rows, self.validation.description
         )
         for name in self._adapter.a:
             parameters[name].copy_(self._base[name])
-        return score_rows(self._settings.metric, self._validation.rows, answered)
+        return score_rows(self.settings.metric, self.validation.rows, answered)
+
+    def retained(self) -> float:
+        """What it retains, on `validation`, of the teacher that is best there."""
+        metric = get_metric(self.settings.metric)
+        weights = metric.weights(self.validation.rows)
+        return metric.retained(self.validation.teacher_scores, self.validation_scores(), weights)
 
     def state(self) -> dict[str, Tensor]:
         """A copy of all that training changes, as it stands."""

@@ -41,29 +41,25 @@ def build(job: Job) -> None:
     # Weights of the packed backbone, dequantised: what the runtime computes with.
     device = device_of_job()
     model = load_backbone(job.inputs["backbone"], str(device))
-    adapter = fresh_low_rank(model, _ranks(job, model), job.seed)
-    validation = _validation(job, settings)
+    adapter = fresh_low_rank(model, planned_ranks(job, model), job.seed)
+    validation = validation_of(job, settings)
     sources = trace_sources(job.inputs, open_tokenizer, capability="")
     rows = student_rows(sources, tokenizer).to(device)
     training = AdapterTraining(model, tokenizer, adapter, rows, validation, settings)
 
-    log = _fit_in_rounds(job, settings, training, validation)
+    log = _fit_in_rounds(job, training)
     save_file(peft_tensors(adapter), job.out / "adapter_model.safetensors")
     write_json(job.out / "lora_config.json", peft_config(adapter))
     write_rows(job.out / "training_log.jsonl", [{"aligned": rows.aligned}, *log])
 
 
-def _fit_in_rounds(
-    job: Job,
-    settings: Settings,
-    training: AdapterTraining,
-    validation: Validation,
-) -> list[dict[str, Any]]:
+def _fit_in_rounds(job: Job, training: AdapterTraining) -> list[dict[str, Any]]:
     """Train, judge on `validation`, and train on from there while it falls short.
 
     A round ends in its last state or in that of its best look, whichever retains more; the
     adapter ends as it was after the best of the rounds.
     """
+    settings = training.settings
     log: list[dict[str, Any]] = []
     watch = Watch(job.conduct)
     best_retained, best = float("-inf"), training.state()
@@ -76,8 +72,8 @@ def _fit_in_rounds(
             job.scratch / f"round-{round_number}.pt",
         )
         training.fit(run, job.seed + round_number, job.progress, watch, earlier=log)
-        retained, judged = _judged(training, run, settings, validation)
-        log += [{"round": round_number, **entry} for entry in [*run.log, *judged]]
+        retained, verdict = judged(training, run)
+        log += [{"round": round_number, **entry} for entry in [*run.log, *verdict]]
         if retained > best_retained:
             best_retained, best = retained, training.state()
         if retained >= settings.aim_fraction:
@@ -86,23 +82,14 @@ def _fit_in_rounds(
     return log
 
 
-def _judged(
-    training: AdapterTraining, run: Run, settings: Settings, validation: Validation
-) -> tuple[float, list[dict[str, Any]]]:
+def judged(training: AdapterTraining, run: Run) -> tuple[float, list[dict[str, Any]]]:
     """What the better of last state and best look retains, and the log of both; leaves that one."""
-    metric = get_metric(settings.metric)
-    weights = metric.weights(validation.rows)
-
-    def retained() -> float:
-        scores = training.validation_scores()
-        return metric.retained(validation.teacher_scores, scores, weights)
-
-    last, state = retained(), training.state()
+    last, state = training.retained(), training.state()
     log: list[dict[str, Any]] = []
     assert run.best is not None
     if any(not torch.equal(state[name], value) for name, value in run.best[1].items()):
         training.restore(run.best[1])
-        at_best = retained()
+        at_best = training.retained()
         log.append({"judged": "last state", "retained": told(last)})
         log.append({"judged": "best look", "retained": told(at_best)})
         # Of equals the one with the lower held-out loss.
@@ -113,7 +100,7 @@ def _judged(
     return last, [*log, {"validation_retained": told(last)}]
 
 
-def _validation(job: Job, settings: Settings) -> Validation:
+def validation_of(job: Job, settings: Settings) -> Validation:
     """The validation rows and the scores on them of the teacher that is best there."""
     metric = get_metric(settings.metric)
     rows = read_rows(job.inputs["validation"])
@@ -132,7 +119,7 @@ def _validation(job: Job, settings: Settings) -> Validation:
     return Validation(rows, description, best)
 
 
-def _ranks(job: Job, model: PreTrainedModel) -> dict[str, int]:
+def planned_ranks(job: Job, model: PreTrainedModel) -> dict[str, int]:
     """Rank of every adapted weight: as planned for its block, the largest elsewhere."""
     plan = read_json(job.inputs["architecture"])
     ranks: dict[str, int] = {}

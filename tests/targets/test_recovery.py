@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from test_adapter import (  # noqa: F401
 )
 
 from targets.adapter.training import AdapterTraining
-from targets.adapter.work import _judged
+from targets.adapter.work import judged
 from targets.training.loop import Run, Schedule
 from targets.training.muon import MuonWithAdamW
 from targets.training.watch import StoppedError, Watch
@@ -119,7 +118,7 @@ def test_a_spike_of_the_loss_is_undone(new_run: NewRun, undamaged: float, spoilt
     ends = {}
     for name, steps in (("with", 20), ("without", 0)):
         training, run = new_run(name, recovery_steps=steps)
-        good = training._rows
+        good = training.rows
         generator = torch.Generator().manual_seed(0)
         random = [torch.randint(2, 320, (len(a),), generator=generator) for a in good.answers]
         bad = replace(good, answers=[answer.tolist() for answer in random])
@@ -127,7 +126,7 @@ def test_a_spike_of_the_loss_is_undone(new_run: NewRun, undamaged: float, spoilt
         def progress(done: int, _: int, run=run, training=training, good=good, bad=bad, **_f: Any):
             now = 25 <= done < 31 and not events(run)
             if spoilt == "rows":
-                training._rows = bad if now else good
+                training.rows = bad if now else good
             elif not events(run):
                 run.rate = 20.0 if now else 1.0
 
@@ -139,27 +138,27 @@ def test_a_spike_of_the_loss_is_undone(new_run: NewRun, undamaged: float, spoilt
     assert ends["without"] > 1.3 * undamaged
 
 
-def test_a_good_start_may_be_left(new_run: NewRun, tmp_path: Path) -> None:
+def trained_twice(training: AdapterTraining, run: Run, schedule: Schedule) -> tuple[float, Run]:
+    """The held-out loss after a run, and another run that went on from there by its schedule."""
+    training.fit(run, 1, silent)
+    between = training.held_out_loss()
+    optimiser = MuonWithAdamW(training.parameters, {})
+    second = Run(training.parameters, optimiser, schedule, run.checkpoint.with_name("second.pt"))
+    training.fit(second, 2, silent)
+    return between, second
+
+
+def test_a_good_start_may_be_left(new_run: NewRun) -> None:
     """An adapter that begins well gets a little worse at a high rate before it gets better."""
     training, run = new_run("first")
-    training.fit(run, 1, silent)
-    begun = training.held_out_loss()
-    optimiser = MuonWithAdamW(training.parameters, {})
-    second = Run(training.parameters, optimiser, Schedule(24, 0.03, 4), tmp_path / "second.pt")
-    training.fit(second, 2, silent)
+    begun, second = trained_twice(training, run, Schedule(24, 0.03, 4))
     looks = [entry["validation_loss"] for entry in second.log if "validation_loss" in entry]
     assert events(second) == [] and looks[-1] < begun < looks[1]
 
 
-def test_a_rate_that_is_too_high_is_halved_and_ends_where_it_began(
-    new_run: NewRun, tmp_path: Path
-) -> None:
+def test_a_rate_that_is_too_high_is_halved_and_ends_where_it_began(new_run: NewRun) -> None:
     training, run = new_run("good")
-    training.fit(run, 1, silent)
-    good = training.held_out_loss()
-    optimiser = MuonWithAdamW(training.parameters, {})
-    wild = Run(training.parameters, optimiser, Schedule(8, 3.0, 1), tmp_path / "wild.pt")
-    training.fit(wild, 2, silent)
+    good, wild = trained_twice(training, run, Schedule(8, 3.0, 1))
     backs = [entry for entry in wild.log if entry.get("event") == "rolled back"]
     assert [entry["goes_on_at"] for entry in backs] == [0, 0, 0, 8]
     assert [entry["rate_factor"] for entry in backs] == [0.5, 0.25, 0.125, 0.0625]
@@ -174,14 +173,13 @@ def test_a_round_ends_in_the_better_of_its_last_state_and_its_best_look(
     untrained = training.state()
     training.fit(run, 1, silent)
     trained = training.state()
-    validation, settings = training._validation, training._settings
-    retained, log = _judged(training, run, settings, validation)
+    retained, log = judged(training, run)
     assert log == [{"validation_retained": round(retained, 6)}]  # the last look was the best one
 
     last, looked = (trained, untrained) if better == "last state" else (untrained, trained)
     run.best = (0.0, looked)
     training.restore(last)
-    again, log = _judged(training, run, settings, validation)
+    again, log = judged(training, run)
     assert again == retained
     assert [entry.get("judged") for entry in log] == ["last state", "best look", None]
     assert all(torch.equal(value, trained[name]) for name, value in training.state().items())
@@ -191,43 +189,36 @@ def test_more_than_nothing_is_told_in_a_word(new_run: NewRun) -> None:
     """Of a teacher that gets no validation row right, any right answer is infinitely much."""
     training, run = new_run("run")
     run.best = (0.0, training.state())
-    teacher = [0.0] * len(training._validation.rows)
+    teacher = [0.0] * len(training.validation.rows)
     training.validation_scores = lambda: [1.0] * len(teacher)  # type: ignore[method-assign]
-    validation = replace(training._validation, teacher_scores=teacher)
-    retained, log = _judged(training, run, training._settings, validation)
+    training.validation = replace(training.validation, teacher_scores=teacher)
+    retained, log = judged(training, run)
     assert retained == inf and log == [{"validation_retained": "inf"}]
 
 
+@pytest.mark.usefixtures("restored_signals")
 def test_a_stop_within_a_recovery_changes_nothing(
     new_run: NewRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("targets.adapter.recovery.LOSS_ABOVE", 0.1)  # no look is good enough
     whole, run = new_run("whole", recovery_steps=4)
     whole.fit(run, 1, silent)
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-    before = {number: signal.getsignal(number) for number in numbers}
     training, run = new_run("stopped", recovery_steps=4)
 
     def stop(*_done: int, note: str = "", **_figures: Any) -> None:
         if note.startswith("recovery: step 3"):
             os.kill(os.getpid(), signal.SIGINT)
 
-    try:
-        with pytest.raises(StoppedError, match="the next build goes on from there"):
-            training.fit(run, 1, stop, Watch({}))
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with pytest.raises(StoppedError, match="the next build goes on from there"):
+        training.fit(run, 1, stop, Watch({}))
     training, run = new_run("stopped", recovery_steps=4)
     training.fit(run, 1, silent)
     expected = whole.state()
     assert all(torch.equal(value, expected[name]) for name, value in training.state().items())
 
 
+@pytest.mark.usefixtures("restored_signals")
 def test_who_looks_after_every_step_still_heeds_signals_and_rests(new_run: NewRun) -> None:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-    before = {number: signal.getsignal(number) for number in numbers}
     training, run = new_run("run", validate_every=1)
     notes = []
 
@@ -236,13 +227,9 @@ def test_who_looks_after_every_step_still_heeds_signals_and_rests(new_run: NewRu
         if done == 5:
             os.kill(os.getpid(), signal.SIGINT)
 
-    try:
-        watch = Watch({"cooldown": {"every_steps": 4, "seconds": 0.5}})
-        with pytest.raises(StoppedError, match="after step 5"):
-            training.fit(run, 1, heard, watch)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    watch = Watch({"cooldown": {"every_steps": 4, "seconds": 0.5}})
+    with pytest.raises(StoppedError, match="after step 5"):
+        training.fit(run, 1, heard, watch)
     assert "cooling down" in notes
     _, resumed = new_run("run", validate_every=1)
     resumed.resume()

@@ -46,7 +46,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nexus.packing import load_backbone
 from nexusbuild.graph import Job
-from specs.model import Trace, Training
+from specs.capabilities import Trace
+from specs.student import Training
 from targets.adapter.low_rank import embedding_name, fresh_low_rank, linear_names, peft_config
 from targets.adapter.work import build as build_adapter
 from targets.pack.work import build_backbone

@@ -25,7 +25,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nexusbuild.graph import Job
-from specs.model import Trace
+from specs.capabilities import Trace
 from targets.profile.work import build as build_profile
 from targets.rows import write_json, write_rows
 from targets.tokenizer.training import trained_tokenizer

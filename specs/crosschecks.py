@@ -11,18 +11,18 @@ from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 from typing import Any, TypeGuard, get_args
 
+from specs.datasets import Dataset
 from specs.document import Document, FieldPath
-from specs.model import (
+from specs.problems import SpecProblem, known_names, nearest, suggestion
+from specs.values import (
     HARNESS_METRIC,
     NO_ASSERTION,
     RESERVED_NAMES,
     ROUTER,
     TRAINABLE_MODALITIES,
     UNBOUNDED_METRICS,
-    Dataset,
     Modality,
 )
-from specs.problems import SpecProblem, known_names, nearest, suggestion
 
 NF4_MULTIPLE = 64
 HIGHEST_SHARE = 1.2

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from specs.document import composed, parse_document
-from specs.model import TRAINABLE_MODALITIES
+from specs.values import TRAINABLE_MODALITIES
 
 Section = tuple[str, ...]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from nexusbuild.graph import Graph, Target
-from specs.model import Spec, Teacher
+from specs.model import Spec
+from specs.teachers import Teacher
 from targets import estimates
 from targets.estimates import GIGABYTE
 from targets.model_folder import is_model, model_folder

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from nexusbuild.graph import SpecFolder, Target
-from specs.model import TRAINABLE_MODALITIES, Modality, Spec, Teacher
+from specs.model import Spec
+from specs.teachers import Teacher
+from specs.values import TRAINABLE_MODALITIES, Modality
 from targets.baseline import target as baseline
 from targets.dataset import target as dataset
 from targets.profile import target as profile

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from glob import escape
 
 from nexusbuild.graph import Needs, SpecFolder
-from specs.model import Backbone, Dataset, Hardware, Spec, Teacher, Tokenizer, TrainedSource
+from specs.datasets import Dataset
+from specs.model import Hardware, Spec
+from specs.student import Backbone, Tokenizer
+from specs.teachers import Teacher, TrainedSource
 
 GIGABYTE = 2**30
 QUICK_SECONDS = 2.0

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nexusbuild.graph import Needs, Source, SpecFolder
-from specs.model import Spec, Teacher
+from specs.model import Spec
+from specs.teachers import Teacher
 from targets.estimates import opened_needs, opened_seconds, teacher_parameters
 from targets.origins import remedy
 from targets.slices import Field

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from specs.edit import append_capability, append_dataset, append_teacher
 from specs.loading import shown_path
-from specs.model import Metric, Modality, Precision, Sampler
+from specs.values import Metric, Modality, Precision, Sampler
 from targets.commands.command import (
     DONE,
     WRONG,

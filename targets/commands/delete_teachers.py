@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 import specs
 from nexusbuild.graph import Graph, Problem, ResolveError
-from specs.model import Spec, Teacher
+from specs.model import Spec
+from specs.teachers import Teacher
 from targets.estimates import GIGABYTE
 
 MEGABYTE = 2**20

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from specs.model import Dataset
+from specs.datasets import Dataset
 from targets.commands.known_capabilities import BY_NAME, told_capabilities
 from targets.dataset.reading import records
 from targets.estimates import GIGABYTE

@@ -14,7 +14,7 @@ from specs.document import parse_document
 from specs.edit import append_capability, append_dataset, append_teacher
 from specs.fill_in import FILL_IN
 from specs.loading import shown_path
-from specs.model import NO_ASSERTION
+from specs.values import NO_ASSERTION
 from targets.commands.command import (
     DONE,
     WRONG,

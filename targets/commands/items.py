@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from specs.model import ROUTER
 from specs.problems import known_names, suggestion
+from specs.values import ROUTER
 from targets.commands.command import (
     DONE,
     WRONG,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from specs.model import Metric, Modality
+from specs.values import Metric, Modality
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from specs.capabilities import Contract
 from specs.edit import flow_text
-from specs.model import NO_ASSERTION, Contract
+from specs.values import NO_ASSERTION
 
 WIDTH = 88
 # The spec is the one place where a threshold stands: a new one says its own default aloud.

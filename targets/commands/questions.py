@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from specs.model import NAME_PATTERN, NO_ASSERTION
 from specs.problems import nearest
+from specs.values import NAME_PATTERN, NO_ASSERTION
 from targets.commands.command import say
 
 

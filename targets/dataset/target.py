@@ -5,7 +5,8 @@ from __future__ import annotations
 from glob import has_magic
 
 from nexusbuild.graph import Source, SpecFolder, Target
-from specs.model import Dataset, Spec
+from specs.datasets import Dataset
+from specs.model import Spec
 from targets.estimates import QUICK_SECONDS, quick_needs
 from targets.origins import remedy
 from targets.slices import section_fields, slice_of

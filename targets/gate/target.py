@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nexusbuild.graph import Target
-from specs.model import HARNESS_METRIC, ROUTER, Spec
+from specs.model import Spec
+from specs.values import HARNESS_METRIC, ROUTER
 from targets.estimates import QUICK_SECONDS, quick_needs, student_needs
 from targets.references import reference
 from targets.slices import Field, section_fields, slice_of

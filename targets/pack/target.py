@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nexusbuild.graph import Target
-from specs.model import ROUTER, Spec
+from specs.model import Spec
+from specs.values import ROUTER
 from targets.estimates import QUICK_SECONDS, quick_needs, student_needs
 from targets.pins import BACKBONE
 from targets.slices import slice_of

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nexusbuild.graph import SpecFolder, Target
-from specs.model import Spec, Teacher
+from specs.model import Spec
+from specs.teachers import Teacher
 from targets.opened_teacher import opened_teacher
 from targets.slices import section_fields, slice_of
 

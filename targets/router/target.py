@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nexusbuild.graph import Target
-from specs.model import ROUTER, Spec
+from specs.model import Spec
+from specs.values import ROUTER
 from targets.estimates import QUICK_SECONDS, student_needs
 from targets.slices import slice_of
 

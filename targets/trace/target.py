@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from nexusbuild.graph import SpecFolder, Target
-from specs.model import Spec, Teacher, Trace
+from specs.capabilities import Trace
+from specs.model import Spec
+from specs.teachers import Teacher
 from targets.opened_teacher import opened_teacher
 from targets.references import teacher_is_reference
 from targets.slices import section_fields, slice_of

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nexusbuild.graph import Target
-from specs.model import Spec, Teacher, TrainedSource
+from specs.model import Spec
+from specs.teachers import Teacher, TrainedSource
 from targets.conduct import training_conduct
 from targets.estimates import (
     student_device,

@@ -566,7 +566,7 @@ def test_names_in_the_spec_are_those_that_the_work_knows() -> None:
     from importlib import import_module
     from typing import get_args
 
-    from specs.model import Metric, Sampler
+    from specs.values import Metric, Sampler
     from targets.metrics import METRICS
 
     assert set(get_args(Metric)) == set(METRICS)

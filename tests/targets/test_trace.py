@@ -11,7 +11,7 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from nexusbuild.graph import Job
-from specs.model import Trace
+from specs.capabilities import Trace
 from targets.trace.likelihoods import teacher_log_probs
 from targets.trace.shards import traced_rows
 from targets.trace.work import build

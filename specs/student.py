@@ -1,0 +1,131 @@
+"""What `nexus.yaml` may say of the model that ships, and of how it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from specs.quantities import ALLOWED
+from specs.values import Auto, NotNegative, Positive, Rate, Section, Share, Text, Threshold
+
+
+class Tokenizer(Section):
+    """How text is cut into tokens."""
+
+    kind: Literal["bpe", "bytes", "teacher"] = "bpe"
+    """`bpe` is learned from the data sets (digits stay single), `bytes` needs no learning,
+    `teacher` takes the one of the teacher named."""
+    teacher: Text | None = None
+    """Whose tokenizer the student takes, with `kind: teacher`."""
+    vocab: Annotated[int, Field(ge=258, le=1_000_000)] = 512
+    """Entries in all, bytes and special tokens included; `bytes` always has 258."""
+
+
+class Training(Section):
+    """How adapters are trained. A capability's own `training` overrides single fields."""
+
+    rank: Positive = 64
+    """Cap of an adapter's rank."""
+    steps: Positive = 700
+    """Optimiser steps."""
+    batch: Positive = 16
+    """Rows in one step."""
+    learning_rate: Rate = 0.01
+    """Of Muon, for all LoRA matrices."""
+    warmup_steps: NotNegative = 20
+    """Steps over which the learning rate rises."""
+    kl_weight: Share = 0.2
+    """Share of the divergence from the teacher in the loss; the rest is cross-entropy."""
+    activation_anchor: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Weight of the activation anchor; 0 leaves it off."""
+    attention_anchor: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Weight of the attention anchor; 0 leaves it off."""
+    validate_every: Positive = 200
+    """Steps between two looks at the validation rows."""
+    recovery_steps: NotNegative = 30
+    """Steps on the worst rows where a look finds an adapter worse than it was; 0 leaves recovery
+    off, and with it the roll-back after a spike."""
+    retries: NotNegative = 1
+    """How often an adapter below its aim trains on."""
+    aim_fraction: Threshold = 1.0
+    """Retention on the validation rows below which an adapter trains on (not the contract)."""
+
+
+class InitPath(Section):
+    """A small open model to start from instead of from scratch."""
+
+    path: Text
+    """A model folder, relative to this file. Never a teacher."""
+
+
+def _init(value: Any) -> Any:
+    if value == "scratch":
+        return None
+    if isinstance(value, Mapping | InitPath):
+        return value
+    raise PydanticCustomError("init", "neither scratch nor a path")
+
+
+Init = Annotated[
+    InitPath | None,
+    BeforeValidator(_init),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "scratch"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "path": {
+                            "type": "string",
+                            "minLength": 1,
+                            "description": "A model folder, relative to this file; no teacher.",
+                        }
+                    },
+                    "required": ["path"],
+                    "additionalProperties": False,
+                },
+            ],
+            ALLOWED: "scratch, or {path: FOLDER}",
+        }
+    ),
+]
+
+
+class Backbone(Section):
+    """The student's frozen base, which all adapters share."""
+
+    init: Annotated[Init, Field(json_schema_extra={"default": "scratch"})] = None
+    """`scratch`, or `{path: FOLDER}` of a small open model to start from."""
+    family: Literal["llama", "qwen3"] = "llama"
+    """Architecture, where it starts from scratch."""
+    hidden: Auto = "auto"
+    """Width of the residual stream; `auto` follows from the teachers' profiles."""
+    layers: Auto = "auto"
+    """Number of blocks."""
+    heads: Auto = "auto"
+    """Attention heads."""
+    intermediate: Auto = "auto"
+    """Width of the MLP."""
+    steps: Positive = 600
+    """Optimiser steps of its distillation."""
+    batch: Positive = 32
+    """Rows in one step."""
+    learning_rate: Rate = 0.02
+    """Of Muon, for the matrices."""
+    kl_weight: Share = 0.2
+    """Share of the divergence from the teachers in the loss; the rest is cross-entropy."""
+
+
+class Student(Section):
+    """The model that ships."""
+
+    tokenizer: Tokenizer = Tokenizer()
+    """How the student cuts text into tokens."""
+    backbone: Backbone = Backbone()
+    """The frozen base that all adapters share."""
+    training: Training = Training()
+    """How adapters are trained, unless a capability says otherwise."""

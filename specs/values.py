@@ -1,0 +1,115 @@
+"""Single values of a spec: what a name, a number, a metric may be; and what all sections share."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from specs.quantities import ALLOWED
+
+ROUTER = "router"
+# SPDX's own word for a licence that nobody has stated.
+NO_ASSERTION = "NOASSERTION"
+RESERVED_NAMES = ("backbone", "router")
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+Name = Annotated[
+    str,
+    Field(
+        pattern=NAME_PATTERN,
+        json_schema_extra={ALLOWED: "a name of letters, digits, _, - and ."},
+    ),
+]
+Names = Annotated[tuple[Name, ...], Strict(False)]
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[tuple[Text, ...], Strict(False)]
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Threshold = Annotated[float, Field(gt=0, le=1.2)]
+Level = Annotated[float, Field(gt=0)]
+
+Family = Literal["llama", "gpt2", "qwen2", "qwen3"]
+Sampler = Literal["functions", "plain_talk", "queries", "tool_calls", "word_problems"]
+Precision = Literal["fp32", "bf16", "int8", "nf4"]
+Modality = Literal[
+    "text",
+    "image-to-text",
+    "video-to-text",
+    "speech-to-text",
+    "text-to-speech",
+    "speech-to-speech",
+    "text-to-image",
+    "image-to-video",
+    "any-to-any",
+    "features",
+]
+# What there is a trainer for; the rest can be declared, and is said to be declared only.
+TRAINABLE_MODALITIES: tuple[Modality, ...] = ("text",)
+Metric = Literal[
+    "accuracy",
+    "bits_per_byte",
+    "cosine",
+    "exact_match",
+    "final_answer",
+    "json_equal",
+    "rouge_l",
+    "token_f1",
+    "unit_tests",
+    "word_error_rate",
+]
+
+
+HARNESS_METRIC = re.compile(r"lm_eval/(?P<task>[\w.-]+)(/[\w.,-]+)?")
+
+
+def _contract_metric(value: Any) -> Any:
+    named = isinstance(value, str) and HARNESS_METRIC.fullmatch(value)
+    if value in get_args(Metric) or named:
+        return value
+    raise PydanticCustomError("metric", "no metric")
+
+
+ContractMetric = Annotated[
+    str,
+    BeforeValidator(_contract_metric),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(get_args(Metric))},
+                {
+                    "type": "string",
+                    "pattern": f"^{HARNESS_METRIC.pattern}$".replace("?P<task>", ""),
+                },
+            ],
+            ALLOWED: f"{', '.join(get_args(Metric))}, lm_eval/TASK",
+        }
+    ),
+]
+# Scores of these may be above 1; all others are shares.
+UNBOUNDED_METRICS = ("bits_per_byte", "word_error_rate")
+
+
+def _auto_or_positive(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise PydanticCustomError("auto_or_positive", "neither auto nor a whole number")
+
+
+Auto = Annotated[
+    Literal["auto"] | int,
+    BeforeValidator(_auto_or_positive),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}),
+]
+
+
+class Section(BaseModel):
+    """A mapping in the spec: immutable, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

@@ -31,9 +31,9 @@ class Coefficients:
     by_sample: dict[int, np.ndarray] = field(default_factory=dict)
     positions: dict[int, np.ndarray] = field(default_factory=dict)
 
-    def bytes(self) -> int:
-        """What the coefficients take."""
-        return sum(array.nbytes for array in self.by_sample.values())
+    def bytes_of(self, sample: int) -> int:
+        """What one sample's rows take."""
+        return self.by_sample[sample].nbytes + self.positions[sample].nbytes
 
     def arrays(self, sample_ids: Sequence[str]) -> dict[str, np.ndarray]:
         """What is stored: rows of all samples one below the other, and where each begins."""
@@ -47,6 +47,20 @@ class Coefficients:
         }
 
 
+# Of what a profile may take, for its texts and curves.
+FOR_TEXT = 0.05
+
+
+def room_for_coefficients(
+    structure: Structure, bases: Mapping[int, Basis], profile_bytes: int
+) -> int:
+    """Bytes for each key layer that its profile's other files leave; 0 where they take all."""
+    of_bases = sum(each.nbytes for basis in bases.values() for each in (basis.matrix, basis.mean))
+    of_neurons = sum(16 * block.neurons for block in structure.blocks)  # four float32 each
+    left = int((1 - FOR_TEXT) * profile_bytes) - of_bases - of_neurons
+    return max(0, left // len(bases))
+
+
 @torch.inference_mode()
 def coefficients(
     structure: Structure,
@@ -55,9 +69,9 @@ def coefficients(
     batches: Sequence[Batch],
     max_bytes: int,
 ) -> dict[int, Coefficients]:
-    """Coefficients by key layer, of as many batches as keep the widest layer below `max_bytes`.
+    """Coefficients by key layer, of as many samples as keep the largest layer below `max_bytes`.
 
-    At least one batch is taken. Blocks above the last key layer are passed by.
+    At least one sample is taken. Blocks above the last key layer are passed by.
     """
     found = {layer: Coefficients() for layer in bases}
     above = range(max(bases) + 1, len(structure.blocks))
@@ -74,13 +88,13 @@ def coefficients(
             }
             stack.enter_context(reading(readers, structure))
             run_blocks(structure, batch)
-        size = max(layer.bytes() for layer in of_batch.values())
-        if held and held + size > max_bytes:
-            break
-        held += size
-        for layer, part in of_batch.items():
-            found[layer].by_sample |= part.by_sample
-            found[layer].positions |= part.positions
+        for sample in batch.samples:
+            held += max(part.bytes_of(sample) for part in of_batch.values())
+            if held > max_bytes and found[min(found)].by_sample:
+                return found
+            for layer, part in of_batch.items():
+                found[layer].by_sample[sample] = part.by_sample[sample]
+                found[layer].positions[sample] = part.positions[sample]
     return found
 
 

@@ -25,7 +25,7 @@ class Settings:
     massive_ratio: standard deviation over the median channel's at which a channel stands apart.
     sink_ratio: distance from the usual state over the median token's at which a token does.
     batch_tokens: tokens, padding included, that run at once. coefficient_bytes: most bytes of
-    coefficients kept per layer.
+    coefficients kept per layer; fewer where bases and neurons leave less of `profile_bytes`.
     """
 
     load: str
@@ -46,6 +46,7 @@ class Settings:
     sink_ratio: float = 20.0
     batch_tokens: int = 4096
     coefficient_bytes: int = 16 << 20
+    profile_bytes: int = 100_000_000
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> Settings:

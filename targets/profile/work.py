@@ -17,7 +17,7 @@ from targets.answers import Description
 from targets.profile.ablation import Measure, ablate
 from targets.profile.answering import Answers, Asker, asker_of
 from targets.profile.checkpoints import Checkpoints
-from targets.profile.coefficients import coefficients
+from targets.profile.coefficients import coefficients, room_for_coefficients
 from targets.profile.head_importance import Importance, head_importance
 from targets.profile.pilot import Pilot, split_pilot
 from targets.profile.reconstruction import check_reconstruction
@@ -138,7 +138,10 @@ def build(job: Job) -> None:
     )
 
     stages.begin("coefficients")
-    in_bases = coefficients(structure, bases, sums.sinks, mapped, settings.coefficient_bytes)
+    room = room_for_coefficients(structure, bases, settings.profile_bytes)
+    in_bases = coefficients(
+        structure, bases, sums.sinks, mapped, min(room, settings.coefficient_bytes)
+    )
 
     findings = Findings(
         structure=structure,

@@ -99,6 +99,36 @@ def test_a_profile_finds_the_plant_and_writes_what_it_says(
     assert np.load(out / "neurons.npz")["layer_3_background_magnitude"].shape == (48,)
 
 
+def test_coefficients_take_what_the_rest_of_a_profile_leaves(
+    teacher_and_data: Path, tmp_path: Path
+) -> None:
+    """So that what is kept of a wide teacher, whose bases alone are large, stays small."""
+    profile(teacher_and_data, tmp_path / "whole")
+    whole = bytes_of_arrays(tmp_path / "whole")
+    others = whole["layer_2_basis.npz"] + whole["neurons.npz"]
+    half = whole["layer_2_coeffs.npz"] // 2
+    kept = {}
+    for name, most in (("small", (others + half) / 0.95), ("least", 1)):
+        profile(teacher_and_data, tmp_path / name, profile_bytes=most)
+        same = "layer_2_basis.npz"
+        assert (tmp_path / name / same).read_bytes() == (tmp_path / "whole" / same).read_bytes()
+        found = np.load(tmp_path / name / "layer_2_coeffs.npz")
+        kept[name] = len(found["sample_offsets"]) - 1
+        assert found["sample_offsets"][-1] == len(found["coefficients"])
+    assert kept["least"] == 1 < 10 < kept["small"] < 40
+    ids_and_offsets = 80 * 40
+    found = bytes_of_arrays(tmp_path / "small")
+    assert sum(found.values()) <= others + half + ids_and_offsets
+
+
+def bytes_of_arrays(folder: Path) -> dict[str, int]:
+    """By file what its arrays take, without the names and shapes before them."""
+    return {
+        file.name: sum(array.nbytes for array in np.load(file).values())
+        for file in folder.glob("*.npz")
+    }
+
+
 def test_no_array_on_disk_is_a_hidden_state(teacher_and_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     summary = profile(teacher_and_data, out, explained_variance=0.8, raised_to=[])

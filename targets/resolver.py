@@ -53,7 +53,11 @@ def graph_of(spec: Spec, spec_path: Path, lock_values: Mapping[str, Any]) -> Gra
     folder = SpecFolder(spec_path.parent)
     targets = {target.id: target for target in declared_targets(spec, folder, pins)}
     targets |= {target.id: target for target in declared_only_targets(spec, folder, targets)}
-    problems = isolation_problems(spec, targets, folder, shown_path(spec_path))
+    file = shown_path(spec_path)
+    problems = [
+        *isolation_problems(spec, targets, folder, file),
+        *backbone.init_problems(spec, folder, file),
+    ]
     if problems:
         raise ResolveError(problems)
     return Graph(

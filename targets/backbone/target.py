@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Target
+from collections.abc import Iterator
+
+from nexusbuild.graph import Problem, SpecFolder, Target
 from specs.model import Spec
 from targets.architecture.target import init_source
 from targets.conduct import training_conduct
@@ -44,3 +46,20 @@ def declare(spec: Spec, pinned: tuple[TeacherOf, ...]) -> Target:
         conduct=training_conduct(spec),
         expected_seconds=backbone_seconds(spec),
     )
+
+
+def init_problems(spec: Spec, folder: SpecFolder, file: str) -> Iterator[Problem]:
+    """A backbone that would start from a teacher's own folder under another path: by way of a
+    link, say. The spec itself refuses the same path; copies are known by their tensors when the
+    backbone is built, and again in the bundle.
+    """
+    init = spec.student.backbone.init
+    for teacher in spec.teachers if init is not None else ():
+        path = teacher.source.path
+        if path is not None and folder.real_path(path) == folder.real_path(init.path):
+            yield Problem(
+                message=f'{init.path} is the teacher "{teacher.id}": its weights would ship',
+                file=file,
+                field="student.backbone.init",
+                remedy="start from a model that is no teacher, or from scratch",
+            )

@@ -428,6 +428,19 @@ def test_an_open_model_to_start_from(folder: Folder) -> None:
     assert compared == {f"tensors/{name}" for name in ("scholar", "operator", "coder")}
 
 
+def test_the_backbone_does_not_start_from_a_teacher(folder: Folder) -> None:
+    models = folder.spec.parent / "models"
+    (models / "poet").mkdir(parents=True)
+    (models / "link").symlink_to("poet")
+    for path in ("models/poet", "models/../models/poet/", "models/link"):
+        text = edited(with_verse(TINY), "backbone: {", f"backbone: {{init: {{path: {path}}}, ")
+        with pytest.raises(ResolveError) as caught:
+            folder.resolved(text)
+        [problem] = caught.value.problems
+        assert 'is the teacher "poet": its weights would ship' in problem.message
+        assert problem.field.startswith("student.backbone.init")
+
+
 def test_large_teachers_need_a_large_machine(folder: Folder) -> None:
     large = edited(
         with_verse(TINY),

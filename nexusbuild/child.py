@@ -43,9 +43,10 @@ def live(request: Mapping[str, Any], report: int, patience: float | None, server
             signal.signal(signum, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
+        heard = signals_heard()
         die_with(server)
         write_to_log(request)
-        status = _perform(request, report, patience)
+        status = _perform(request, report, patience, heard)
     except BaseException as error:  # the log or the process itself could not be set up
         traceback.print_exc()
         write_line(report, failure(error))
@@ -72,6 +73,26 @@ def _watch(server: int) -> None:
     while os.getppid() == server:
         time.sleep(0.5)
     os.killpg(os.getpid(), signal.SIGKILL)
+
+
+def signals_heard() -> int:
+    """Where to read the number of every signal that this process has handled from now on, whoever
+    handles it; reading never waits.
+    """
+    heard, noted = os.pipe()
+    for end in (heard, noted):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(noted, warn_on_full_buffer=False)
+    # What a process that the work forks hears is none of this one's.
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+    return heard
+
+
+def _asked_to_stop(heard: int) -> bool:
+    try:
+        return signal.SIGTERM in os.read(heard, 65536)
+    except BlockingIOError:
+        return False
 
 
 def write_to_log(request: Mapping[str, Any]) -> None:
@@ -103,7 +124,7 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _perform(request: Mapping[str, Any], report: int, patience: float | None) -> int:
+def _perform(request: Mapping[str, Any], report: int, patience: float | None, heard: int) -> int:
     if not request["gpu"]:
         # Who did not ask for the GPU must not find it: what is on it was not counted for two.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -115,7 +136,10 @@ def _perform(request: Mapping[str, Any], report: int, patience: float | None) ->
                 work = imported_work(request["work"])
         work(job_of(request, report))
     except BaseException as error:  # SystemExit and KeyboardInterrupt are failures here, too
-        traceback.print_exc()
+        if not _asked_to_stop(heard):
+            traceback.print_exc()
+        elif isinstance(error, Exception):
+            _say(message_for_a_person(error))  # what it says of its stopping; that is no failure
         write_line(report, failure(error))
         return 1
     write_line(report, {"done": True})

@@ -184,10 +184,8 @@ class LocalExecutor:
     def _run(
         self, request: dict[str, Any], on_progress: Callable[[ProgressEvent], None]
     ) -> Outcome:
-        warm = False
-        while True:
-            if self._stopping():
-                return Outcome(False, 0.0, 0, INTERRUPTED)
+        began = warm = False
+        while not self._stopping():
             try:
                 server = self._server(warm)
                 report = server.start(request)
@@ -199,9 +197,14 @@ class LocalExecutor:
                 ending = self._follow(server, report, request["target"], on_progress)
             finally:
                 os.close(report)
-            if not ending.wants_warm:
-                return self._outcome(ending)
+            began = began or ending.pid != 0
+            if not ending.wants_warm or self._stopping():
+                outcome = self._outcome(ending)
+                if began and outcome.error == INTERRUPTED:
+                    _note_stop(request["log"])
+                return outcome
             warm = True
+        return Outcome(False, 0.0, 0, INTERRUPTED)
 
     def _server(self, warm: bool) -> ServerHandle:
         """The server to ask: the warm one where it is warm or must be, else the plain one."""
@@ -298,6 +301,12 @@ def _request(job: Job, work: str, log: Path, needs: Needs) -> dict[str, Any]:
         "conduct": dict(job.conduct),
         "gpu": needs.gpu,
     }
+
+
+def _note_stop(log: Path) -> None:
+    """The last line of what was stopped, whether or not it has heard so itself."""
+    with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
+        file.write("== stopped; the next build goes on from its last checkpoint, if it wrote one\n")
 
 
 class _Lines:

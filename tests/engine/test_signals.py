@@ -62,8 +62,57 @@ def test_a_signal_ends_the_children_and_keeps_what_is_finished(
         while not gone(process):
             assert time.monotonic() < limit, process
             time.sleep(0.02)
+    # Its log ends with what that means, and shows no defect where there is none.
+    log = (toy.folder / "build/logs/long.log").read_text()
+    assert log.splitlines()[-1].startswith("== stopped; the next build goes on from its last check")
+    assert "Traceback" not in log
     assert toy.plan() == {"quick": "fresh", "long": "stale"}
     assert toy.run("log").stdout.count("\n") >= 1
+
+
+def test_what_is_meant_for_training_does_not_end_a_builder_that_trains_nothing_yet(
+    toy: Toy,
+) -> None:
+    toy.write(
+        "toy/disturbed.py",
+        "import os, signal\n"
+        "from toy.resolver import resolve as undisturbed\n\n\n"
+        "def resolve(spec, lock_values):\n"
+        "    for number in (signal.SIGUSR1, signal.SIGUSR2):\n"
+        "        os.kill(os.getpid(), number)\n"
+        "    return undisturbed(spec, lock_values)\n",
+    )
+    toy.target("one")
+    assert toy.plan("--resolver", "toy.disturbed:resolve") == {"one": "stale"}
+    assert toy.built("--resolver", "toy.disturbed:resolve") == {"one"}
+
+
+def test_the_log_of_what_was_stopped_holds_its_last_words(toy: Toy) -> None:
+    toy.write(
+        "toy/mine.py",
+        "import signal\nimport time\n\n\n"
+        "class StoppedError(Exception):\n    pass\n\n\n"
+        "def work(job):\n"
+        "    heard = []\n"
+        "    signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))\n"
+        "    (job.scratch / 'begun').touch()\n"
+        "    while not heard:\n"
+        "        time.sleep(0.01)\n"
+        "    raise StoppedError('stopped after step 7')\n",
+    )
+    toy.target("long", work="toy.mine:work")
+    builder = Builder(toy)
+    while not list(toy.folder.glob(".nexus/scratch/*/begun")):
+        assert not builder.ended(), builder.said()
+        time.sleep(0.02)
+    os.kill(builder.pid, signal.SIGTERM)
+    assert builder.wait() == INTERRUPTED
+    first, *rest = (toy.folder / "build/logs/long.log").read_text().splitlines()
+    assert "toy.mine:work" in first
+    assert rest == [
+        "== stopped after step 7",
+        "== stopped; the next build goes on from its last checkpoint, if it wrote one",
+    ]
 
 
 def test_nohup_is_respected(toy: Toy) -> None:

@@ -204,6 +204,7 @@ def test_signals_on_the_real_process_end_in_the_same_bytes(tmp_path: Path) -> No
     assert build.end()[0] == 130
     stopped = re.findall(r"stopped after step (\d+)", build.log())
     assert stopped and 0 < int(stopped[-1]) < STEPS
+    assert "== stopped; the next build goes on" in build.log() and "Traceback" not in build.log()
 
     build = Build(tmp_path / "disturbed")
     assert build.end()[0] == 0

@@ -69,13 +69,14 @@ def check_readable(file: Path) -> None:
     """Raise BuildError where `file` is not there, or no archive at all."""
     try:
         if not tarfile.is_tarfile(file):
-            raise errors.damaged(str(file), "the archive")
+            raise errors.no_archive(str(file))
     except OSError as error:
         raise errors.unreadable(str(file), error) from error
 
 
 def import_results(store: Store, file: Path) -> list[Record]:
     """Take what `file` holds into the store; the records that are new or were there."""
+    check_readable(file)
     folder = store.run_directory("import")
     records: list[Record] = []
     arrived: dict[str, Path] = {}

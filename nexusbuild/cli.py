@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -15,18 +17,60 @@ from nexusbuild.command import COMMANDS, DOMAIN_COMMANDS
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import ResolveError
 from nexusbuild.package_options import add_package_options
+from nexusbuild.streams import steady_streams
 
 _USAGE = "nexusbuild [TARGET ...] [option ...]\n       nexusbuild COMMAND [argument ...]"
 _WITH_VALUE = ("-f", "--file", "-j", "--jobs", "--store", "--force", "--resolver", "--plan")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    _outlive_early_signals()
+    steady_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in words
+    name = ""
+    collecting = gc.isenabled()
     try:
         name, rest = _command_and_arguments(words)
         command = find_command(name)
-    except BuildError as error:  # a command that a package brings and cannot be loaded
-        return _wrong([error.to_json()], str(error), "--json" in words, error.exit_code)
+        parsed = _parsed(name, command, words, rest)
+        if name in COMMANDS:
+            gc.disable()  # over before looking for cycles pays; a build that runs turns it on again
+        code = int(command.run(parsed))
+        sys.stdout.flush()  # what cannot be written is said here, not after the end
+        return code
+    except _WrongUseError as error:
+        if as_json:
+            _print_errors([error.found.to_json()], errors.WRONG)
+        raise
+    except ResolveError as error:
+        return _wrong([_problem_json(problem) for problem in error.problems], str(error), as_json)
+    except BuildError as error:
+        return _wrong([error.to_json()], str(error), as_json, error.exit_code)
+    except OSError as error:
+        if error.errno not in errors.OF_THE_MACHINE:
+            raise
+        refused = errors.system(_program(name), error)
+        return _wrong([refused.to_json()], str(refused), as_json, refused.exit_code)
+    except KeyboardInterrupt:
+        if as_json:
+            _print_errors([errors.interrupted(_program(name)).to_json()], errors.INTERRUPTED)
+        return errors.INTERRUPTED
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _outlive_early_signals() -> None:
+    """SIGUSR1 and SIGUSR2 are for what is trained; where nothing is yet, they must not kill."""
+    with contextlib.suppress(ValueError):  # not in the main thread, which is another's then
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, lambda signum, frame: None)
+
+
+def _parsed(name: str, command: Any, words: list[str], rest: list[str]) -> argparse.Namespace:
+    """The arguments, and what the command may ask of the engine."""
     parser = parser_of(name, command, rest)
     parser.set_defaults(command_line=tuple(words))
     if name not in COMMANDS:
@@ -37,37 +81,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             overview=_overview_of,
             seed_of=_seed_of,
         )
-    parsed = parser.parse_args(rest)
-    as_json = bool(getattr(parsed, "json", False))
-    collecting = gc.isenabled()
-    if name in COMMANDS:
-        gc.disable()  # over before looking for cycles pays; a build that runs turns it on again
-    try:
-        return int(command.run(parsed))
-    except ResolveError as error:
-        return _wrong([_problem_json(problem) for problem in error.problems], str(error), as_json)
-    except BuildError as error:
-        return _wrong([error.to_json()], str(error), as_json, error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output has gone (`nexusbuild ls | head`): not an error.
-        sys.stderr.close()
-        return 0
-    except OSError as error:
-        if error.errno not in errors.OF_THE_MACHINE:
-            raise
-        refused = errors.system(parser.prog, error)
-        return _wrong([refused.to_json()], str(refused), as_json, refused.exit_code)
-    except KeyboardInterrupt:
-        return errors.INTERRUPTED
-    finally:
-        if collecting:
-            gc.enable()
+    return parser.parse_args(rest)
+
+
+def _program(name: str) -> str:
+    return "nexusbuild" if name in ("", "build") else f"nexusbuild {name}"
 
 
 def parser_of(name: str, command: Any, words: Sequence[str]) -> argparse.ArgumentParser:
     """The arguments of a command; with its examples, where they ask for help."""
     parser = _Parser(
-        prog="nexusbuild" if name == "build" else f"nexusbuild {name}",
+        prog=_program(name),
         usage=_USAGE if name == "build" else None,
         description=command.help,
         formatter_class=_help_formatter,
@@ -86,13 +110,22 @@ def parser_of(name: str, command: Any, words: Sequence[str]) -> argparse.Argumen
 
 
 def _wrong(found: list[dict[str, Any]], text: str, as_json: bool, code: int = errors.WRONG) -> int:
-    from nexusbuild.report import print_json, warn
+    from nexusbuild.report import warn
     from nexusbuild.terminal import fitted
 
     if as_json:
-        print_json({"errors": found, "exit_code": code})
-    warn(fitted(text, sys.stderr))
+        _print_errors(found, code)
+    with contextlib.suppress(OSError):  # where nothing can be said, the exit code says it
+        warn(fitted(text, sys.stderr))
     return code
+
+
+def _print_errors(found: Sequence[Mapping[str, Any]], code: int) -> None:
+    """The document of a command that did not come to its own."""
+    from nexusbuild.report import print_json
+
+    with contextlib.suppress(OSError):  # the same
+        print_json({"errors": found, "exit_code": code})
 
 
 def _problem_json(problem: Any) -> dict[str, Any]:
@@ -174,6 +207,14 @@ def _seed_of(seed: int, target: str) -> int:
     return seed_of(seed, target)
 
 
+class _WrongUseError(SystemExit):
+    """What argparse refuses, once it has said so on standard error."""
+
+    def __init__(self, found: BuildError) -> None:
+        super().__init__(errors.WRONG)
+        self.found = found
+
+
 class _Parser(argparse.ArgumentParser):
     """Says which option an unknown one may have been meant as."""
 
@@ -181,7 +222,11 @@ class _Parser(argparse.ArgumentParser):
         words = message.partition("unrecognized arguments: ")[2].split()
         unknown = [word for word in words if word.startswith("--")]
         hints = [errors.nearest(word, self._option_string_actions) for word in unknown]
-        super().error("; ".join([message, *filter(None, hints)]))
+        message = "; ".join([message, *filter(None, hints)])
+        try:
+            super().error(message)
+        except SystemExit:
+            raise _WrongUseError(errors.wrong_use(self.prog, message)) from None
 
 
 def _help_formatter(prog: str) -> argparse.HelpFormatter:

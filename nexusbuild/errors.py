@@ -18,8 +18,8 @@ INTERRUPTED = 130
 
 # What a machine refuses; any other OSError that nobody expected is a defect of the builder.
 OF_THE_MACHINE = {
-    errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EPERM,
-    errno.EROFS,
+    errno.EACCES, errno.EDQUOT, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG,
+    errno.ENFILE, errno.ENOSPC, errno.EPERM, errno.EROFS,
 }  # fmt: skip
 
 
@@ -59,6 +59,15 @@ def no_spec(name: str, start: str) -> BuildError:
     return BuildError(
         f"no {name} here or in a parent folder", start, "name one with -f PATH, or go to its folder"
     )
+
+
+def wrong_use(program: str, message: str) -> BuildError:
+    """message: argparse's, which shows the usage itself."""
+    return BuildError(message, program)
+
+
+def folder_gone() -> BuildError:
+    return BuildError("the folder that you are in was deleted", remedy="go to another, or use -f")
 
 
 def spec_missing(path: str) -> BuildError:
@@ -392,6 +401,14 @@ def nothing_to_accept(target: str, detail: str) -> BuildError:
 
 def no_result(target: str) -> BuildError:
     return BuildError("has no result in the store", target, "build it first")
+
+
+def no_archive(path: str) -> BuildError:
+    return BuildError(
+        "is no archive of results, or only the beginning of one",
+        path,
+        "name a file that was written by `nexusbuild store export`, or carry it over again",
+    )
 
 
 def damaged(path: str, what: str) -> BuildError:

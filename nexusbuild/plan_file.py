@@ -94,6 +94,8 @@ def write_plan(
             for work, code in proposal.world.facts.code.items()
         },
     }
+    if path.is_dir():
+        raise errors.is_a_folder(str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", "utf-8")

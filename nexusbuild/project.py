@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,25 +139,57 @@ def find_place(
     spec: str | None = None, store: str | None = None, resolver: str | None = None
 ) -> Place:
     """The place of the named spec, or of the nearest nexus.yaml here or above."""
-    if spec is not None:
-        path = Path(spec)
-        if path.is_dir():
-            path = path / SPEC_NAME
-        if not path.is_file():
-            raise errors.spec_missing(spec)
-        path = path.parent.resolve() / path.name
-    else:
-        here = Path.cwd()
-        found = [folder / SPEC_NAME for folder in (here, *here.parents)]
-        path = next((each for each in found if each.is_file()), Path())
-        if path == Path():
-            raise errors.no_spec(SPEC_NAME, str(here))
-    root = Path(store).resolve() if store is not None else path.parent / ".nexus"
-    # The nearest that is there: a folder, or no store can be made below it.
-    nearest = next(each for each in (root, *root.parents) if os.path.lexists(each))
-    if not nearest.is_dir():
-        raise errors.store_no_folder(str(nearest))
+    path = _spec_named(spec) if spec is not None else _nearest_spec()
+    root = Path(os.path.realpath(store)) if store is not None else path.parent / ".nexus"
+    hindrance = "--store ''" if store == "" else _no_folder(root)
+    if hindrance is not None:
+        raise errors.store_no_folder(str(hindrance))
     return Place(path, root, resolver or os.environ.get("NEXUSBUILD_RESOLVER"))
+
+
+def _spec_named(name: str) -> Path:
+    if not name:
+        raise errors.spec_missing("-f ''")
+    path = Path(name)
+    if _holds(path.is_dir):
+        path = path / SPEC_NAME
+    if not _holds(path.is_file):
+        raise errors.spec_missing(str(path))
+    return path.parent.resolve() / path.name
+
+
+def _nearest_spec() -> Path:
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise errors.folder_gone() from None
+    for folder in (here, *here.parents):
+        path = folder / SPEC_NAME
+        if _holds(path.is_file):
+            return path
+    raise errors.no_spec(SPEC_NAME, str(here))
+
+
+def _no_folder(root: Path) -> Path | None:
+    """What keeps the root from being a folder, or from being made one; None where nothing does."""
+    nearest = next(each for each in (root, *root.parents) if os.path.lexists(each))
+    if not _holds(nearest.is_dir):
+        return nearest
+    try:
+        root.lstat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return root
+    return None
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    """Its answer; no, where the path is none: too long, a loop of links, not to be searched."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def _look_beside(spec: Path) -> None:

@@ -13,6 +13,7 @@ from nexusbuild.near import near
 from nexusbuild.plan import Step
 from nexusbuild.reasons import Reason
 from nexusbuild.record import Record, outputs_json
+from nexusbuild.streams import knows_all_letters
 from nexusbuild.terminal import columns, fitted, painted
 
 PLAN_STATES = ("fresh", "cached", "stale", "maybe", "blocked")
@@ -43,7 +44,8 @@ def warn(text: str) -> None:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """The one document on standard output."""
-    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    escaped = not knows_all_letters(sys.stdout)
+    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=escaped) + "\n")
     sys.stdout.flush()
 
 

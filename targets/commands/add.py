@@ -113,8 +113,6 @@ def _configure_capability(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Edit the spec; where the result would be wrong, say why and leave it."""
     path = spec_path(arguments)
-    if path is None:
-        return WRONG
     done = ""
 
     def edit(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from targets.commands.command import (
     complain,
     counted,
     note,
+    print_json,
     say,
     spec_path,
 )
@@ -73,13 +73,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """List every problem, or say what the spec declares."""
     path = spec_path(arguments)
-    if path is None:
-        return WRONG
     if arguments.budget:
         return show_budget(arguments, path, lock_values_of)
     found = examined(path, arguments.blocked_targets)
     if arguments.json:
-        say(json.dumps(_document(path, found), indent=2, ensure_ascii=False))
+        print_json(_document(path, found))
     elif found.problems:
         note(arguments, found.notes)
         number = counted(len(found.problems), "problem")

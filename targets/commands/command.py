@@ -7,12 +7,14 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import specs
-from nexusbuild.graph import Problem
+from nexusbuild.graph import Problem, ResolveError
+from specs.fill_in import gathered
 from specs.model import Spec
 from specs.problems import SpecProblem
 
@@ -41,32 +43,31 @@ def add_file_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def spec_path(arguments: argparse.Namespace) -> Path | None:
-    """The spec that the arguments mean; None, with a message, where there is none."""
+def spec_path(arguments: argparse.Namespace) -> Path:
+    """The spec that the arguments mean; a named one need not be there. Raises ResolveError."""
     if arguments.file:
         path = Path(arguments.file)
         return path / SPEC_NAME if path.is_dir() else path
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / SPEC_NAME).is_file():
-            return folder / SPEC_NAME
-    message = f"no {SPEC_NAME} here or in a parent folder; name the spec with -f PATH"
-    complain(arguments, [message])
-    return None
+    with suppress(FileNotFoundError):  # the folder that a person is in may be deleted
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / SPEC_NAME).is_file():
+                return folder / SPEC_NAME
+    message = f"no {SPEC_NAME} here or in a parent folder"
+    raise ResolveError([Problem(message, remedy="name the spec with -f PATH")])
 
 
-def opened_spec(arguments: argparse.Namespace) -> tuple[Path, Spec] | None:
-    """The spec that the arguments mean, and where it lies; None, with a message, where it is wrong
-    or not there: the command is to end with WRONG.
+def opened_spec(arguments: argparse.Namespace) -> tuple[Path, Spec]:
+    """The spec that the arguments mean, and where it lies. Raises ResolveError where it is wrong or
+    not there.
     """
     path = spec_path(arguments)
-    if path is None:
-        return None
     try:
         return path, specs.load(path)
     except specs.SpecError as error:
-        refuse(arguments, error.problems)
-        return None
+        from targets.resolver import as_graph_problem
+
+        raise ResolveError([as_graph_problem(each) for each in gathered(error.problems)]) from None
 
 
 def say(text: str) -> None:
@@ -105,13 +106,14 @@ def complain(
 
 def print_json(document: Mapping[str, Any]) -> None:
     """The one document on standard output."""
-    sys.stdout.write(printable(json.dumps(document, indent=1, ensure_ascii=False)) + "\n")
+    escaped = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    say(json.dumps(document, indent=1, ensure_ascii=escaped))
 
 
 def refuse(arguments: argparse.Namespace, problems: Sequence[SpecProblem | Problem | str]) -> int:
     """What is wrong, to standard error, and with --json as the document too; the exit code."""
     if arguments.json:
-        messages = [{"message": str(problem)} for problem in problems]
+        messages = [{"message": str(problem), "where": "", "remedy": ""} for problem in problems]
         print_json({"errors": messages, "exit_code": WRONG})
     complain(arguments, problems)
     return WRONG

@@ -15,7 +15,6 @@ from specs.loading import shown_path
 from specs.problems import known_names, suggestion
 from targets.commands.command import (
     DONE,
-    WRONG,
     add_file_argument,
     counted,
     opened_spec,
@@ -60,10 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the data set in memory and show it."""
-    opened = opened_spec(arguments)
-    if opened is None:
-        return WRONG
-    path, spec = opened
+    path, spec = opened_spec(arguments)
     name: str = arguments.name
     if name not in spec.datasets:
         allowed = f"{known_names(spec.datasets)}{suggestion(name, spec.datasets)}"

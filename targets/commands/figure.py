@@ -43,8 +43,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write `profile-<teacher>-<capability>.png` for each."""
     spec = spec_path(arguments)
-    if spec is None:
-        return WRONG
     built = spec.parent / "build" / "profile"
     found = {
         file.parent.relative_to(built).as_posix(): file.parent

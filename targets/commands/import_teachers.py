@@ -78,8 +78,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Add every teacher of the table that the spec does not have yet."""
     path = spec_path(arguments)
-    if path is None:
-        return WRONG
     try:
         rows = read_teachers(Path(arguments.table))
     except (OSError, TableError) as error:

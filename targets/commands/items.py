@@ -12,7 +12,6 @@ from specs.problems import known_names, suggestion
 from specs.values import ROUTER
 from targets.commands.command import (
     DONE,
-    WRONG,
     Command,
     add_file_argument,
     counted,
@@ -64,10 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show them, or say why there are none to show."""
-    opened = opened_spec(arguments)
-    if opened is None:
-        return WRONG
-    path, spec = opened
+    path, spec = opened_spec(arguments)
     name: str = arguments.capability
     served = spec.served_capabilities()
     if name not in served:

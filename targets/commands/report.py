@@ -10,7 +10,6 @@ from pathlib import Path
 
 from targets.commands.command import (
     DONE,
-    WRONG,
     Command,
     add_file_argument,
     opened_spec,
@@ -48,10 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write it whole or not at all, and say where it lies."""
-    opened = opened_spec(arguments)
-    if opened is None:
-        return WRONG
-    path, spec = opened
+    path, spec = opened_spec(arguments)
     project = Project(
         spec.name,
         arguments.overview(str(path), arguments.store),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,15 @@ from nexusbuild.graph import ResolveError
 from specs.loading import shown_path
 from targets import estimates
 from targets.budget import OPENED, Budget, Estimate, Limits, budget_of, misfits, size
-from targets.commands.command import DONE, WRONG, complain, counted, say, say_fitted
+from targets.commands.command import (
+    DONE,
+    WRONG,
+    complain,
+    counted,
+    print_json,
+    say,
+    say_fitted,
+)
 
 NAME_WIDTH = 47
 
@@ -32,14 +39,14 @@ def show_budget(
         problems = error.problems
         if arguments.json:
             found = [{"message": each.message, "line": each.line} for each in problems]
-            say(json.dumps({"errors": found, "exit_code": WRONG}, indent=2, ensure_ascii=False))
+            print_json({"errors": found, "exit_code": WRONG})
         else:
             complain(arguments, [*problems, f"{counted(len(problems), 'problem')} found"])
         return WRONG
     fits = _fits(budget)
     code = DONE if fits else WRONG
     if arguments.json:
-        say(json.dumps(_document(path, budget, code), indent=2, ensure_ascii=False))
+        print_json(_document(path, budget, code))
     else:
         _table(budget, arguments.verbose)
         _what_does_not_fit(arguments, budget)

@@ -329,6 +329,49 @@ def test_an_option_that_is_nearly_one(chain: Toy) -> None:
     assert "did you mean" not in chain.run("why", "step:a", "--xyzzy").stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--no-such-option"],
+        ["--jobs", "0"],
+        ["--force"],
+        ["why"],
+        ["store"],
+        ["store", "export", "step:a"],
+        ["graph", "--format", "svg"],
+        ["accept", "step:a"],
+        ["gc", "--keep", "no"],
+    ],
+)
+def test_wrong_use_is_a_document_too(chain: Toy, words: list[str]) -> None:
+    done = chain.run(*words, "--json")
+    document = json.loads(done.stdout)
+    assert done.returncode == document["exit_code"] == 2
+    (error,) = document["errors"]
+    assert set(error) == {"message", "where", "remedy"}
+    assert done.stderr.startswith("usage: ") and error["message"] in done.stderr
+
+
+def test_paths_that_are_none_are_wrong_and_no_defect(chain: Toy) -> None:
+    (chain.folder / "loop").symlink_to("loop")
+    for path in ("x" * 300, "loop", "loop/below", ""):
+        for option in ("-f", "--store"):
+            done = chain.run("-n", option, path)
+            assert done.returncode == 2, (option, path)
+            assert "Traceback" not in done.stderr, done.stderr
+    (chain.folder / "below").mkdir()
+    assert "below/nexus.yaml: there is no such spec" in chain.run("-f", "below").stderr
+    done = chain.run("-n", "--plan", ".")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, ".: is a folder")
+
+
+def test_an_interruption_before_the_build_is_a_document_too(toy: Toy) -> None:
+    toy.write("toy/odd.py", "def resolve(spec, lock_values):\n    raise KeyboardInterrupt\n")
+    toy.save()
+    done = toy.run("-n", "--resolver", "toy.odd:resolve", "--json")
+    assert done.returncode == json.loads(done.stdout)["exit_code"] == 130
+
+
 def test_what_is_refused_leaves_no_store_behind(toy: Toy) -> None:
     toy.write("archive.tar", "")
     nothing = '{"targets": {}}'

@@ -26,6 +26,7 @@ from toy_project import Toy
 from nexusbuild import child, errors, produce
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import Graph, Target
+from nexusbuild.project import find_place
 from nexusbuild.resolver import resolve
 from nexusbuild.resources import machine_vram_bytes
 
@@ -105,6 +106,7 @@ def command(*arguments: str) -> Case:
 
 
 CASES |= {
+    "wrong_use": command("ls", "--nothing"),
     "spec_missing": command("-f", "nothing.yaml"),
     "no_resolver": command("--resolver", "nobody"),
     "resolver_unusable": command("--resolver", "toy.nothing:resolve"),
@@ -117,7 +119,7 @@ CASES |= {
     "store_unwritable": command("--store", "/proc/nexusbuild/store"),
     "no_such_build": command("log", "99"),
     "nothing_to_accept": command("accept", "kind:it", "--why", "no reason"),
-    "damaged": command("store", "import", "nexus.yaml"),
+    "no_archive": command("store", "import", "nexus.yaml"),
     "plan_unreadable": command("--plan", "nexus.yaml"),
     "plan_names_its_targets": command("kind:it", "--plan", "plan.json"),
     "unknown_input": built_with(inputs={"a": "kind:at"}),
@@ -251,6 +253,27 @@ def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
 def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
     toy.target("a")
     return shown(toy, "accept", "a", "--why", "no reason")
+
+
+@case("damaged")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a", settings={"fixed": "as it was"})
+    toy.build()
+    assert toy.run("store", "export", "a", "a.tar").returncode == 0
+    archive = toy.folder / "a.tar"
+    archive.write_bytes(archive.read_bytes().replace(b"as it was", b"as it is ", 1))
+    return shown(toy, "store", "import", "a.tar")
+
+
+@case("folder_gone")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    gone = toy.folder / "gone"
+    gone.mkdir()
+    patch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(BuildError) as found:
+        find_place()
+    return str(found.value)
 
 
 @case("output_gone")

@@ -96,7 +96,7 @@ def test_json_says_what_went_where(raw: Path, capsys: pytest.CaptureFixture[str]
     assert Path(told["journal"]).is_file()
     assert main(["data", "sort", "elsewhere", "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["errors"] == [
-        {"message": "elsewhere is not a folder"}
+        {"message": "elsewhere is not a folder", "where": "", "remedy": ""}
     ]
 
 

@@ -34,15 +34,19 @@ def test_check(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err == ""
 
 
-def test_check_from_a_folder_below(
+def test_check_from_a_folder_below_and_from_elsewhere(
     spec: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (spec.parent / "below").mkdir()
     monkeypatch.chdir(spec.parent / "below")
     assert ran(check.command) == 0
     monkeypatch.chdir("/")
-    assert ran(check.command) == 2
-    assert "name the spec with -f PATH" in capsys.readouterr().err
+    capsys.readouterr()
+    for words in (["check"], ["check", "--budget"], ["items", "code"], ["data", "show", "code"]):
+        assert main([*words, "--json"]) == 2
+        said = capsys.readouterr()
+        assert "name the spec with -f PATH" in said.err
+        assert json.loads(said.out)["exit_code"] == 2
     assert ran(check.command, "-f", str(spec.parent)) == 0
 
 

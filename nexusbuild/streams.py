@@ -1,0 +1,77 @@
+"""Standard output and standard error that nobody outside can break.
+
+Whoever reads them may leave (`| head`), whoever started us may have closed them (`>&-`), and a
+locale may not know all letters. None of this changes what a command does, nor its exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from typing import TextIO
+
+
+def steady_streams() -> None:
+    """Make those of this process so. Streams that others have put in their place stay theirs."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _open_what_is_closed()
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
+            setattr(sys, name, _Steady(stream))
+
+
+def knows_all_letters(stream: TextIO) -> bool:
+    """Whether JSON can be written there as it is read; elsewhere it escapes its letters."""
+    return (stream.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def _open_what_is_closed() -> None:
+    """Let nothing stand where they were: else the next file to be opened would be in their place,
+    and what is meant for them would be written to it.
+    """
+    while (nothing := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(nothing)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+class _Steady(io.TextIOWrapper):
+    """Another face of the same descriptor. Letters that it does not know are written `\\u2192`."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        stream.flush()
+        super().__init__(
+            os.fdopen(stream.fileno(), "wb", closefd=False),
+            stream.encoding,
+            "backslashreplace",
+            line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
+        )
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            self._give_up(error)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """All that follows goes nowhere. That the reader has gone is no error; a full disk is."""
+        with contextlib.suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            raise error

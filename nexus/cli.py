@@ -106,7 +106,8 @@ def _asking(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     model = _opened(options)
     _keep_undecodable_input()
-    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    # The end of the last line is the shell's, as in its own `$(...)`.
+    prompt = sys.stdin.read().rstrip("\r\n") if options.prompt == "-" else options.prompt
     _answer(model, prompt, options, options.max_new_tokens)
     return 0
 
@@ -119,7 +120,8 @@ def _chat(options: argparse.Namespace) -> int:
     _say(COMMANDS, sys.stderr)
     while True:
         try:
-            line = input("> ").strip()
+            # Where lines come from a file, answers are all that stands in the output.
+            line = input("> " if sys.stdin.isatty() else "").strip()
         except EOFError:
             # The shell's own prompt is to begin a line.
             _say("", sys.stderr)

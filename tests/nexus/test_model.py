@@ -198,6 +198,17 @@ def test_the_command_answers_shows_checks_and_exports(
     ]
 
 
+def test_prompts_come_through_a_pipe_as_they_are_typed(bundles: dict[str, Path]) -> None:
+    folder, prompt = str(bundles["int8"]), PROMPTS[0].encode()
+    answer = NexusModel.load(folder).generate(PROMPTS[0], capability="sums").encode() + b"\n"
+    asked = ("--capability", "sums")
+    done = nexus_command("run", folder, "-", *asked, input=prompt + b"\r\n", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, answer, b"")
+    lines = prompt + b"\n\n" + prompt
+    done = nexus_command("chat", folder, *asked, input=lines, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (0, 2 * answer)
+
+
 def test_an_export_never_breaks_its_bundle(
     copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

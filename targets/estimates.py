@@ -102,7 +102,7 @@ def device_class(hardware: Hardware, parameters: int) -> DeviceClass:
 
 def layers_of(parameters: int) -> int:
     """Blocks that a model of this size usually has: 4 of a million, 30 of 8 billion."""
-    return max(2, round(4 * (parameters / 1e6) ** 0.22))
+    return max(2, round(4 * float((parameters / 1e6) ** 0.22)))
 
 
 # Teachers.

@@ -145,8 +145,9 @@ class Anchors:
 
 def _last_rows(starts: Tensor, anchored: Iterable[AnchoredTokens]) -> list[int]:
     """The last rows with coefficients, at most a share of these; none where there are few."""
-    tokens = torch.cat([one.tokens for one in anchored]).unique()
-    rows = (torch.searchsorted(starts, tokens, right=True) - 1).unique().tolist()
+    tokens = torch.cat([one.tokens for one in anchored])
+    at = torch.searchsorted(starts, tokens, right=True) - 1
+    rows: list[int] = at.unique().tolist()  # type: ignore[no-untyped-call]
     return rows[len(rows) - min(HELD_ROWS, int(HELD_SHARE * len(rows))) :]
 
 
@@ -155,7 +156,8 @@ def _ridge(pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
     targets = torch.cat([targets for _, targets in pairs]).double()
     gram = states.T @ states
     penalty = RIDGE * gram.diagonal().mean() * torch.eye(len(gram)).to(gram)
-    return torch.linalg.solve(gram + penalty, states.T @ targets).float()
+    ridge: Tensor = torch.linalg.solve(gram + penalty, states.T @ targets).float()
+    return ridge
 
 
 def _with_one(states: Tensor) -> Tensor:

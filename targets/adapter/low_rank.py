@@ -65,7 +65,7 @@ def fresh_low_rank(model: PreTrainedModel, ranks: Mapping[str, int], seed: int) 
 def embedding_name(model: PreTrainedModel) -> str:
     """Name of the input embedding's weight."""
     weight = model.get_input_embeddings().weight
-    return next(name for name, parameter in model.named_parameters() if parameter is weight)
+    return str(next(name for name, parameter in model.named_parameters() if parameter is weight))
 
 
 def linear_names(model: PreTrainedModel) -> list[str]:

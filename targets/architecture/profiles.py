@@ -60,7 +60,8 @@ class Profile:
         costs = np.log1p(np.clip(self.relative_rises(), 0, None))
         if costs.sum() <= 0:
             return np.full(self.layers, 1 / self.layers)
-        return costs / costs.sum()
+        shares: Array = costs / costs.sum()
+        return shares
 
     def relative_rises(self) -> Array:
         """Rises over the whole teacher's negative log-likelihood; (layers,)."""

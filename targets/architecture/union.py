@@ -50,4 +50,5 @@ def _scaled(subspace: Subspace) -> Array:
     total = float((deviations**2).sum())
     if total <= 0:
         return np.zeros_like(subspace.basis)
-    return subspace.basis * (deviations / total**0.5)
+    scaled: Array = subspace.basis * (deviations / total**0.5)
+    return scaled

@@ -158,4 +158,4 @@ def _write_protected(out: Path, profiles: Sequence[Profile], layers: int) -> Non
             "layers": of_teacher,
         }
     write_json(out / "protected_subspaces.json", {"teachers": described})
-    np.savez(out / "protected_subspaces.npz", **arrays)
+    np.savez(out / "protected_subspaces.npz", **arrays)  # type: ignore[arg-type]

@@ -85,7 +85,7 @@ class DeleteTeachers:
         if not copies:
             _say("no local copy of a teacher is left")
             return []
-        deleted = []
+        deleted: list[dict[str, Any]] = []
         for copy in agreed(copies, arguments.yes):
             entry = {"teacher": copy.teacher, "deleted": copy.place, "bytes": copy.bytes}
             built.journal(entry)

@@ -74,8 +74,8 @@ def records(path: Path, *, numbered: bool = False) -> Iterator[Record]:
         for number, row in enumerate(parquet_rows(path), start=1):
             yield Record(row, f"{path.name}, row {number}")
         return
-    with path.open("rb") as raw:
-        packed = raw.read(2) == GZIP
+    with path.open("rb") as beginning:
+        packed = beginning.read(2) == GZIP
     opener = gzip.open if packed else open
     with opener(path, "rb") as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
         try:

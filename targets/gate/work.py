@@ -197,7 +197,7 @@ def build_router(job: Job) -> None:
     )
 
 
-def _asked(job: Job, settings: Settings) -> tuple[Metric, list[Row], list[Row]]:
+def _asked(job: Job, settings: Settings) -> tuple[Metric, Sequence[Row], Sequence[Row]]:
     """The metric, the items, and the student's answers to them."""
     folder = job.inputs["score"]
     harness = HarnessMetric.named(settings.metric)

@@ -32,7 +32,7 @@ def mean_direction(rows: Sequence[Row]) -> float:
 def _cosine(reference: Floats, answer: Floats | None) -> float:
     if answer is None or len(answer) != len(reference):
         return 0.0
-    return float(min(1.0, max(0.0, reference @ answer)))
+    return min(1.0, max(0.0, float(reference @ answer)))
 
 
 def _reference(row: Row) -> Floats:

@@ -64,9 +64,10 @@ class Asker(Protocol):
     """Asks a teacher, as it stands at that moment, about pilot rows.
 
     metric, higher_is_better: what `Answers.scores` are. unit: of the batches' losses.
-    differentiable: whether the loss has a slope at the whole teacher.
+    differentiable: whether the loss has a slope at the whole teacher. structure: the teacher's.
     """
 
+    structure: Structure
     metric: str
     higher_is_better: bool
     unit: str

@@ -29,12 +29,12 @@ class Checkpoints:
 
     def __init__(self, folder: Path, kinds: tuple[type, ...]) -> None:
         self.folder = folder
-        self.kinds = list(kinds)
+        self.kinds: list[Any] = list(kinds)
         self._written = time.monotonic()
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """See `Once`."""
-        found = self.read(name)
+        found: T | None = self.read(name)
         if found is None:
             found = make()
             self.write(name, found)

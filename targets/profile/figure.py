@@ -85,7 +85,7 @@ def profile_figure(profile: Path, theme: Theme = "light") -> bytes:
     return file.getvalue()
 
 
-def _style(colours: Colours) -> dict[str, Any]:
+def _style(colours: Colours) -> dict[Any, Any]:
     return {
         "font.size": 9,
         "axes.titlesize": 10,

@@ -104,7 +104,8 @@ def _open_gates(structure: Structure, rows: int, gone: Sequence[Group]) -> dict[
         gate = torch.ones(rows, block.heads, device=structure.model.device)
         for layer, group in gone:
             if layer == block.index:
-                gate.unflatten(1, (block.groups, -1))[:, group] = 0
+                of_groups = gate.unflatten(1, (block.groups, -1))  # type: ignore[no-untyped-call]
+                of_groups[:, group] = 0
         gates[block.index] = gate
     return gates
 
@@ -124,8 +125,8 @@ def _by_gradient(structure: Structure, batch: Batch, gone: Sequence[Group]) -> I
     for block, gradient in zip(structure.blocks, gradients, strict=True):
         of_rows = gradient.double().cpu() * gates[block.index].detach().cpu()  # (rows, heads)
         found.heads[block.index] += of_rows.abs().sum(dim=0)
-        shared = of_rows.unflatten(1, (block.groups, -1)).sum(dim=2)
-        found.groups[block.index] += shared.abs().sum(dim=0)
+        shared = of_rows.unflatten(1, (block.groups, -1))  # type: ignore[no-untyped-call]
+        found.groups[block.index] += shared.sum(dim=2).abs().sum(dim=0)
     return found
 
 

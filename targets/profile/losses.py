@@ -57,10 +57,10 @@ def representations(output: Any, batch: Batch) -> Tensor:
     What a model that compares text and images compares, side by side; of others the mean of the
     last states over all tokens that are no padding.
     """
-    pair = [getattr(output, name, None) for name in ("text_embeds", "image_embeds")]
-    if all(part is not None for part in pair):
-        return torch.cat(pair, dim=1).double()
-    states = output.last_hidden_state.double()  # (rows, tokens, hidden)
+    of_text, of_images = (getattr(output, name, None) for name in ("text_embeds", "image_embeds"))
+    if of_text is not None and of_images is not None:
+        return torch.cat([of_text, of_images], dim=1).double()
+    states: Tensor = output.last_hidden_state.double()  # (rows, tokens, hidden)
     mask = batch.inputs.get("attention_mask")
     if mask is None:
         return states.mean(dim=1)

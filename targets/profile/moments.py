@@ -228,7 +228,8 @@ class SketchedMoments(MomentSums):
         root = torch.linalg.cholesky((inner + inner.T) / 2)
         tall = torch.linalg.solve_triangular(root, image.T, upper=False).T
         vectors, values, _ = torch.linalg.svd(tall, full_matrices=False)
-        return vectors * (values.square() - little).clamp(min=0).sqrt()
+        factor: Tensor = vectors * (values.square() - little).clamp(min=0).sqrt()
+        return factor
 
 
 def moments_of_stream(width: int, device: torch.device | str) -> MomentSums:

@@ -123,7 +123,8 @@ class BlockSight:
                 "tokens, outside attention) or a mixture of experts (a module with stacked "
                 f"matrices that is handed chosen indices) was looked for; ran: {self._ran()}"
             )
-        return (outside or [None])[-1], (self.experts or [None])[-1]
+        experts = self.experts[-1] if self.experts else None
+        return outside[-1] if outside else None, experts
 
     def _ran(self) -> str:
         return ", ".join(f"{m.name} {m.in_width}->{m.out_width}" for m in self.matrices) or "none"

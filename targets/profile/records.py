@@ -57,11 +57,11 @@ def write_profile(out: Path, name: str, settings: Settings, found: Findings) -> 
     layers: dict[str, Any] = {}
     for layer, basis in found.bases.items():
         write_basis(out / f"layer_{layer}_basis.npz", basis, found.spectra[layer])
-        np.savez(out / f"layer_{layer}_coeffs.npz", **found.coefficients[layer].arrays(ids))
+        np.savez(out / f"layer_{layer}_coeffs.npz", **found.coefficients[layer].arrays(ids))  # type: ignore[arg-type]
         layers[str(layer)] = _layer_summary(layer, found)
         write_json(out / f"layer_{layer}_meta.json", _layer_meta(layer, layers[str(layer)], found))
     write_json(out / "heads_importance.json", _heads(found))
-    np.savez(out / "neurons.npz", **_neurons(found))
+    np.savez(out / "neurons.npz", **_neurons(found))  # type: ignore[arg-type]
     kept = found.answers.part(0, settings.verify_outputs)
     write_rows(
         out / "verify_outputs.jsonl",

@@ -38,7 +38,8 @@ class SinkFilter:
             self.centre = first.median(dim=0).values
             usual = float((first - self.centre).norm(dim=1).median())
             self.limit = self.ratio * usual if usual > 0 else float("inf")
-        return (rows.float() - self.centre).norm(dim=1) <= self.limit
+        ordinary: Tensor = (rows.float() - self.centre).norm(dim=1) <= self.limit
+        return ordinary
 
     def state(self) -> dict[str, object]:
         """For a checkpoint: a centre and two numbers."""

@@ -162,8 +162,8 @@ def _block(index: int, tower: str, sight: BlockSight) -> Block:
         module=sight.module,
         width=sight.width,
         attentions=attentions,
-        neurons_out=None if experts else neurons_out and neurons_out.module,
-        experts=experts and experts.module,
+        neurons_out=neurons_out.module if neurons_out and not experts else None,
+        experts=experts.module if experts else None,
         neurons=experts.count if experts else neurons_out.in_width if neurons_out else 0,
         tuple_length=sight.tuple_length,
     )

@@ -146,8 +146,10 @@ def resumed(
 
     def hand_on(block: Block) -> Callable[..., Any]:
         def forward(*args: Any, **kwargs: Any) -> Any:
-            below = whole is not None and block.index < start
-            stream = whole.left[block.index] if below else stream_in(args, kwargs)
+            if whole is not None and block.index < start:
+                stream = whole.left[block.index]
+            else:
+                stream = stream_in(args, kwargs)
             if block.tuple_length is None:
                 return stream
             if whole is not None:
@@ -159,7 +161,7 @@ def resumed(
     passed = [b for b in structure.blocks if b.index < start or b.index in indices]
     before = [block.module.__dict__.get("forward") for block in passed]
     for block in passed:
-        block.module.forward = hand_on(block)  # type: ignore[method-assign]
+        block.module.forward = hand_on(block)
     try:
         yield
     finally:
@@ -202,7 +204,8 @@ def gated_heads(gates: Mapping[int, Tensor], structure: Structure) -> Iterator[N
 
     def gate(attention: Attention, factors: Tensor) -> ChangeStream:
         def change(heads: Tensor) -> Tensor:
-            apart = heads.unflatten(-1, (attention.heads, attention.head_width))
+            shape = (attention.heads, attention.head_width)
+            apart: Tensor = heads.unflatten(-1, shape)  # type: ignore[no-untyped-call]
             return (apart * factors[:, None, :, None].to(heads.dtype)).flatten(-2)
 
         return change
@@ -210,7 +213,8 @@ def gated_heads(gates: Mapping[int, Tensor], structure: Structure) -> Iterator[N
     with ExitStack() as stack:
         for index, factors in gates.items():
             attentions = structure.blocks[index].attentions
-            parts = factors.split([attention.heads for attention in attentions], dim=1)
+            counts = [attention.heads for attention in attentions]
+            parts = factors.split(counts, dim=1)  # type: ignore[no-untyped-call]
             for attention, part in zip(attentions, parts, strict=True):
                 stack.enter_context(changing_input(attention.out, gate(attention, part)))
         yield

@@ -16,8 +16,8 @@ class ParquetMissingError(ValueError):
 def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a file. Raises ValueError where it cannot be read."""
     try:
-        from pyarrow import ArrowException  # type: ignore[import-not-found]
-        from pyarrow.parquet import ParquetFile  # type: ignore[import-not-found]
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise ParquetMissingError(
             f"{path}: parquet is read by pyarrow, which is not installed; "

@@ -10,7 +10,7 @@ import torch
 def tensor_digest(tensor: torch.Tensor) -> str:
     """SHA-256 of the tensor's bytes as they are stored."""
     flat = tensor.contiguous().flatten()
-    return hashlib.sha256(flat.view(torch.uint8).numpy()).hexdigest()
+    return hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest()
 
 
 def float32_digest(tensor: torch.Tensor) -> str | None:

@@ -115,9 +115,10 @@ def model_class(directory: Path) -> type[PreTrainedModel]:
     """
     config = AutoConfig.from_pretrained(directory, local_files_only=True)
     if not config.architectures:
-        return AutoModelForCausalLM._model_mapping[type(config)]
+        usual: type[PreTrainedModel] = AutoModelForCausalLM._model_mapping[type(config)]
+        return usual
     name = config.architectures[0]
-    found = getattr(transformers, name, None)
+    found: type[PreTrainedModel] | None = getattr(transformers, name, None)
     if found is None:
         raise ValueError(
             f"{directory}/config.json names the architecture {name}, which transformers "

@@ -74,7 +74,10 @@ def decoded_audio(row: Mapping[str, Any], rate: int) -> NDArray[np.float32]:
         ) from error
     mono = samples.reshape(-1, channels).mean(axis=1) / 32768
     shared = gcd(rate, own_rate)
-    return resample_poly(mono, rate // shared, own_rate // shared).astype(np.float32)
+    sound_at_rate: NDArray[np.float32] = resample_poly(
+        mono, rate // shared, own_rate // shared
+    ).astype(np.float32)
+    return sound_at_rate
 
 
 def _part(processor: Any, name: str, kind: str) -> Any:

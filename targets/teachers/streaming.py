@@ -85,7 +85,7 @@ def recomputed(modules: list[nn.Module]) -> Iterator[None]:
     changed = [module for module in modules if is_streamed(module)]
     before = [module.__dict__.get("forward") for module in changed]
     for module in changed:
-        module.forward = again(module.forward)  # type: ignore[method-assign]
+        module.forward = again(module.forward)
     try:
         yield
     finally:

@@ -103,7 +103,8 @@ def _added(block: Block, sides: Mapping[int, Tensor], heads: Sequence[int], batc
     for place, attention in enumerate(block.attentions):
         outputs = sides[place][batch.where[:, 0], batch.where[:, 1]]
         kept = [head - before for head in heads if 0 <= head - before < attention.heads]
-        apart = outputs.unflatten(-1, (attention.heads, attention.head_width))
+        shape = (attention.heads, attention.head_width)
+        apart = outputs.unflatten(-1, shape)  # type: ignore[no-untyped-call]
         gate = torch.zeros(attention.heads, 1).to(outputs)
         gate[kept] = 1
         # The matrix itself, whatever its storage; what it adds without any head is no head's.

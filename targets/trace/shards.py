@@ -89,7 +89,7 @@ def traced_rows(directory: Path) -> Iterator[TracedRow]:
         for row, end in zip(read_rows(file.with_suffix(".jsonl")), ends, strict=True):
             yield TracedRow(
                 row,
-                *(arrays[name][start:end] for name in ARRAYS),
-                {name: a[start:end] for name, a in coefficients.items() if end <= len(a)},
+                **{name: arrays[name][start:end] for name in ARRAYS},
+                coefficients={n: a[start:end] for n, a in coefficients.items() if end <= len(a)},
             )
             start = end

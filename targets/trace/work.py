@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,7 @@ def build(job: Job) -> None:
     description = Description.from_json(read_json(job.inputs["description"]))
     rows = sorted(read_rows(job.inputs["train"]), key=lambda row: row["id"])
     teacher = answering_teacher(job)
+    assert teacher.tokenizer is not None  # it could not answer without
     vocabulary = int(teacher.model.config.get_text_config(decoder=True).vocab_size)
     for number, start in enumerate(range(0, len(rows), SHARD_ROWS)):
         if shard_exists(job.scratch, number):
@@ -117,7 +119,7 @@ def _traced(
     for run_together in _batches(order, answers, settings.batch, vocabulary):
         batch = collate(prompts, answers, run_together).to(teacher.model.device)
         log_probs, coefficients = read_coefficients(
-            lambda batch=batch: teacher_log_probs(teacher.model, encoded, batch), batch
+            partial(teacher_log_probs, teacher.model, encoded, batch), batch
         )
         arrays = _arrays(log_probs, batch.labels, settings.top_k)
         starts = [0, *np.cumsum([len(answers[row]) for row in batch.rows]).tolist()]

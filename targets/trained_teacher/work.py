@@ -54,11 +54,11 @@ def build(job: Job) -> None:
     lengths = [len(p) + len(a) for p, a in zip(prompts, answers, strict=True)]
     plan = batch_rows(lengths, settings.batch, settings.steps, job.seed)
 
-    texts = WholeText(prompts, answers, device)
+    whole = WholeText(prompts, answers, device)
 
     def loss_at(step: int) -> torch.Tensor:
-        batch = texts.batch(plan[step])
-        batch, log_probs, prompt_loss = texts.parted(batch, answer_log_probs(model, batch))
+        batch = whole.batch(plan[step])
+        batch, log_probs, prompt_loss = whole.parted(batch, answer_log_probs(model, batch))
         return cross_entropy(log_probs, batch.labels) + prompt_loss
 
     train(

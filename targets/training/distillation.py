@@ -71,13 +71,18 @@ class StudentRows:
 
     def to(self, device: torch.device) -> StudentRows:
         """The same rows with their arrays on another device."""
-        arrays = (self.starts, self.ids, self.probs, self.known)
         coefficients = {
             name: replace(one, tokens=one.tokens.to(device), values=one.values.to(device))
             for name, one in self.coefficients.items()
         }
-        moved = (array.to(device) for array in arrays)
-        return StudentRows(self.prompts, self.answers, *moved, coefficients)
+        return replace(
+            self,
+            starts=self.starts.to(device),
+            ids=self.ids.to(device),
+            probs=self.probs.to(device),
+            known=self.known.to(device),
+            coefficients=coefficients,
+        )
 
     @property
     def aligned(self) -> float:

@@ -85,7 +85,8 @@ def matrices_and_others(
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Parameters by name: the matrices inside the blocks, and all the rest."""
     embeddings = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
-    matrices, others = {}, {}
+    matrices: dict[str, torch.Tensor] = {}
+    others: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         inside = parameter.ndim == 2 and id(parameter) not in embeddings and ".wpe." not in name
         (matrices if inside else others)[name] = parameter

@@ -33,8 +33,14 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        tensors = (self.input_ids, self.attention_mask, self.where, self.labels)
-        return Batch(*(t.to(device) for t in tensors), self.rows, self.answer_index.to(device))
+        return Batch(
+            self.input_ids.to(device),
+            self.attention_mask.to(device),
+            self.where.to(device),
+            self.labels.to(device),
+            self.rows,
+            self.answer_index.to(device),
+        )
 
 
 def collate(
@@ -44,7 +50,9 @@ def collate(
     lengths = [len(prompts[row]) + len(answers[row]) - 1 for row in rows]
     input_ids = np.zeros((len(rows), max(lengths)), dtype=np.int64)
     attention = np.zeros_like(input_ids)
-    where, labels, answer_index = [], [], []
+    where: list[tuple[int, int]] = []
+    labels: list[int] = []
+    answer_index: list[int] = []
     for line, row in enumerate(rows):
         prompt, answer = prompts[row], answers[row]
         input_ids[line, : lengths[line]] = [*prompt, *answer[:-1]]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from targets.gate.scored import Scored, asked, of_backbone_alone, on_held_out, scored
 from targets.gate.settings import Settings
 from targets.gate.verdict import (
     REPORTED_CONFIDENCE,
@@ -16,25 +15,14 @@ from targets.gate.verdict import (
     judged_by_all,
 )
 from targets.metrics import Metric, get_metric, score_rows
-from targets.metrics.harness import HarnessMetric
-from targets.metrics.metric import Row
 from targets.metrics.statistics import Estimate, retained_estimate, score_estimate
-from targets.rows import read_json, read_rows, write_json, write_rows
+from targets.rows import read_rows, write_json, write_rows
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
 DIGITS = 6
 ROUTED_AT_ONCE = 256
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What one model's answers to the items scored: one each, in the metric's unit."""
-
-    name: str
-    scores: list[float]
-    total: float
 
 
 def build_capability(job: Job) -> None:
@@ -44,7 +32,7 @@ def build_capability(job: Job) -> None:
     chance: there is nothing to retain then.
     """
     settings = Settings.from_json(job.settings)
-    metric, rows, answers = _asked(job, settings)
+    metric, rows, answers = asked(job, settings)
     weights = metric.weights(rows)
     baselines = {
         role.partition("/")[2]: path
@@ -53,21 +41,11 @@ def build_capability(job: Job) -> None:
     }
     teachers: list[Scored] = []
     for number, (name, path) in enumerate(sorted(baselines.items())):
-        teachers.append(_scored(name, metric, rows, read_rows(path), weights))
+        teachers.append(scored(name, metric, rows, read_rows(path), weights))
         job.progress(number + 1, len(baselines) + 1)
-    if not teachers:
-        raise ValueError(f"{job.target}: no teacher's baseline to compare with")
-    student = _scored("student", metric, rows, answers, weights)
-    best = teachers[0]
-    for teacher in teachers[1:]:
-        best = teacher if metric.is_better(teacher.total, best.total) else best
+    student = scored("student", metric, rows, answers, weights)
     chance = metric.chance(rows)
-    if not metric.is_better(best.total, chance):
-        raise ValueError(
-            f"{job.target}: teacher {best.name} scores {best.total:.3f} {metric.unit} where chance "
-            f"is {chance:.3f}, so there is nothing to retain; train the teacher longer, or check "
-            "its prompt template and the data set"
-        )
+    best = _best(job.target, metric, teachers, chance)
 
     confidence = settings.confidence or REPORTED_CONFIDENCE
     retained = retained_estimate(
@@ -117,11 +95,27 @@ def build_capability(job: Job) -> None:
                 "confidence": settings.confidence,
                 "shortfall": verdict.shortfall,
                 "items_to_settle": verdict.items_needed,
-                "held_out": _held_out(metric, rows, best, student),
-                "backbone_only": _backbone_only(metric, rows, student, job.inputs["score"]),
+                "held_out": on_held_out(metric, rows, best, student),
+                "backbone_only": of_backbone_alone(metric, rows, student, job.inputs["score"]),
             }
         ),
     )
+
+
+def _best(target: str, metric: Metric, teachers: Sequence[Scored], chance: float) -> Scored:
+    """The best single teacher. Raises ValueError where there is none to compare with."""
+    if not teachers:
+        raise ValueError(f"{target}: no teacher's baseline to compare with")
+    best = teachers[0]
+    for teacher in teachers[1:]:
+        best = teacher if metric.is_better(teacher.total, best.total) else best
+    if not metric.is_better(best.total, chance):
+        raise ValueError(
+            f"{target}: teacher {best.name} scores {best.total:.3f} {metric.unit} where chance "
+            f"is {chance:.3f}, so there is nothing to retain; train the teacher longer, or check "
+            "its prompt template and the data set"
+        )
+    return best
 
 
 def build_router(job: Job) -> None:
@@ -197,35 +191,6 @@ def build_router(job: Job) -> None:
     )
 
 
-def _asked(job: Job, settings: Settings) -> tuple[Metric, Sequence[Row], Sequence[Row]]:
-    """The metric, the items, and the student's answers to them."""
-    folder = job.inputs["score"]
-    harness = HarnessMetric.named(settings.metric)
-    if harness is None:
-        answers = read_rows(folder / "eval.jsonl")
-        return get_metric(settings.metric), read_rows(job.inputs["eval"]), answers
-    answered = read_rows(folder / "harness.jsonl")
-    answers = [row for row in answered if row["task"] == harness.task]
-    return harness.metric_of(read_json(folder / "harness.json")), answers, answers
-
-
-def _scored(
-    name: str, metric: Metric, rows: Sequence[Row], answered: Sequence[Row], weights: Any
-) -> Scored:
-    """A model's scores on the rows, paired by id."""
-    tasks = {row.get("task") for row in rows}
-    answers = {answer["id"]: answer for answer in answered if answer.get("task") in tasks}
-    missing = [row["id"] for row in rows if row["id"] not in answers]
-    if missing or len(answers) != len(rows):
-        raise ValueError(
-            f"{name}: {len(answers)} answers for {len(rows)} items"
-            + (f"; none for {missing[0]} and {len(missing) - 1} more" if missing else "")
-            + "; the answers are of another `eval`: rebuild what made them"
-        )
-    scores = score_rows(metric, rows, [answers[row["id"]] for row in rows])
-    return Scored(name, scores, float(metric.aggregate(scores, weights)))
-
-
 def _conditions(
     settings: Settings, metric: Metric, retained: Estimate, of_student: Estimate
 ) -> list[Condition]:
@@ -268,48 +233,6 @@ def _estimate_json(estimate: Estimate, name: str) -> dict[str, Any]:
         "lower_bound": estimate.lower_bound,
         "upper_bound": estimate.upper_bound,
         "interval_confidence": estimate.confidence,
-    }
-
-
-def _held_out(
-    metric: Metric, rows: Sequence[Row], best: Scored, student: Scored
-) -> dict[str, Any] | None:
-    """The same comparison on the items whose structure training never had, where any are marked."""
-    chosen = [index for index, row in enumerate(rows) if row.get("held_out")]
-    if not chosen:
-        return None
-    weights = metric.weights([rows[index] for index in chosen])
-    teacher = metric.aggregate([best.scores[index] for index in chosen], weights)
-    reached = metric.aggregate([student.scores[index] for index in chosen], weights)
-    return {
-        "items": len(chosen),
-        "teacher_score": float(teacher),
-        "student_score": float(reached),
-        "retained": float(metric.ratio(teacher, reached)),
-    }
-
-
-def _backbone_only(
-    metric: Metric, rows: Sequence[Row], student: Scored, folder: Path
-) -> dict[str, Any] | None:
-    """What the backbone scores without its adapter, beside what it scores with it on these items.
-
-    None where it was not asked: a harness task asks the whole student.
-    """
-    file = folder / "backbone.jsonl"
-    if HarnessMetric.named(metric.name) or not file.exists():
-        return None
-    answers = {answer["id"]: answer for answer in read_rows(file)}
-    chosen = [index for index, row in enumerate(rows) if row["id"] in answers]
-    asked = [rows[index] for index in chosen]
-    weights = metric.weights(asked)
-    alone = score_rows(metric, asked, [answers[row["id"]] for row in asked])
-    return {
-        "items": len(asked),
-        "score": float(metric.aggregate(alone, weights)),
-        "with_adapter": float(
-            metric.aggregate([student.scores[index] for index in chosen], weights)
-        ),
     }
 
 

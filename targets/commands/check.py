@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import specs
 from nexusbuild.graph import Graph, Problem, ResolveError
-from specs.fill_in import gathered
 from specs.loading import shown_path
 from targets.budget import Limits, budget_of, misfits, size
 from targets.commands.command import (
@@ -20,13 +17,15 @@ from targets.commands.command import (
     WRONG,
     Command,
     add_file_argument,
-    complain,
+    add_json_argument,
     counted,
     note,
     print_json,
     say,
     spec_path,
 )
+from targets.commands.lock_file import lock_values_of
+from targets.commands.problems import AnyProblem, complain_of_all, problem_json
 from targets.commands.show_budget import show_budget
 from targets.resolver import resolve
 
@@ -40,7 +39,6 @@ examples:
 
 Ends with 0 where nothing is wrong, with 2 where something is.
 """
-AnyProblem = specs.SpecProblem | Problem
 
 
 @dataclass(frozen=True)
@@ -65,30 +63,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="with --budget: a line for each target"
     )
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON document on standard output, nothing else"
-    )
+    add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """List every problem, or say what the spec declares."""
     path = spec_path(arguments)
     if arguments.budget:
-        return show_budget(arguments, path, lock_values_of)
+        return show_budget(arguments, path)
     found = examined(path, arguments.blocked_targets)
     if arguments.json:
         print_json(_document(path, found))
-    elif found.problems:
-        note(arguments, found.notes)
-        number = counted(len(found.problems), "problem")
-        complain(arguments, [*listed(found.problems), f"{number} found"])
-    else:
-        note(arguments, found.notes)
-        say(f"{shown_path(path)} is in order: {_declared(found)}")
-    return WRONG if found.problems else DONE
+        return WRONG if found.problems else DONE
+    note(arguments, found.notes)
+    if found.problems:
+        return complain_of_all(arguments, found.problems)
+    say(f"{shown_path(path)} is in order: {_declared(found)}")
+    return DONE
 
 
-def examined(path: Path, blocked: Callable[[Path], Collection[str]] | None = None) -> Examined:
+def examined(path: Path, blocked: Callable[[Path], Collection[str]]) -> Examined:
     """A spec with all that is wrong with it, on this machine. blocked: see `missing_sources`."""
     try:
         # Once for itself: its own problems carry their lines.
@@ -150,12 +144,6 @@ def beyond_hardware(spec: specs.Spec, path: Path) -> Iterator[Problem]:
         )
 
 
-def listed(problems: Sequence[AnyProblem]) -> list[AnyProblem]:
-    """As a person reads them: what is to be filled in alike is said once."""
-    of_spec = [problem for problem in problems if isinstance(problem, specs.SpecProblem)]
-    return [*gathered(of_spec), *(each for each in problems if isinstance(each, Problem))]
-
-
 def _declared(found: Examined) -> str:
     if found.spec is None or found.graph is None:
         return "nothing"
@@ -177,40 +165,6 @@ def _document(path: Path, found: Examined) -> dict[str, Any]:
         "targets": len(graph.targets) if graph else None,
         "exit_code": WRONG if found.problems else DONE,
     }
-
-
-def problem_json(problem: AnyProblem) -> dict[str, Any]:
-    """A problem as JSON; `excerpt` is its line in the file and the part of it that is meant."""
-    excerpt = None
-    if isinstance(problem, specs.SpecProblem) and problem.source_line:
-        excerpt = {
-            "text": problem.source_line,
-            "column": problem.column,
-            "length": max(1, problem.length),
-        }
-    return {
-        "message": problem.message,
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "field": problem.field,
-        "remedy": problem.remedy,
-        "excerpt": excerpt,
-    }
-
-
-def lock_values_of(spec: Path) -> Mapping[str, Any]:
-    """What the lock pins, so that the check sees the graph that a build would."""
-    path = spec.with_suffix(".lock")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        problem = Problem(f"cannot be read: {error}", shown_path(path))
-        raise ResolveError([problem]) from None
-    values = content.get("values") if isinstance(content, dict) else None
-    return values if isinstance(values, dict) else {}
 
 
 command = Command("check", "validate the spec, its sources and its hardware", configure, run)

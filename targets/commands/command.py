@@ -43,6 +43,13 @@ def add_file_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """`--json`, likewise."""
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON document on standard output, nothing else"
+    )
+
+
 def spec_path(arguments: argparse.Namespace) -> Path:
     """The spec that the arguments mean; a named one need not be there. Raises ResolveError."""
     if arguments.file:

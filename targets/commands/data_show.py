@@ -16,6 +16,7 @@ from specs.problems import known_names, suggestion
 from targets.commands.command import (
     DONE,
     add_file_argument,
+    add_json_argument,
     counted,
     opened_spec,
     positive,
@@ -24,6 +25,7 @@ from targets.commands.command import (
     say,
     width,
 )
+from targets.commands.excerpt import labelled
 from targets.dataset.target import declare
 
 NAME = "show"
@@ -54,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--all", action="store_true", help="read large files to their end")
     add_file_argument(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -176,19 +178,7 @@ def _filled(text: str) -> list[str]:
 
 
 def _labelled(label: str, text: str) -> Iterator[str]:
-    """A text with its own lines, the end of a long one left out; white space at its end shown."""
-    lines = [
-        part
-        for line in text.split("\n")
-        for part in textwrap.wrap(
-            line, width() - 9, drop_whitespace=False, replace_whitespace=False,
-            break_on_hyphens=False,
-        ) or [""]
-    ]  # fmt: skip
-    if len(lines) > SHOWN_LINES:
-        lines = [*lines[: SHOWN_LINES - 1], f"… {len(lines) - SHOWN_LINES + 1:,} more lines"]
-    for number, line in enumerate(lines):
-        yield f"{label + ':' if number == 0 else '':<8} {line}".rstrip()
+    return labelled(label, text, indent=9, columns=width(), most=SHOWN_LINES)
 
 
 def _bytes(path: Path) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from targets.commands.command import (
     DONE,
     FAILED,
+    add_json_argument,
     complain,
     counted,
     print_json,
@@ -64,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"how sure it must be of a file (default: {LEAST_CONFIDENCE})",
     )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask on a terminal")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

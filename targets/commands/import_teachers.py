@@ -128,9 +128,14 @@ def _known_teachers(text: str) -> list[NamedModel]:
     return known
 
 
-def _teachers(text: str) -> list[dict[str, Any]]:
+def _data(text: str) -> dict[str, Any]:
+    """What a spec's text says, whether or not it may; nothing, where it is no mapping."""
     data = parse_document(text.removeprefix("\ufeff"), "").data
-    teachers = data.get("teachers") if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def _teachers(text: str) -> list[dict[str, Any]]:
+    teachers = _data(text).get("teachers")
     return [each for each in teachers or [] if isinstance(each, dict)]
 
 
@@ -195,14 +200,13 @@ def _free_id(text: str, model: NamedModel) -> str:
 
 
 def _own_capabilities(text: str) -> list[str]:
-    data = parse_document(text.removeprefix("\ufeff"), "").data
-    names = data.get("capabilities") if isinstance(data, dict) else None
+    names = _data(text).get("capabilities")
     return list(names) if isinstance(names, dict) else []
 
 
 def _declare(found: _Import, name: str) -> None:
     """A capability that Nexus knows, with a data set where `data sort` would put it."""
-    data = parse_document(found.text.removeprefix("\ufeff"), "").data
+    data = _data(found.text)
     if name in (data.get("capabilities") or {}):
         return
     known = BY_NAME[name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import re
 import sys
 from pathlib import Path
@@ -30,6 +29,7 @@ from targets.commands.new_spec import Entry, NewSpec
 from targets.commands.questions import Questions
 from targets.commands.spec_file import as_written, name_from
 from targets.commands.teacher_table import written_count
+from targets.commands.whole_file import write_new
 from targets.estimates import GIGABYTE, SMALL_MODEL_PARAMETERS, granted_ram, opened_needs
 from targets.resolver import graph_of
 
@@ -65,8 +65,6 @@ LARGER_STUDENT = {
     },
     "training": {"rank": 64, "steps": 2000, "batch": 8},
 }  # fmt: skip
-
-
 GUESS = "what it teaches is a guess: leave what it cannot do"
 
 
@@ -117,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
         if wrong:
             complain(arguments, ["what would be written does not pass the check:", *wrong])
             return WRONG
-        _write_new(path, new.text)
+        write_new(path, new.text.encode("utf-8"))
     except EOFError:
         complain(arguments, ["", "the answers ended early: nothing was written"])
         return WRONG
@@ -309,16 +307,6 @@ def _wrong(text: str, path: Path) -> list[Any]:
         return list(error.problems)
     missing, _ = missing_sources(graph, path, None)
     return [*missing, *beyond_hardware(spec, path)]
-
-
-def _write_new(path: Path, text: str) -> None:
-    """A new file, whole or not at all. Raises FileExistsError where there is one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 command = Command("init", "a commented nexus.yaml for what is found on this disk", configure, run)

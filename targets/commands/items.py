@@ -14,6 +14,7 @@ from targets.commands.command import (
     DONE,
     Command,
     add_file_argument,
+    add_json_argument,
     counted,
     opened_spec,
     positive,
@@ -22,6 +23,7 @@ from targets.commands.command import (
     say,
     width,
 )
+from targets.commands.excerpt import excerpt, labelled
 from targets.gate.items import Item, Items, Which, read_items
 
 EXAMPLES = """\
@@ -58,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_file_argument(parser)
     parser.add_argument("--store", metavar="PATH", help="default: .nexus beside the spec")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -149,31 +151,11 @@ def side_by_side(items: Items, item: Item, heading: str, columns: int) -> Iterat
 
 
 def _labelled(label: str, text: str, columns: int) -> Iterator[str]:
-    indent = " " * 11
-    lines = _wrapped(text, columns - len(indent), PROMPT_LINES)
-    yield f"{label + ':':<11}{lines[0]}"
-    yield from (f"{indent}{line}" for line in lines[1:])
+    return labelled(label, text.rstrip("\n"), indent=11, columns=columns, most=PROMPT_LINES)
 
 
 def _cell(text: str, columns: int) -> list[str]:
-    return _wrapped(text, columns, ANSWER_LINES)
-
-
-def _wrapped(text: str, columns: int, most: int) -> list[str]:
-    """Lines of a text, its own ones kept, and the end of a long one left out."""
-    lines = [
-        part
-        for line in text.expandtabs(4).splitlines() or [""]
-        for part in textwrap.wrap(
-            line, columns, drop_whitespace=False, replace_whitespace=False, break_on_hyphens=False
-        )
-        or [""]
-    ]
-    lines = [line.rstrip() for line in lines]
-    if len(lines) > most:
-        left_out = len(lines) - most + 1
-        lines = [*lines[: most - 1], f"… {left_out:,} more lines"]
-    return lines
+    return excerpt(text.rstrip("\n"), columns, ANSWER_LINES)
 
 
 def _score(items: Items, score: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 import webbrowser
 from pathlib import Path
@@ -12,10 +11,12 @@ from targets.commands.command import (
     DONE,
     Command,
     add_file_argument,
+    add_json_argument,
     opened_spec,
     print_json,
     say,
 )
+from targets.commands.whole_file import write_whole
 from targets.report.facts import Project
 from targets.report.page import page
 
@@ -42,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_file_argument(parser)
     parser.add_argument("--store", metavar="PATH", help="default: .nexus beside the spec")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,7 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         spec.hardware.disk,
     )
     file = Path(arguments.output) if arguments.output else path.parent / "build" / "report.html"
-    _write(file, page(project, time.time()))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, page(project, time.time()))
     if arguments.json:
         print_json({"report": str(file), "bytes": file.stat().st_size})
     else:
@@ -67,17 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.open:
         webbrowser.open(file.resolve().as_uri())
     return DONE
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 command = Command("report", "one page of HTML: scores, graph, times, what is stale", configure, run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,38 +13,25 @@ from nexusbuild.graph import ResolveError
 from specs.loading import shown_path
 from targets import estimates
 from targets.budget import OPENED, Budget, Estimate, Limits, budget_of, misfits, size
-from targets.commands.command import (
-    DONE,
-    WRONG,
-    complain,
-    counted,
-    print_json,
-    say,
-    say_fitted,
-)
+from targets.commands.command import DONE, WRONG, counted, print_json, say, say_fitted
+from targets.commands.lock_file import lock_values_of
+from targets.commands.problems import complain_of_all, problem_json
 
 NAME_WIDTH = 47
 
 
-def show_budget(
-    arguments: argparse.Namespace,
-    path: Path,
-    lock_values_of: Callable[[Path], Mapping[str, Any]],
-) -> int:
+def show_budget(arguments: argparse.Namespace, path: Path) -> int:
     """Print it; WRONG where a target that can be built does not fit."""
     try:
         spec = specs.load(path)
         budget = budget_of(spec, path, lock_values_of(path), granted(spec))
     except (specs.SpecError, ResolveError) as error:
-        problems = error.problems
-        if arguments.json:
-            found = [{"message": each.message, "line": each.line} for each in problems]
-            print_json({"errors": found, "exit_code": WRONG})
-        else:
-            complain(arguments, [*problems, f"{counted(len(problems), 'problem')} found"])
+        if not arguments.json:
+            return complain_of_all(arguments, error.problems)
+        found = [problem_json(each) for each in error.problems]
+        print_json({"errors": found, "exit_code": WRONG})
         return WRONG
-    fits = _fits(budget)
-    code = DONE if fits else WRONG
+    code = DONE if _fits(budget) else WRONG
     if arguments.json:
         print_json(_document(path, budget, code))
     else:

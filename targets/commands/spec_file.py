@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from specs.fill_in import FILL_IN, LEFT
 from specs.loading import shown_path
 from specs.problems import SpecProblem
 from targets.commands.command import complain
+from targets.commands.whole_file import write_whole
 
 
 def edited(arguments: argparse.Namespace, path: Path, edit: Callable[[str], str]) -> str | None:
@@ -35,7 +35,7 @@ def edited(arguments: argparse.Namespace, path: Path, edit: Callable[[str], str]
         if added:
             complain(arguments, [*added, f"{shown_path(path)} was left as it is"])
             return None
-        replace(path, new.encode("utf-8"))
+        write_whole(path, new.encode("utf-8"))
     except specs.SpecError as error:
         complain(arguments, [*error.problems, f"{shown_path(path)} was left as it is"])
         return None
@@ -57,18 +57,6 @@ def problems_of(text: str, path: Path) -> list[SpecProblem]:
 def left_to_fill_in(text: str, path: Path) -> list[SpecProblem]:
     """What the text leaves to the person, as problems with their lines."""
     return [problem for problem in problems_of(text, path) if problem.message.startswith(LEFT)]
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; a link stays a link."""
-    real = path.resolve()
-    temporary = real.with_name(f".{real.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        shutil.copymode(real, temporary)
-        temporary.replace(real)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def as_written(folder: Path, spec: Path) -> str:

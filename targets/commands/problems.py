@@ -1,0 +1,46 @@
+"""Everything that is wrong with a spec, for people and for programs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import specs
+from nexusbuild.graph import Problem
+from specs.fill_in import gathered
+from targets.commands.command import WRONG, complain, counted
+
+AnyProblem = specs.SpecProblem | Problem
+
+
+def complain_of_all(arguments: argparse.Namespace, problems: Sequence[AnyProblem]) -> int:
+    """List them on standard error, and how many they are; the exit code."""
+    complain(arguments, [*_listed(problems), f"{counted(len(problems), 'problem')} found"])
+    return WRONG
+
+
+def problem_json(problem: AnyProblem) -> dict[str, Any]:
+    """A problem as JSON; `excerpt` is its line in the file and the part of it that is meant."""
+    excerpt = None
+    if isinstance(problem, specs.SpecProblem) and problem.source_line:
+        excerpt = {
+            "text": problem.source_line,
+            "column": problem.column,
+            "length": max(1, problem.length),
+        }
+    return {
+        "message": problem.message,
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "field": problem.field,
+        "remedy": problem.remedy,
+        "excerpt": excerpt,
+    }
+
+
+def _listed(problems: Sequence[AnyProblem]) -> list[AnyProblem]:
+    """As a person reads them: what is to be filled in alike is said once."""
+    of_spec = [problem for problem in problems if isinstance(problem, specs.SpecProblem)]
+    return [*gathered(of_spec), *(each for each in problems if isinstance(each, Problem))]

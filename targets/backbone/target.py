@@ -54,7 +54,9 @@ def init_problems(spec: Spec, folder: SpecFolder, file: str) -> Iterator[Problem
     backbone is built, and again in the bundle.
     """
     init = spec.student.backbone.init
-    for teacher in spec.teachers if init is not None else ():
+    if init is None:
+        return
+    for teacher in spec.teachers:
         path = teacher.source.path
         if path is not None and folder.real_path(path) == folder.real_path(init.path):
             yield Problem(

@@ -20,8 +20,8 @@ class TrainedSource(Section):
     """Width of the residual stream."""
     layers: Positive
     """Number of blocks."""
-    heads: Positive
-    """Attention heads; they divide the width."""
+    heads: Positive | None = None
+    """Attention heads; they divide the width. One for each 32 of it, unless said."""
     intermediate: Positive | None = None
     """Width of the MLP; three times the width, unless said."""
     steps: Positive

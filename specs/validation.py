@@ -23,7 +23,8 @@ def validated(document: Document) -> tuple[Spec | None, list[SpecProblem]]:
     try:
         return Spec.model_validate(document.data), []
     except ValidationError as error:
-        return None, [_problem(document, details) for details in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        return None, [_problem(document, each) for each in found if not _of_its_items(each)]
     except RecursionError:
         return None, [document.problem((), "is nested too deeply")]
 
@@ -46,6 +47,11 @@ def shown(value: Any) -> str:
         case list():
             return "a list"
     return "a mapping"
+
+
+def _of_its_items(details: ErrorDetails) -> bool:
+    """Whether a list is called too short for its items are wrong, each of which is told as well."""
+    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
 
 
 def _problem(document: Document, details: ErrorDetails) -> SpecProblem:

@@ -20,7 +20,9 @@ def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:
     """Trained on the one data set of its capabilities."""
     dataset = spec.capabilities[teacher.capabilities[0]].dataset
     path = f"teachers.{teacher.id}.source.train"
-    declared = slice_of(spec, section_fields(train.model_dump(mode="json"), path))
+    fields = section_fields(train.model_dump(mode="json"), path)
+    fields["heads"] = (train.heads or _usual_heads(train.hidden), f"{path}.heads")
+    declared = slice_of(spec, fields)
     return Target(
         id=f"trained_teacher:{teacher.id}",
         work="targets.trained_teacher.work:build",
@@ -40,3 +42,8 @@ def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:
             student_device(spec),
         ),
     )
+
+
+def _usual_heads(hidden: int) -> int:
+    """One for each 32 of the width, or the next fewer that divide it."""
+    return next(heads for heads in range(max(1, hidden // 32), 0, -1) if hidden % heads == 0)

@@ -618,3 +618,13 @@ def test_only_four_kinds_open_a_teacher(folder: Folder) -> None:
         or any(reference.startswith("trained_teacher:") for reference in target.inputs.values())
     }
     assert opening == {"teacher", "baseline", "profile", "trace"}
+
+
+@pytest.mark.parametrize(("hidden", "heads"), [(64, 2), (192, 6), (100, 2), (20, 1)])
+def test_a_made_teacher_has_the_usual_heads_unless_said(
+    tmp_path: Path, hidden: int, heads: int
+) -> None:
+    shape = "hidden: 64\n        layers: 2\n        heads: 4\n"
+    text = edited(TINY, shape, f"hidden: {hidden}\n        layers: 2\n")
+    settings = Folder(tmp_path, text).before["trained_teacher:scholar"].settings
+    assert settings["heads"] == heads

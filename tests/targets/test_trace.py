@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +22,13 @@ from targets.trace.work import build
 FLOAT16_BYTES = 2
 
 
-def traced_by(
-    vocabulary: int, folder: Path, make_job: Callable[..., Job], data: Path, tokenizer_folder: Path
+def job_of(
+    vocabulary: int,
+    folder: Path,
+    make_job: Callable[..., Job],
+    data: Path,
+    tokenizer_folder: Path,
+    **settings: object,
 ) -> Job:
     """The job of a trace of `train` by a tiny teacher whose head is padded to `vocabulary`."""
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
@@ -31,13 +39,18 @@ def traced_by(
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     kept = Trace().model_dump(mode="json")
-    job = make_job(
+    return make_job(
         "trace:a/b",
-        {"load": "fp32", "metric": None, **kept},
+        {"load": "fp32", "metric": None, **kept, **settings},
         model=folder,
         train=data / "train.jsonl",
         description=data / "dataset.json",
     )
+
+
+def traced_by(vocabulary: int, *made: Any) -> Job:
+    """The same, done."""
+    job = job_of(vocabulary, *made)
     build(job)
     return job
 
@@ -86,3 +99,64 @@ def test_no_batch_has_more_logits_than_there_is_room_for(
         assert one.row["id"] == other.row["id"]
         np.testing.assert_allclose(one.top_log_probs, other.top_log_probs, atol=0.01)
         np.testing.assert_allclose(one.tail_log_probs, other.tail_log_probs, atol=0.01)
+
+
+def test_what_is_outside_the_k_is_kept_and_nothing_is_renormalised(
+    tmp_path: Path,
+    make_job: Callable[..., Job],
+    datasets: dict[str, Path],
+    student_tokenizer: Path,
+) -> None:
+    job = job_of(320, tmp_path, make_job, datasets["sums"], student_tokenizer, top_k=5)
+    build(job)
+    model = LlamaForCausalLM.from_pretrained(tmp_path).eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    template = json.loads((datasets["sums"] / "dataset.json").read_text("utf-8"))["template"]
+    for row in list(traced_rows(job.out))[:10]:
+        prompt = tokenizer(template.replace("{prompt}", row.row["prompt"])).input_ids
+        ids = torch.tensor([[*prompt, *row.answer_ids.tolist()]])
+        with torch.no_grad():
+            logits = model(ids).logits[0, len(prompt) - 1 : -1].double()
+        probs = logits.softmax(dim=-1)
+        top = probs.topk(5).values.numpy()
+        np.testing.assert_allclose(np.exp(row.top_log_probs.astype(float)), top, rtol=4e-3)
+        tail = np.exp(row.tail_log_probs.astype(float))
+        np.testing.assert_allclose(tail, 1 - top.sum(axis=1), rtol=4e-3)
+        of_row = probs.log().gather(1, torch.tensor(row.answer_ids.tolist())[:, None])
+        assert row.row["log_prob"] == pytest.approx(float(of_row.sum()), rel=2e-3)
+
+
+@pytest.mark.parametrize("answers", ["dataset", "teacher"])
+def test_a_trace_that_was_killed_goes_on_whatever_the_order_of_its_rows(
+    answers: str,
+    tmp_path: Path,
+    make_job: Callable[..., Job],
+    datasets: dict[str, Path],
+    student_tokenizer: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("targets.trace.work.SHARD_ROWS", 50)
+    drawn = {"answers": answers, "temperature": 0.7}
+    made = (320, tmp_path / "model", make_job, datasets["sums"], student_tokenizer)
+    whole, killed = job_of(*made, **drawn), job_of(*made, **drawn)
+    build(whole)
+    lines = (datasets["sums"] / "train.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (tmp_path / "train.jsonl").write_text("".join(reversed(lines)), encoding="utf-8")
+    seen: list[float] = []
+
+    def dies(done: float, total: float, **figures: object) -> None:
+        seen.append(done)
+        if done > 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(replace(killed, progress=dies))
+    assert list(killed.out.iterdir()) == []
+    seen.clear()
+    inputs = {**killed.inputs, "train": tmp_path / "train.jsonl"}
+    build(replace(killed, inputs=inputs, progress=lambda done, *_, **__: seen.append(done)))
+    assert min(seen) > 50  # the first shard was there
+    names = {file.name for file in whole.out.iterdir()}
+    assert len(names) == 2 * 3 + 1 and names == {file.name for file in killed.out.iterdir()}
+    for name in names:
+        assert (killed.out / name).read_bytes() == (whole.out / name).read_bytes(), name

@@ -66,6 +66,12 @@ def wrong_use(program: str, message: str) -> BuildError:
     return BuildError(message, program)
 
 
+def only_with_dry_run(option: str) -> BuildError:
+    return BuildError(
+        f"{option} goes with --dry-run, which builds nothing", remedy="add --dry-run, or drop it"
+    )
+
+
 def folder_gone() -> BuildError:
     return BuildError("the folder that you are in was deleted", remedy="go to another, or use -f")
 

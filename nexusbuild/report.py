@@ -147,7 +147,9 @@ def result_json(
     peak_rss_bytes: int,
     record: Record | None,
     error: BuildError | None,
+    expected: float | None,
 ) -> dict[str, Any]:
+    """expected: how long it was thought to take before the build."""
     found: dict[str, Any] = {
         "id": step.target.id,
         "kind": step.target.kind,
@@ -157,6 +159,7 @@ def result_json(
         "outputs": outputs_json(record.outputs) if record is not None else [],
         "reasons": [reason.to_json() for reason in step.reasons],
         "key": record.key if record is not None else step.key,
+        "expected_seconds": _rounded(expected),
     }
     if record is not None and record.verdict is not None:
         found["verdict"] = record.verdict

@@ -87,6 +87,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.exit_code and not arguments.dry_run:
+        raise errors.only_with_dry_run("--exit-code")
     place = find_place(arguments.file, arguments.store, arguments.resolver)
     return _dry_run(place, arguments) if arguments.dry_run else _build(place, arguments)
 
@@ -192,6 +194,7 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
             command=command,
             plan=plan,
         )
+        expected = _expected(project) if arguments.json else {}
         report = Build(project, options, open_executor, open_display).run()
         if not arguments.json:
             _show_report(project, report, arguments.verbose)
@@ -200,7 +203,8 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
             after = []
         done = _done_after(after, arguments, place)
     if arguments.json:
-        print_json(_report_document(project, report) | ({"after_build": done} if done else {}))
+        document = _report_document(project, report, expected)
+        print_json(document | ({"after_build": done} if done else {}))
     return report.exit_code
 
 
@@ -225,7 +229,13 @@ def _plan_to_do(arguments: argparse.Namespace) -> PlanFile | None:
     return read_plan(arguments.plan)
 
 
-def _report_document(project: Project, report: Report) -> dict[str, object]:
+def _expected(project: Project) -> dict[str, float | None]:
+    return expected_durations(project.graph, project.graph.targets, project.results())
+
+
+def _report_document(
+    project: Project, report: Report, expected: Mapping[str, float | None]
+) -> dict[str, object]:
     results = list(report.results.values())
     return {
         "spec": near(project.place.spec),
@@ -233,7 +243,13 @@ def _report_document(project: Project, report: Report) -> dict[str, object]:
         "notes": [*project.graph.notes, *report.notes],
         "targets": [
             result_json(
-                each.step, each.state, each.seconds, each.peak_rss_bytes, each.record, each.error
+                each.step,
+                each.state,
+                each.seconds,
+                each.peak_rss_bytes,
+                each.record,
+                each.error,
+                expected.get(each.step.target.id),
             )
             for each in results
         ],

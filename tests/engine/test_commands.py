@@ -44,7 +44,10 @@ def test_exit_codes(chain: Toy) -> None:
 def test_build_json_has_the_promised_form(chain: Toy) -> None:
     document = chain.json()
     first = document["targets"][0]
-    assert set(first) >= {"id", "kind", "state", "seconds", "peak_rss_bytes", "outputs", "reasons"}
+    assert set(first) == {
+        "id", "kind", "state", "reasons", "key", "expected_seconds",
+        "seconds", "peak_rss_bytes", "outputs",
+    }  # fmt: skip
     assert set(first["outputs"][0]) == {"path", "sha256", "bytes"}
     assert first["peak_rss_bytes"] > 1_000_000
     assert document["exit_code"] == 0

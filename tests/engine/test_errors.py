@@ -106,6 +106,7 @@ def command(*arguments: str) -> Case:
 
 
 CASES |= {
+    "only_with_dry_run": command("--exit-code"),
     "wrong_use": command("ls", "--nothing"),
     "spec_missing": command("-f", "nothing.yaml"),
     "no_resolver": command("--resolver", "nobody"),

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import specs
-from nexusbuild.graph import Graph, Problem, ResolveError, SpecFolder, Target
-from specs.fill_in import gathered
+from nexusbuild.graph import Graph, ResolveError, SpecFolder, Target
 from specs.loading import shown_path
 from specs.model import Spec
-from specs.problems import indented
 from targets.adapter import target as adapter
 from targets.architecture import target as architecture
 from targets.backbone import target as backbone
@@ -23,6 +21,7 @@ from targets.gate import target as gate
 from targets.isolation import isolation_problems
 from targets.pack import target as pack
 from targets.pins import Pins, pins_of
+from targets.problems import as_resolve_error
 from targets.profile import target as profile
 from targets.registry import target as registry
 from targets.router import target as router
@@ -41,9 +40,7 @@ def resolve(spec_path: Path, lock_values: Mapping[str, Any]) -> Graph:
     try:
         spec = specs.load(spec_path)
     except specs.SpecError as error:
-        raise ResolveError(
-            [as_graph_problem(problem) for problem in gathered(error.problems)]
-        ) from None
+        raise as_resolve_error(error) from None
     return graph_of(spec, spec_path, lock_values)
 
 
@@ -127,19 +124,6 @@ def preloaded_modules(spec: Spec) -> tuple[str, ...]:
         "peft",
         "sklearn.linear_model",
         *(["bitsandbytes"] if quantised else []),
-    )
-
-
-def as_graph_problem(problem: specs.SpecProblem) -> Problem:
-    """The same problem in the engine's words; the excerpt stands before the remedy."""
-    details = "\n".join(part for part in (problem.excerpt, indented(problem.remedy)) if part)
-    return Problem(
-        message=problem.message,
-        file=problem.file,
-        line=problem.line,
-        column=problem.column,
-        field=problem.field,
-        remedy=details.strip(),
     )
 
 

@@ -12,7 +12,6 @@ from specs.loading import shown_path
 from specs.values import Metric, Modality, Precision, Sampler
 from targets.commands.command import (
     DONE,
-    WRONG,
     Command,
     add_file_argument,
     note,
@@ -123,8 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
             text, done = _with_capability(text, arguments)
         return text
 
-    if edited(arguments, path, edit) is None:
-        return WRONG
+    edited(path, edit)
     say(f"{done} to {shown_path(path)}; nexusbuild --dry-run shows what that means")
     if arguments.kind == "teacher":
         note(arguments, _still_to_do(arguments))

@@ -6,7 +6,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any
 
 import specs
 from nexusbuild.graph import Problem, ResolveError
-from specs.fill_in import gathered
 from specs.model import Spec
 from specs.problems import SpecProblem
+from targets.problems import as_resolve_error
 
 SPEC_NAME = "nexus.yaml"
 DONE, FAILED, WRONG = 0, 1, 2
@@ -61,7 +61,7 @@ def spec_path(arguments: argparse.Namespace) -> Path:
             if (folder / SPEC_NAME).is_file():
                 return folder / SPEC_NAME
     message = f"no {SPEC_NAME} here or in a parent folder"
-    raise ResolveError([Problem(message, remedy="name the spec with -f PATH")])
+    raise refusal(message, "name the spec with -f PATH")
 
 
 def opened_spec(arguments: argparse.Namespace) -> tuple[Path, Spec]:
@@ -72,9 +72,12 @@ def opened_spec(arguments: argparse.Namespace) -> tuple[Path, Spec]:
     try:
         return path, specs.load(path)
     except specs.SpecError as error:
-        from targets.resolver import as_graph_problem
+        raise as_resolve_error(error) from None
 
-        raise ResolveError([as_graph_problem(each) for each in gathered(error.problems)]) from None
+
+def refusal(message: str, remedy: str = "") -> ResolveError:
+    """What a person has to mend: raised, the engine says it, as JSON too, and ends with WRONG."""
+    return ResolveError([Problem(message, remedy=remedy)])
 
 
 def say(text: str) -> None:
@@ -115,15 +118,6 @@ def print_json(document: Mapping[str, Any]) -> None:
     """The one document on standard output."""
     escaped = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     say(json.dumps(document, indent=1, ensure_ascii=escaped))
-
-
-def refuse(arguments: argparse.Namespace, problems: Sequence[SpecProblem | Problem | str]) -> int:
-    """What is wrong, to standard error, and with --json as the document too; the exit code."""
-    if arguments.json:
-        messages = [{"message": str(problem), "where": "", "remedy": ""} for problem in problems]
-        print_json({"errors": messages, "exit_code": WRONG})
-    complain(arguments, problems)
-    return WRONG
 
 
 def positive(text: str) -> int:

@@ -21,7 +21,7 @@ from targets.commands.command import (
     opened_spec,
     positive,
     print_json,
-    refuse,
+    refusal,
     say,
     width,
 )
@@ -65,11 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
     name: str = arguments.name
     if name not in spec.datasets:
         allowed = f"{known_names(spec.datasets)}{suggestion(name, spec.datasets)}"
-        return refuse(arguments, [f'no such data set: "{name}"\n  allowed: {allowed}'])
+        raise refusal(f'no such data set: "{name}"', f"allowed: {allowed}")
     try:
         document = _document(arguments, spec, path.parent, name)
     except (ValueError, OSError) as error:
-        return refuse(arguments, [str(error)])
+        raise refusal(str(error)) from None
     if arguments.json:
         print_json(document)
     else:

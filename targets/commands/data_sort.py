@@ -19,7 +19,7 @@ from targets.commands.command import (
     complain,
     counted,
     print_json,
-    refuse,
+    refusal,
     say,
     width,
 )
@@ -75,20 +75,20 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.undo:
             return _undo(arguments, into)
         if arguments.folder is None:
-            return refuse(arguments, ["say which folder to sort: nexusbuild data sort FOLDER"])
+            raise refusal("say which folder to sort: nexusbuild data sort FOLDER")
         folder = Path(arguments.folder)
         if not folder.is_dir():
-            return refuse(arguments, [f"{folder} is not a folder"])
+            raise refusal(f"{folder} is not a folder")
         if folder.resolve() == into:
             message = f"{folder} is where the sorted files go; name a folder in it, or --to another"
-            return refuse(arguments, [message])
+            raise refusal(message)
         act = _dry_run if arguments.dry_run else _sort
         return act(arguments, folder.resolve(), into)
     except journal.JournalError as error:
-        return refuse(arguments, [str(error)])
+        raise refusal(str(error)) from None
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
-        return refuse(arguments, [f"{named}{error.strerror or error}"])
+        raise refusal(f"{named}{error.strerror or error}") from None
 
 
 def _dry_run(arguments: argparse.Namespace, folder: Path, into: Path) -> int:
@@ -138,7 +138,7 @@ def _done(written: journal.Journal) -> str:
 def _undo(arguments: argparse.Namespace, into: Path) -> int:
     last = journal.latest(into)
     if last is None:
-        return refuse(arguments, [f"there is no sort into {_shown(into)} to undo"])
+        raise refusal(f"there is no sort into {_shown(into)} to undo")
     gone = "removed" if last.links else f"put back into {_shown(last.origin)}"
     things = counted(len(last.moves), "link" if last.links else "file")
     document: dict[str, Any] = {"undone": os.fspath(last.path), "dry_run": arguments.dry_run}

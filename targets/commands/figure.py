@@ -7,11 +7,10 @@ from pathlib import Path
 
 from targets.commands.command import (
     DONE,
-    WRONG,
     Command,
     add_file_argument,
-    complain,
     counted,
+    refusal,
     say,
     spec_path,
 )
@@ -50,13 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if missing := [name for name in arguments.profiles if name not in found]:
         there = ", ".join(found) or "none"
-        absent = [f"no profile {name} is built; there are: {there}" for name in missing]
-        complain(arguments, absent)
-        return WRONG
+        raise refusal(f"no profile {' and no '.join(missing)} is built; there are: {there}")
     if not found:
-        message = f"{built} holds no profile; build one first: nexusbuild build profile"
-        complain(arguments, [message])
-        return WRONG
+        raise refusal(f"{built} holds no profile; build one first: nexusbuild build profile")
     # Drawing takes a large library, which no other command waits for.
     from targets.profile.figure import profile_figure
 

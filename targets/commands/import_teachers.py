@@ -17,11 +17,10 @@ from specs.loading import shown_path
 from specs.values import NO_ASSERTION
 from targets.commands.command import (
     DONE,
-    WRONG,
     Command,
     add_file_argument,
-    complain,
     counted,
+    refusal,
     say,
     spec_path,
 )
@@ -81,8 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         rows = read_teachers(Path(arguments.table))
     except (OSError, TableError) as error:
-        complain(arguments, [str(error)])
-        return WRONG
+        raise refusal(str(error)) from None
     models = Path(arguments.models) if arguments.models else path.parent / "models"
     found = _Import("")
 
@@ -91,8 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         _add_all(found, rows, models, path)
         return found.text
 
-    if edited(arguments, path, edit) is None:
-        return WRONG
+    edited(path, edit)
     _tell(found, path)
     return DONE
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import specs
-from nexusbuild.graph import ResolveError
+from nexusbuild.graph import Problem, ResolveError
 from specs.loading import shown_path
 from specs.model import Hardware
 from targets.commands.check import beyond_hardware, missing_sources
-from targets.commands.command import DONE, SPEC_NAME, WRONG, Command, complain, counted, say
+from targets.commands.command import DONE, SPEC_NAME, Command, counted, refusal, say
 from targets.commands.found_on_disk import (
     FoundData,
     FoundModel,
@@ -31,6 +31,7 @@ from targets.commands.spec_file import as_written, name_from
 from targets.commands.teacher_table import written_count
 from targets.commands.whole_file import write_new
 from targets.estimates import GIGABYTE, SMALL_MODEL_PARAMETERS, granted_ram, opened_needs
+from targets.problems import as_resolve_error
 from targets.resolver import graph_of
 
 EXAMPLES = """\
@@ -88,14 +89,12 @@ def run(arguments: argparse.Namespace) -> int:
     path = folder / SPEC_NAME
     if path.exists() or path.is_symlink():
         there = f"{shown_path(path)} is there already and stays as it is"
-        complain(arguments, [there, "    `nexusbuild add` and `nexusbuild import` add to it"])
-        return WRONG
+        raise refusal(there, "`nexusbuild add` and `nexusbuild import` add to it")
     roots = [Path(each) for each in (arguments.models or [])]
     places = [Path(each) for each in (arguments.data or [])]
     absent = [each for each in (*roots, *places) if not each.is_dir()]
     if absent:
-        complain(arguments, [f"{each} is no folder" for each in absent])
-        return WRONG
+        raise refusal("\n".join(f"{each} is no folder" for each in absent))
     made = False
     asking = not arguments.yes and sys.stdin.isatty()
     try:
@@ -111,21 +110,16 @@ def run(arguments: argparse.Namespace) -> int:
         room = machine(folder)
         _tell(models, data, room)
         new = _chosen(arguments, path, models, data, room, Questions(asking))
-        wrong = _wrong(new.text, path)
-        if wrong:
-            complain(arguments, ["what would be written does not pass the check:", *wrong])
-            return WRONG
+        _refuse_what_is_wrong(new.text, path)
         write_new(path, new.text.encode("utf-8"))
     except EOFError:
-        complain(arguments, ["", "the answers ended early: nothing was written"])
-        return WRONG
+        say("")  # the question's line
+        raise refusal("the answers ended early: nothing was written") from None
     except FileExistsError:
         message = f"{shown_path(path)} has just been written by somebody else, and stays"
-        complain(arguments, [message])
-        return WRONG
+        raise refusal(message) from None
     except OSError as error:
-        complain(arguments, [f"{error.filename or path}: {error.strerror}"])
-        return WRONG
+        raise refusal(f"{error.filename or path}: {error.strerror}") from None
     finally:
         if made and not path.exists():
             with contextlib.suppress(OSError):
@@ -298,15 +292,20 @@ def _fitting_load(hardware: dict[str, Any], parameters: int | None) -> str | Non
     return None
 
 
-def _wrong(text: str, path: Path) -> list[Any]:
-    """Everything that `nexusbuild check` would say of the text."""
+def _refuse_what_is_wrong(text: str, path: Path) -> None:
+    """Raise ResolveError with everything that `nexusbuild check` would say of the text."""
+    found: list[Problem] = []
     try:
         spec = specs.load_text(text, shown_path(path))
         graph = graph_of(spec, path, {})
-    except (specs.SpecError, ResolveError) as error:
-        return list(error.problems)
-    missing, _ = missing_sources(graph, path, None)
-    return [*missing, *beyond_hardware(spec, path)]
+        missing, _ = missing_sources(graph, path, None)
+        found += [*missing, *beyond_hardware(spec, path)]
+    except specs.SpecError as error:
+        found += as_resolve_error(error).problems
+    except ResolveError as error:
+        found += error.problems
+    if found:
+        raise ResolveError([Problem("what would be written does not pass the check:"), *found])
 
 
 command = Command("init", "a commented nexus.yaml for what is found on this disk", configure, run)

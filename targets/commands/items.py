@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from nexusbuild.graph import ResolveError
 from specs.problems import known_names, suggestion
 from specs.values import ROUTER
 from targets.commands.command import (
@@ -19,7 +20,7 @@ from targets.commands.command import (
     opened_spec,
     positive,
     print_json,
-    refuse,
+    refusal,
     say,
     width,
 )
@@ -69,17 +70,17 @@ def run(arguments: argparse.Namespace) -> int:
     name: str = arguments.capability
     served = spec.served_capabilities()
     if name not in served:
-        return refuse(arguments, [_not_served(name, served)])
+        raise _not_served(name, served)
     result = arguments.current_result(path, arguments.store, f"gate:{name}")
     if result is None:
         message = f"gate:{name} was not built yet; nexusbuild gate:{name} builds it"
-        return refuse(arguments, [message])
+        raise refusal(message)
     if result.missing:
         message = (
             f"the answers behind gate:{name} are no longer in the store ({result.missing[0]} is "
             f"missing); nexusbuild --force gate:{name} makes them anew"
         )
-        return refuse(arguments, [message])
+        raise refusal(message)
     items = read_items(name, result.outputs, result.inputs)
     if arguments.json:
         print_json(_document(items, arguments.which, result.state))
@@ -88,11 +89,11 @@ def run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _not_served(name: str, served: Sequence[str]) -> str:
+def _not_served(name: str, served: Sequence[str]) -> ResolveError:
     router = " (the router has no teacher to compare with)" if name == ROUTER else ""
-    return (
-        f'no such capability with a teacher: "{name}"{router}\n'
-        f"  allowed: {known_names(served)}{suggestion(name, served)}"
+    return refusal(
+        f'no such capability with a teacher: "{name}"{router}',
+        f"allowed: {known_names(served)}{suggestion(name, served)}",
     )
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import specs
+from nexusbuild.graph import Problem, ResolveError
 from specs.edit import EditError
 from specs.fill_in import FILL_IN, LEFT
 from specs.loading import shown_path
 from specs.problems import SpecProblem
-from targets.commands.command import complain
+from targets.commands.command import refusal
 from targets.commands.whole_file import write_whole
+from targets.problems import as_resolve_error
 
 
-def edited(arguments: argparse.Namespace, path: Path, edit: Callable[[str], str]) -> str | None:
-    """The file's new text, written; None, with everything that is wrong said, where it was left.
+def edited(path: Path, edit: Callable[[str], str]) -> None:
+    """Write the file anew. Raises ResolveError with all that is wrong, and then the file was left.
 
     What was wrong with the file before does not keep anyone from adding to it. What the edit
     marks for the person to fill in is not held against it.
@@ -33,16 +34,13 @@ def edited(arguments: argparse.Namespace, path: Path, edit: Callable[[str], str]
             if _identity(problem) not in before and FILL_IN not in problem.source_line
         ]
         if added:
-            complain(arguments, [*added, f"{shown_path(path)} was left as it is"])
-            return None
+            raise specs.SpecError(added)
         write_whole(path, new.encode("utf-8"))
     except specs.SpecError as error:
-        complain(arguments, [*error.problems, f"{shown_path(path)} was left as it is"])
-        return None
+        left = Problem(f"{shown_path(path)} was left as it is")
+        raise ResolveError([*as_resolve_error(error).problems, left]) from None
     except (OSError, UnicodeDecodeError, EditError) as error:
-        complain(arguments, [f"{shown_path(path)}: {error}"])
-        return None
-    return new
+        raise refusal(f"{shown_path(path)}: {error}") from None
 
 
 def problems_of(text: str, path: Path) -> list[SpecProblem]:

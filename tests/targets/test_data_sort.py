@@ -95,9 +95,8 @@ def test_json_says_what_went_where(raw: Path, capsys: pytest.CaptureFixture[str]
     assert (told["sorted"], told["left"], told["exit_code"]) == (3, 1, 0)
     assert Path(told["journal"]).is_file()
     assert main(["data", "sort", "elsewhere", "--json"]) == 2
-    assert json.loads(capsys.readouterr().out)["errors"] == [
-        {"message": "elsewhere is not a folder", "where": "", "remedy": ""}
-    ]
+    (error,) = json.loads(capsys.readouterr().out)["errors"]
+    assert error["message"] == "elsewhere is not a folder"
 
 
 def test_links_leave_the_files_where_they_are(raw: Path) -> None:

@@ -104,7 +104,7 @@ def test_what_cannot_be_shown_is_told(tmp_path: Path, capsys: pytest.CaptureFixt
     )
     assert main(["items", "reasonin", "-f", str(spec), "--json"]) == 2
     (error,) = json.loads(capsys.readouterr().out)["errors"]
-    assert "did you mean reasoning?" in error["message"]
+    assert "did you mean reasoning?" in error["remedy"]
     assert main(["items", "router", "-f", str(spec)]) == 2
     assert "the router has no teacher" in capsys.readouterr().err
     spec.write_text("nexus: 2\n", encoding="utf-8")

@@ -25,7 +25,9 @@ WIDEST = 100
 
 @dataclass(frozen=True)
 class Command:
-    """`run` returns the exit code. help: one line."""
+    """help: one line. run: returns the exit code; it raises ResolveError for what a person can
+    mend, and the engine says it.
+    """
 
     name: str
     help: str

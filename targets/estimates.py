@@ -143,7 +143,8 @@ def opened_needs(hardware: Hardware, parameters: int | None, load: str) -> Needs
     """Of a target that opens a teacher of this size in this precision."""
     threads = hardware.threads
     if parameters is None or parameters < SMALL_MODEL_PARAMETERS:
-        return Needs(ram_bytes=GIGABYTE, threads=threads)
+        # Of a size that nobody says, two side by side may be more than there is room for.
+        return Needs(ram_bytes=GIGABYTE, exclusive=parameters is None, threads=threads)
     weights = loaded_bytes(parameters, load)
     if on_gpu(hardware, parameters):
         return Needs(

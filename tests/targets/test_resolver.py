@@ -458,6 +458,14 @@ def test_large_teachers_need_a_large_machine(folder: Folder) -> None:
     assert 2 * small.ram_bytes <= (folder.before.ram_bytes or 0)
 
 
+def test_a_teacher_of_unknown_size_is_opened_with_nothing_beside_it(folder: Folder) -> None:
+    hub = "{hub: Qwen/Qwen3-8B, revision: abcdef0123}"
+    graph = folder.resolved(edited(with_verse(TINY), "{path: models/poet}", hub))
+    opened = [target for target in graph if target.name.startswith("poet")]
+    assert {target.kind for target in opened} == {"teacher", "baseline", "profile", "trace"}
+    assert all(target.needs.exclusive for target in opened)
+
+
 # The lock.
 
 

@@ -186,7 +186,7 @@ def _pinned_result(target: Target, world: World) -> Record | None:
 
 def _pin_note(target: Target, kept: Record, facts: Facts, inputs: Mapping[str, str | None]) -> str:
     changes = {
-        (reason.code.split("-")[0], reason.input or reason.path)
+        (reason.code.split("-")[0], reason.input or near(reason.path or ""))
         for reason in differences(kept, target, facts, inputs)
     }
     what = ", ".join(sorted(f"{kind} {name}" for kind, name in changes))

@@ -23,6 +23,7 @@ from nexusbuild.closure import waits_for
 from nexusbuild.errors import BuildError, CannotFit
 from nexusbuild.estimate import expected_durations
 from nexusbuild.lock import differences_from_lock
+from nexusbuild.near import near
 from nexusbuild.outcome import Account, Report, Result, exit_code
 from nexusbuild.project import Project
 from nexusbuild.proposal import Proposal, proposed
@@ -89,7 +90,7 @@ class Build:
         if self._options.locked:
             differences = differences_from_lock(project.graph, project.lock, proposal.world.facts)
             if differences:
-                raise errors.lock_differs(str(project.place.lock), differences)
+                raise errors.lock_differs(near(project.place.lock), differences)
         if self._options.plan is not None:
             self._options.plan.check(proposal)
         steps = [proposal.steps[target] for target in proposal.targets]

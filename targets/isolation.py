@@ -5,7 +5,7 @@ Nothing of an isolated capability may reach any target but its own, the registry
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from nexusbuild.graph import Problem, SpecFolder, Target, input_target
@@ -75,26 +75,33 @@ def _leaks(spec: Spec, targets: Mapping[str, Target], name: str, file: str) -> I
     """Where something of the capability first enters a target that is not its own."""
     own = own_targets(spec, targets, name)
     ways = ways_from(spec, targets, name)
+    entries: dict[str, str] = {}
     for target in targets.values():
         if target.id in own or target.id in EXEMPT:
             continue
-        entries = (input_target(reference) for reference in target.inputs.values())
-        entry = next((source for source in entries if source in own and source in ways), None)
+        made_from = (input_target(reference) for reference in target.inputs.values())
+        entry = next((source for source in made_from if source in own and source in ways), None)
         if entry is not None:
-            path = " -> ".join((*ways[entry], target.id))
-            yield Problem(
-                message=f'"{name}" is isolated, but {target.id} would be made from it: {path}',
-                file=file,
-                field=f"capabilities.{name}.isolated",
-                remedy=_remedy(target, name),
-            )
+            entries[target.id] = entry
+    # All at once: while one of them is left as it is, the spec stays refused.
+    pins = dict.fromkeys(pin for each in entries if (pin := targets[each].pin) is not None)
+    for id, entry in entries.items():
+        path = " -> ".join((*ways[entry], id))
+        yield Problem(
+            message=f'"{name}" is isolated, but {id} would be made from it: {path}',
+            file=file,
+            field=f"capabilities.{name}.isolated",
+            remedy=_remedy(targets[id], name, pins),
+        )
 
 
-def _remedy(target: Target, name: str) -> str:
+def _remedy(target: Target, name: str, pins: Iterable[str]) -> str:
+    """pins: of all that would be made from the capability."""
     if target.pin is not None:
+        upgrades = " ".join(f"--upgrade {pin}" for pin in pins)
         return (
             f'{target.id} was pinned with "{name}" in it; '
-            f"`nexusbuild lock --upgrade {target.pin}` makes it anew without"
+            f"`nexusbuild lock {upgrades}` makes it anew without"
         )
     return f'give {target.id} other inputs, or drop `isolated` from "{name}"'
 

@@ -8,7 +8,7 @@ from nexusbuild import errors
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.lock import Lock, read_lock, write_lock
 from nexusbuild.near import near
-from nexusbuild.project import Project, find_place
+from nexusbuild.project import Place, Project, find_place
 from nexusbuild.report import print_json, say, warn
 from nexusbuild.store_lock import builder_lock
 
@@ -28,16 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     place = find_place(arguments.file, arguments.store, arguments.resolver)
     if not place.store.exists():
-        _ = Project(place)  # what is wrong with the spec leaves no store behind
+        _ = Project(place, _kept(place, arguments.upgrade))  # what is wrong leaves no store behind
     with builder_lock(place.store, "nexusbuild lock", warn):
         before = read_lock(place.lock)
-        groups = before.groups()
-        if not groups:
-            groups = {each.pin for each in Project(place).graph if each.pin is not None}
-        upgraded = groups if "all" in arguments.upgrade else set(arguments.upgrade)
-        for name in sorted(upgraded - groups):
-            raise errors.no_such_pin(name, groups)
-        kept = before.without(upgraded)
+        kept = _kept(place, arguments.upgrade)
         project = Project(place, kept)
         pins = {target: pin for target, pin in kept.pins.items() if target in project.graph.targets}
         after = Lock(project.graph.lock_values, pins)
@@ -54,9 +48,20 @@ def run(arguments: argparse.Namespace) -> int:
         for change in changes:
             say(change)
         say(f"{near(place.lock)} {'written' if written else 'is up to date'}")
-        if upgraded:
+        if arguments.upgrade:
             say("the next build makes and pins what is new; --dry-run shows what follows from it")
     return 0
+
+
+def _kept(place: Place, upgraded: list[str]) -> Lock:
+    """What is left of the lock without the groups that are to be made anew."""
+    lock = read_lock(place.lock)
+    groups = lock.groups()
+    if not groups:
+        groups = {each.pin for each in Project(place).graph if each.pin is not None}
+    for name in sorted({*upgraded} - groups - {"all"}):
+        raise errors.no_such_pin(name, groups)
+    return lock.without(groups if "all" in upgraded else upgraded)
 
 
 def _short(value: object) -> str:

@@ -189,3 +189,21 @@ def test_nothing_is_held_on_to_before_something_was_made_of_it(pinned: Toy) -> N
     pinned.save()
     pinned.build()
     assert lock_of(pinned)["values"] == {"base": {"it": 128}}
+
+
+def test_an_upgrade_helps_where_the_spec_is_refused_for_what_is_pinned(pinned: Toy) -> None:
+    pinned.write(
+        "toy/picky.py",
+        "from nexusbuild.graph import Problem, ResolveError\n"
+        "from toy.resolver import resolve as resolved\n\n\n"
+        "def resolve(spec, lock_values):\n"
+        "    if 'base' in lock_values:\n"
+        "        raise ResolveError([Problem('made from what is isolated')])\n"
+        "    return resolved(spec, lock_values)\n",
+    )
+    pinned.build()
+    shutil.rmtree(pinned.folder / ".nexus")  # as in a fresh checkout
+    picky = ("--resolver", "toy.picky:resolve")
+    assert pinned.run("lock", *picky).returncode == 2
+    assert not (pinned.folder / ".nexus").exists()
+    assert pinned.run("lock", "--upgrade", "base", *picky).returncode == 0

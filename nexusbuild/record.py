@@ -1,7 +1,7 @@
 """The action record: what a target put out, what of, and how it went.
 
-A record vouches for itself: in its file the digest of its text follows it, and one that does not
-agree with itself counts as missing.
+A record vouches for itself: its file begins with the digest of all that follows, and one that does
+not agree with itself counts as missing.
 """
 
 from __future__ import annotations
@@ -132,15 +132,23 @@ def outputs_digest(outputs: Iterable[Output]) -> str:
     return tree_digest((output.path, output.sha256) for output in outputs)
 
 
+_DIGEST = '{"sha256":"'
+
+
 def record_text(record: Record) -> str:
-    """A record as its file holds it: one line of JSON, then the digest of that line."""
+    """A record as its file holds it: a JSON object, before its other members the digest of these as
+    an object of their own.
+    """
     line = json.dumps(record.to_json(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return f"{line}\n{sha256_text(line)}\n"
+    return f'{_DIGEST}{sha256_text(line)}",{line[1:]}\n'
 
 
 def record_from_text(text: str, key: str) -> Record | None:
     """The record that `text` holds, or None where it is no whole record of `key`."""
-    line, _, check = text.partition("\n")
+    head, _, rest = text.partition('",')
+    line, check = "{" + rest.rstrip("\n"), head.removeprefix(_DIGEST)
+    if check == head:  # as older stores have it: the object, and below it its digest
+        line, _, check = text.partition("\n")
     if check.strip() != sha256_text(line):
         return None
     try:

@@ -13,7 +13,7 @@ from nexusbuild.digests import FileDigests, hash_file
 from nexusbuild.fingerprint import CodeFingerprints
 from nexusbuild.graph import Job, Needs, input_file
 from nexusbuild.host import host_kind, library_versions
-from nexusbuild.keys import key_of, seed_of
+from nexusbuild.keys import key_of, seed_of, sha256_text
 from nexusbuild.record import Record, record_from_text
 from nexusbuild.statcache import StatCache
 from nexusbuild.store import Store
@@ -87,3 +87,20 @@ def test_what_a_record_holds(built: Toy, monkeypatch: pytest.MonkeyPatch) -> Non
     assert about["seconds"] > 0 and about["peak_rss_bytes"] > 1_000_000
     assert about["threads"] == 1 and about["builder"]
     assert about["started"] <= about["finished"]
+
+
+def test_a_record_is_a_json_file_that_vouches_for_itself(toy: Toy) -> None:
+    toy.target("a", settings={"fixed": 'é", 1'})
+    toy.build()
+    file = (toy.folder / ".nexus/current/a").resolve()
+    text, key = file.read_text(encoding="utf-8"), file.stem
+    whole = json.loads(text)
+    assert (whole.pop("key"), whole["target"]) == (key, "a")
+    assert {output["path"] for output in whole["outputs"]} == {"out.txt", "fixed.txt"}
+    for place in (0, 20, 80, len(text) // 2, len(text) - 3):
+        changed = "x" if text[place] != "x" else "y"
+        assert record_from_text(text[:place] + changed + text[place + 1 :], key) is None
+        assert record_from_text(text[:place], key) is None
+    # Older stores have the digest below.
+    line = "{" + text.strip().partition('",')[2]
+    assert record_from_text(f"{line}\n{sha256_text(line)}\n", key) == record_from_text(text, key)

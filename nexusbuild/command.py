@@ -17,7 +17,7 @@ COMMANDS = {
     "accept": "a change of code is harmless to a target's results: keep them",
     "store": "carry results between machines: store export, store import",
     "gc": "drop what no kept build refers to",
-    "doctor": "hardware, libraries, the state of the store",
+    "doctor": "hardware, libraries, what can run here, the store",
     "completion": "teach bash, zsh or fish our words",
 }
 DOMAIN_COMMANDS = "nexusbuild.commands"  # the entry-point group of those that packages bring

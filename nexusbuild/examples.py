@@ -70,7 +70,7 @@ examples:
 """,
     "doctor": """\
 examples:
-  nexusbuild doctor                  the machine, the libraries, the store
+  nexusbuild doctor                  the machine, the libraries, what can run
   nexusbuild doctor --verify-store   and hash every file in the store
 
 Ends with 0 where nothing is wrong, with 1 where something is damaged.

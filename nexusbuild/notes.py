@@ -44,7 +44,7 @@ def _missing_sources(world: World, steps: Steps, targets: Sequence[str]) -> list
             for _, fact in world.facts.missing(target):
                 users.setdefault(fact.path, []).append(target)
     return [
-        f"{path} is missing; "
+        f"{near(path)} is missing; "
         + (
             f"{names[0]} has its result and needs it no more"
             if len(names) == 1

@@ -1,19 +1,24 @@
-"""nexusbuild doctor: the machine, the libraries, the store; --verify-store reads all of it."""
+"""nexusbuild doctor: the machine, the libraries, what of the project can run here, the store;
+--verify-store reads all of it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from typing import Any
 
 from nexusbuild.command import Command, add_json, add_place
-from nexusbuild.errors import FAILED, BuildError
+from nexusbuild.errors import FAILED, BuildError, CannotFit
+from nexusbuild.graph import ResolveError
 from nexusbuild.host import host_kind, landlock_version, version
 from nexusbuild.near import near
-from nexusbuild.project import Place, find_place
-from nexusbuild.report import print_json, readable_size, say
-from nexusbuild.resources import machine_ram_bytes, machine_threads, machine_vram_bytes
+from nexusbuild.project import Place, Project, find_place
+from nexusbuild.report import counted, print_json, readable_size, say
+from nexusbuild.resources import Budget, machine_ram_bytes, machine_threads, machine_vram_bytes
 from nexusbuild.store import Store
+from nexusbuild.terminal import fitted
 
 LIBRARIES = (
     "doit",
@@ -26,6 +31,7 @@ LIBRARIES = (
     "safetensors",
     "bitsandbytes",
 )
+SHOWN = 5  # targets that cannot run; a spec of hundreds may have as many
 # What not everybody needs, and what for.
 OPTIONAL = {"pyarrow": "parquet files", "lm-eval": "tasks of lm-evaluation-harness"}
 
@@ -59,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         "problems": [],
     }
     if place is not None:
-        document |= _state_of_the_store(place)
+        document |= _state_of_the_store(place) | _what_can_run(place)
         if arguments.verify_store:
             document["problems"] += verify(place)
     if arguments.json:
@@ -111,6 +117,26 @@ def _state_of_the_store(place: Place) -> dict[str, Any]:
     }
 
 
+def _what_can_run(place: Place) -> dict[str, Any]:
+    """Of the spec's targets, those that this machine has the memory and the GPU for."""
+    try:
+        graph = Project(place).graph
+    except (BuildError, ResolveError) as error:
+        return {"targets": None, "cannot_run": [], "spec_error": str(error)}
+    budget = Budget(graph.ram_bytes, graph.vram_bytes)
+    cannot = []
+    for target in graph:
+        why = target.obstacle
+        if why is None:
+            try:
+                budget.check(target.needs, target.id)
+            except CannotFit as error:
+                why = error.what
+        if why is not None:
+            cannot.append({"id": target.id, "why": why})
+    return {"targets": len(graph.targets), "cannot_run": cannot, "spec_error": None}
+
+
 def _show(document: dict[str, Any], no_project: str) -> None:
     host = document["host"]
     say(f"machine    {host['processor']}, {host['system']} {host['machine']}")
@@ -129,7 +155,11 @@ def _show(document: dict[str, Any], no_project: str) -> None:
         say(f"project    {no_project}")
     else:
         free = readable_size(document["disk_free_bytes"])
-        say(f"project    {document['spec']}")
+        say(f"project    {document['spec']}: {_can_run(document)}")
+        for each in document["cannot_run"][:SHOWN]:
+            say(fitted(f"           {each['id']}: {each['why']}", sys.stdout))
+        if len(document["cannot_run"]) > SHOWN:
+            say(f"           and {len(document['cannot_run']) - SHOWN} more; --json names them")
         say(
             f"store      {document['store']}: {readable_size(document['store_bytes'])}, {free} free"
         )
@@ -137,4 +167,15 @@ def _show(document: dict[str, Any], no_project: str) -> None:
         say(f"problem    {problem}")
 
 
-command = Command("doctor", "The machine, the libraries, the store.", configure, run)
+def _can_run(document: dict[str, Any]) -> str:
+    count, cannot = document["targets"], len(document["cannot_run"])
+    if count is None:
+        return "cannot be read; `nexusbuild check` says why"
+    if not cannot:
+        return f"{counted(count, 'target')}, all can run here"
+    return f"{count - cannot} of {counted(count, 'target')} can run here, not:"
+
+
+command = Command(
+    "doctor", "The machine, the libraries, what can run here, the store.", configure, run
+)

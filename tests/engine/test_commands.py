@@ -278,6 +278,21 @@ def test_doctor(chain: Toy) -> None:
     assert document["store_bytes"] > 0
 
 
+def test_doctor_says_what_can_run_here(chain: Toy) -> None:
+    count = len(chain.spec["targets"])
+    assert f"project    nexus.yaml: {count} targets, all can run here" in chain.run("doctor").stdout
+    chain.target("big:one", needs={"ram_bytes": 10**15})
+    done = chain.run("doctor")
+    assert done.returncode == 0
+    assert f"nexus.yaml: {count} of {count + 1} targets can run here, not:" in done.stdout
+    assert "big:one: needs " in done.stdout
+    document = chain.json("doctor")
+    assert [each["id"] for each in document["cannot_run"]] == ["big:one"]
+    chain.write("nexus.yaml", "{")
+    done = chain.run("doctor")
+    assert done.returncode == 0 and "cannot be read; `nexusbuild check`" in done.stdout
+
+
 def test_spec_is_found_from_below_and_by_folder(chain: Toy) -> None:
     below = chain.folder / "deep/er"
     below.mkdir(parents=True)

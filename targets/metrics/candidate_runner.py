@@ -108,7 +108,10 @@ def _compiled(parts: list[str]) -> list[CodeType] | str:
 
 
 def _outcome(program: list[CodeType], limits: dict[str, Any], nothing: int) -> str:
-    """Run one candidate. Only who knows the child's secret can say that the tests passed."""
+    """Run one candidate. Only who knows the child's secret can say that the tests passed: neither
+    what is printed nor how it ends. Code that looks for it among the frames above itself finds it;
+    a process cannot hide from what it runs.
+    """
     secret = secrets.token_bytes(16)
     reader, writer = os.pipe()
     child = os.fork()

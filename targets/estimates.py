@@ -121,9 +121,14 @@ def teacher_parameters(folder: SpecFolder, teacher: Teacher) -> int | None:
         return trained_parameters(teacher.source.train)
     if teacher.parameters is not None or teacher.source.path is None:
         return teacher.parameters
+    return _stored_parameters(folder, teacher.source.path)
+
+
+def _stored_parameters(folder: SpecFolder, path: str) -> int | None:
+    """Parameters by the size of a model's files; None where there are none."""
     # As a model is saved; some folders hold it once more under another name.
     for pattern in ("model*.safetensors", "*.safetensors"):
-        files = folder.files(f"{escape(teacher.source.path)}/{pattern}")
+        files = folder.files(f"{escape(path)}/{pattern}")
         if stored := sum(size for _, size in files):
             return int(stored / STORED_BYTES_PER_PARAMETER)
     return None
@@ -219,6 +224,22 @@ def training_seconds(
 
 
 # The student.
+
+
+def with_size_of_init(spec: Spec, folder: SpecFolder) -> Spec:
+    """The spec with a backbone about as large as the model that it starts from, for estimates.
+
+    As it is where the backbone starts from scratch, or from a model that is not here.
+    """
+    backbone = spec.student.backbone
+    size = _stored_parameters(folder, backbone.init.path) if backbone.init else None
+    if size is None:
+        return spec
+    layers = layers_of(size)
+    hidden = max(1, round((size / (12 * layers)) ** 0.5))  # a block has 12 times its square
+    sizes = {"hidden": hidden, "layers": layers, "intermediate": "auto"}
+    student = spec.student.model_copy(update={"backbone": backbone.model_copy(update=sizes)})
+    return spec.model_copy(update={"student": student})
 
 
 def student_parameters(spec: Spec) -> int:

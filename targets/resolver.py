@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from targets.baseline import target as baseline
 from targets.bundle import target as bundle
 from targets.dataset import target as dataset
 from targets.declared_only import declared_only_notes, declared_only_targets
+from targets.estimates import with_size_of_init
 from targets.gate import target as gate
 from targets.isolation import isolation_problems
 from targets.pack import target as pack
@@ -49,6 +51,14 @@ def graph_of(spec: Spec, spec_path: Path, lock_values: Mapping[str, Any]) -> Gra
     pins = pins_of(spec, lock_values)
     folder = SpecFolder(spec_path.parent)
     targets = {target.id: target for target in declared_targets(spec, folder, pins)}
+    sized = with_size_of_init(spec, folder)
+    if sized is not spec:
+        targets |= {
+            each.id: replace(
+                targets[each.id], needs=each.needs, expected_seconds=each.expected_seconds
+            )
+            for each in declared_targets(sized, folder, pins)
+        }
     targets |= {target.id: target for target in declared_only_targets(spec, folder, targets)}
     file = shown_path(spec_path)
     problems = [
@@ -58,7 +68,7 @@ def graph_of(spec: Spec, spec_path: Path, lock_values: Mapping[str, Any]) -> Gra
     if problems:
         raise ResolveError(problems)
     return Graph(
-        targets=with_disk_needs(spec, folder, targets),
+        targets=with_disk_needs(sized, folder, targets),
         preload=preloaded_modules(spec),
         lock_values=pins.lock_values,
         ram_bytes=spec.hardware.ram,

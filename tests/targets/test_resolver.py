@@ -428,6 +428,29 @@ def test_an_open_model_to_start_from(folder: Folder) -> None:
     assert compared == {f"tensors/{name}" for name in ("scholar", "operator", "coder")}
 
 
+def test_what_a_model_to_start_from_needs_follows_from_its_files(folder: Folder) -> None:
+    text = edited(TINY, "backbone: {", "backbone: {init: {path: models/tiny}, ")
+    place = folder.spec.parent / "models" / "tiny"
+    place.mkdir(parents=True)
+    needed = {}
+    for parameters in (100_000, 600_000_000):
+        with (place / "model.safetensors").open("wb") as file:
+            file.truncate(2 * parameters)  # bfloat16
+        graph = folder.resolved(text)
+        needed[parameters] = graph
+    small, large = needed.values()
+    for name in ("backbone", "adapter:code", "score:code"):
+        assert small[name].settings == large[name].settings
+        assert small[name].needs.ram_bytes <= 2**30
+    # Weights in float32, once to score, and with gradients and momentum to train.
+    assert large["score:code"].needs.ram_bytes > 4 * 600e6
+    assert large["backbone"].needs.ram_bytes > 4 * 4 * 600e6
+    assert large["backbone"].needs.disk_bytes > 4 * 600e6 > 1e9 > small["backbone"].needs.disk_bytes
+    assert (large["backbone"].expected_seconds or 0) > 100 * (
+        small["backbone"].expected_seconds or 1
+    )
+
+
 def test_the_backbone_does_not_start_from_a_teacher(folder: Folder) -> None:
     models = folder.spec.parent / "models"
     (models / "poet").mkdir(parents=True)

@@ -82,6 +82,13 @@ def refusal(message: str, remedy: str = "") -> ResolveError:
     return ResolveError([Problem(message, remedy=remedy)])
 
 
+def in_words(error: Exception) -> str:
+    """What it says, without the number that the operating system gives what it refuses."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
 def say(text: str) -> None:
     """A result, to standard output."""
     sys.stdout.write(printable(text) + "\n")

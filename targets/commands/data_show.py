@@ -18,6 +18,7 @@ from targets.commands.command import (
     add_file_argument,
     add_json_argument,
     counted,
+    in_words,
     opened_spec,
     positive,
     print_json,
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         document = _document(arguments, spec, path.parent, name)
     except (ValueError, OSError) as error:
-        raise refusal(str(error)) from None
+        raise refusal(in_words(error)) from None
     if arguments.json:
         print_json(document)
     else:

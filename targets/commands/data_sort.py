@@ -18,6 +18,7 @@ from targets.commands.command import (
     add_json_argument,
     complain,
     counted,
+    in_words,
     print_json,
     refusal,
     say,
@@ -84,11 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise refusal(message)
         act = _dry_run if arguments.dry_run else _sort
         return act(arguments, folder.resolve(), into)
-    except journal.JournalError as error:
-        raise refusal(str(error)) from None
-    except OSError as error:
-        named = f"{error.filename}: " if error.filename else ""
-        raise refusal(f"{named}{error.strerror or error}") from None
+    except (journal.JournalError, OSError) as error:
+        raise refusal(in_words(error)) from None
 
 
 def _dry_run(arguments: argparse.Namespace, folder: Path, into: Path) -> int:

@@ -20,6 +20,7 @@ from targets.commands.command import (
     Command,
     add_file_argument,
     counted,
+    in_words,
     refusal,
     say,
     spec_path,
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         rows = read_teachers(Path(arguments.table))
     except (OSError, TableError) as error:
-        raise refusal(str(error)) from None
+        raise refusal(in_words(error)) from None
     models = Path(arguments.models) if arguments.models else path.parent / "models"
     found = _Import("")
 

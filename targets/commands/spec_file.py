@@ -13,7 +13,7 @@ from specs.edit import EditError
 from specs.fill_in import FILL_IN, LEFT
 from specs.loading import shown_path
 from specs.problems import SpecProblem
-from targets.commands.command import refusal
+from targets.commands.command import in_words, refusal
 from targets.commands.whole_file import write_whole
 from targets.problems import as_resolve_error
 
@@ -39,7 +39,9 @@ def edited(path: Path, edit: Callable[[str], str]) -> None:
     except specs.SpecError as error:
         left = Problem(f"{shown_path(path)} was left as it is")
         raise ResolveError([*as_resolve_error(error).problems, left]) from None
-    except (OSError, UnicodeDecodeError, EditError) as error:
+    except OSError as error:
+        raise refusal(in_words(error)) from None
+    except (UnicodeDecodeError, EditError) as error:
         raise refusal(f"{shown_path(path)}: {error}") from None
 
 

@@ -267,3 +267,16 @@ def test_what_would_be_wrong_is_not_written(
     assert said in capsys.readouterr().err
     assert spec.read_text(encoding="utf-8") == TINY
     assert [path.name for path in spec.parent.iterdir()] == ["nexus.yaml"]
+
+
+def test_what_is_not_there_is_said_without_numbers(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = "No such file or directory"
+    for words, said in (
+        (["import", "teachers", "no.csv"], f"no.csv: {nowhere}"),
+        (["import", "teachers", "."], ".: Is a directory"),
+        (["add", "teacher", "m", "--capabilities", "code", "-f", "no.yaml"], f"no.yaml: {nowhere}"),
+    ):
+        assert main(words) == 2
+        assert capsys.readouterr().err == f"{said}\n"

@@ -20,7 +20,8 @@ from nexus.errors import (
     UnknownCapabilityError,
     blamed,
 )
-from nexus.manifest import MANIFEST, Capability, Manifest, read_manifest, verify, verify_file
+from nexus.manifest import Capability
+from nexus.opened_bundle import OpenedBundle
 from nexus.packing import ends_of_sequence
 from nexus.prompt import cut, render
 from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS, Route, Router
@@ -38,15 +39,12 @@ class NexusModel:
     Several threads may ask one model at once.
     """
 
-    def __init__(
-        self, bundle: Path, manifest: Manifest, device: str, dtype: torch.dtype, *, check: bool
-    ) -> None:
+    def __init__(self, bundle: OpenedBundle, device: str, dtype: torch.dtype) -> None:
         self._bundle = bundle
-        self.manifest = manifest
-        self._check = check
-        self._decoder = open_decoder(bundle / "backbone", device, dtype)
-        self._ends = ends_of_sequence(bundle / "backbone")
-        self._tokens = Tokens(bundle / "tokenizer", self._ends)
+        self.manifest = bundle.manifest
+        self._decoder = open_decoder(bundle.folder / "backbone", device, dtype)
+        self._ends = ends_of_sequence(bundle.folder / "backbone")
+        self._tokens = Tokens(bundle.folder / "tokenizer", self._ends)
         self._added: set[str] = set()
         self._router: Router | None = None
 
@@ -83,11 +81,7 @@ class NexusModel:
             raise InvalidInputError(
                 f"{dtype!r} is nothing to compute in; give one of {', '.join(map(str, DTYPES))}"
             )
-        manifest = read_manifest(Path(bundle))
-        if check:
-            verify(Path(bundle), manifest)
-        # Adapters are read later, wherever the process has gone by then.
-        return cls(Path(bundle).absolute(), manifest, device, dtype, check=check)
+        return cls(OpenedBundle.open(Path(bundle), check=check), device, dtype)
 
     @property
     def capabilities(self) -> list[str]:
@@ -197,7 +191,7 @@ class NexusModel:
         if known.isolated and enable_uncensored is not True:
             raise IsolatedCapabilityError(name)
         if not self._is_present(name):
-            self._refuse_if_gone()
+            self._bundle.refuse_if_gone()
             raise UnknownCapabilityError(
                 f"{known.adapter} was taken out of this bundle, and with it {name}; "
                 f"it has {', '.join(self.capabilities) or 'no other'}"
@@ -254,23 +248,7 @@ class NexusModel:
 
     def _is_present(self, name: str) -> bool:
         known = self.manifest.capabilities[name]
-        files = (known.adapter, known.configuration)
-        return name in self._added or all((self._bundle / file).is_file() for file in files)
-
-    def _refuse_if_gone(self) -> None:
-        """Raise BundleError where the whole bundle is gone, not only a file of it."""
-        if not (self._bundle / MANIFEST).is_file():
-            raise BundleError(
-                MANIFEST,
-                f"is no longer in {self._bundle}",
-                "Load the bundle again from where it is now",
-            )
-
-    def _verify(self, *paths: str) -> None:
-        """Compare files that are about to be read with the manifest that was opened."""
-        if self._check:
-            for path in paths:
-                verify_file(self._bundle, self.manifest.files[path])
+        return name in self._added or self._bundle.holds(known.adapter, known.configuration)
 
     def _adapter(self, capability: Capability) -> str | None:
         """The name of the capability's adapter, which is read when it is first asked for."""
@@ -278,9 +256,9 @@ class NexusModel:
             return None
         if capability.name not in self._added:
             with blamed(capability.adapter):
-                self._verify(capability.adapter, capability.configuration)
                 adapter = load_adapter(
-                    self._bundle / capability.adapter, self._bundle / capability.configuration
+                    self._bundle.verified(capability.adapter),
+                    self._bundle.verified(capability.configuration),
                 )
                 self._decoder.add(capability.name, adapter)
             self._added.add(capability.name)
@@ -288,18 +266,17 @@ class NexusModel:
 
     def _opened_router(self) -> Router:
         if self._router is None:
-            about = self._bundle / "router" / ROUTER_JSON
-            if not about.is_file():
-                self._refuse_if_gone()
+            if not self._bundle.holds(f"router/{ROUTER_JSON}"):
+                self._bundle.refuse_if_gone()
                 raise UnknownCapabilityError(
                     "this bundle has no router: name the capability, one of "
                     f"{', '.join(self.capabilities)}"
                 )
             with blamed(f"router/{ROUTER_JSON}"):
-                self._verify(f"router/{ROUTER_JSON}", f"router/{ROUTER_WEIGHTS}")
-            router = Router.load(
-                self._bundle / "router", self._bundle / "backbone", self._bundle / "tokenizer"
-            )
+                for file in (ROUTER_JSON, ROUTER_WEIGHTS):
+                    self._bundle.verified(f"router/{file}")
+            folder = self._bundle.folder
+            router = Router.load(folder / "router", folder / "backbone", folder / "tokenizer")
             for name in router.capabilities:
                 known = self.manifest.capabilities.get(name)
                 if known is None:

@@ -466,6 +466,19 @@ def test_a_bundle_that_was_moved_while_open_says_so(copied: Path) -> None:
     assert NexusModel.load(moved).generate(PROMPTS[0], capability="sums") == before
 
 
+def test_another_bundle_in_the_place_of_an_open_one_is_refused(
+    copied: Path, bundles: dict[str, Path]
+) -> None:
+    model = NexusModel.load(copied)
+    before = model.generate(PROMPTS[0], capability="sums")
+    shutil.rmtree(copied)
+    shutil.copytree(bundles["none"], copied)
+    for asked in (model.route, lambda prompt: model.generate(prompt, capability="calls")):
+        with pytest.raises(BundleError, match=r"another bundle than was opened\. Load it again"):
+            asked(PROMPTS[0])
+    assert model.generate(PROMPTS[0], capability="sums") == before
+
+
 @pytest.mark.parametrize("path", ["adapters/sums_adapter.safetensors", "router/router.json"])
 def test_a_file_changed_while_the_bundle_is_open_is_refused(copied: Path, path: str) -> None:
     """Another build took its place; or somebody put an isolated adapter under another name."""

@@ -337,6 +337,12 @@ def test_a_reader_who_leaves_is_no_error(bundles: dict[str, Path]) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+def test_a_closed_output_is_no_error(bundles: dict[str, Path]) -> None:
+    command = [sys.executable, "-m", "nexus.cli", "info", str(bundles["int8"])]
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def _not_json(text: str) -> str:
     return text[: len(text) // 2]
 

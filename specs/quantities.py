@@ -19,12 +19,13 @@ _BYTES = {
     for infix in ("", "I")
     if unit or not infix
 }
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _COUNTS = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _SIZE_PATTERN = rf"^{_NUMBER} ?(?:[KkMmGgTt][Ii]?)?[Bb]$"
-_DURATION_PATTERN = rf"^(?:{_NUMBER} ?[smhd] ?)+$"
+_TIME_UNIT = "(?:min|[smhd])"
+_DURATION_PATTERN = rf"^(?:{_NUMBER} ?{_TIME_UNIT} ?)+$"
 _COUNT_PATTERN = rf"^{_NUMBER} ?[KMBT]$"
 
 
@@ -37,10 +38,10 @@ def parse_size(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds in `45s`, `2h` or `1h30m`; ValueError where the text is no duration."""
+    """Seconds in `45s`, `2h`, `1h30m` or `20 min`; ValueError where the text is no duration."""
     if not re.fullmatch(_DURATION_PATTERN, text.strip()):
         raise ValueError(f"{text!r} is not a duration")
-    parts = re.findall(rf"({_NUMBER}) ?([smhd])", text)
+    parts = re.findall(rf"({_NUMBER}) ?({_TIME_UNIT})", text)
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 

@@ -30,7 +30,16 @@ def test_no_size(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("45s", 45), ("2h", 7200), ("1h30m", 5400), ("1.5h", 5400), ("1d", 86400)]
+    ("text", "seconds"),
+    [
+        ("45s", 45),
+        ("2h", 7200),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        ("1d", 86400),
+        ("2min", 120),
+        ("3 min 20 s", 200),
+    ],
 )
 def test_duration(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds

@@ -15,6 +15,7 @@ from targets.gate.verdict import (
     judged_by_all,
 )
 from targets.metrics import Metric, get_metric, score_rows
+from targets.metrics.metric import Row
 from targets.metrics.statistics import Estimate, retained_estimate, score_estimate
 from targets.rows import read_rows, write_json, write_rows
 
@@ -44,8 +45,7 @@ def build_capability(job: Job) -> None:
         teachers.append(scored(name, metric, rows, read_rows(path), weights))
         job.progress(number + 1, len(baselines) + 1)
     student = scored("student", metric, rows, answers, weights)
-    chance = metric.chance(rows)
-    best = _best(job.target, metric, teachers, chance)
+    best = _best(job.target, metric, teachers, metric.chance(rows))
 
     confidence = settings.confidence or REPORTED_CONFIDENCE
     retained = retained_estimate(
@@ -67,39 +67,27 @@ def build_capability(job: Job) -> None:
             for row, ours, theirs in zip(rows, best.scores, student.scores, strict=True)
         ),
     )
-    write_json(
-        job.out / "verdict.json",
-        _rounded(
-            {
-                "verdict": verdict.verdict,
-                "summary": f"{job.target.partition(':')[2]}: student {of_student.value:.3f}, "
-                f"teacher {best.name} {best.total:.3f}, retained {retained.value:.3f} "
-                f"({_interval(retained)}) {rule}: "
-                f"{in_words(verdict, deciding.estimate, settings.confidence)}"
-                + _on_the_floor(settings, metric, best),
-                "contract": job.target.partition(":")[2],
-                "metric": metric.name,
-                "unit": metric.unit,
-                "higher_is_better": metric.higher_is_better,
-                "items": len(rows),
-                "teacher": best.name,
-                "teacher_score": best.total,
-                "teachers": {teacher.name: teacher.total for teacher in teachers},
-                "student_score": student.total,
-                "chance": chance,
-                **_estimate_json(retained, "retained"),
-                "rule": rule,
-                "retain_fraction": settings.retain_fraction,
-                "at_least": settings.at_least,
-                "teacher_at_least": settings.teacher_at_least,
-                "confidence": settings.confidence,
-                "shortfall": verdict.shortfall,
-                "items_to_settle": verdict.items_needed,
-                "held_out": on_held_out(metric, rows, best, student),
-                "backbone_only": of_backbone_alone(metric, rows, student, job.inputs["score"]),
-            }
-        ),
-    )
+    contract = job.target.partition(":")[2]
+    document = {
+        **_judgement_json(metric, rows, settings, rule, verdict),
+        **_estimate_json(retained, "retained"),
+        "summary": f"{contract}: student {of_student.value:.3f}, "
+        f"teacher {best.name} {best.total:.3f}, retained {retained.value:.3f} "
+        f"({_interval(retained)}) {rule}: "
+        f"{in_words(verdict, deciding.estimate, settings.confidence)}"
+        + _on_the_floor(settings, metric, best),
+        "contract": contract,
+        "higher_is_better": metric.higher_is_better,
+        "teacher": best.name,
+        "teacher_score": best.total,
+        "teachers": {teacher.name: teacher.total for teacher in teachers},
+        "student_score": student.total,
+        "retain_fraction": settings.retain_fraction,
+        "teacher_at_least": settings.teacher_at_least,
+        "held_out": on_held_out(metric, rows, best, student),
+        "backbone_only": of_backbone_alone(metric, rows, student, job.inputs["score"]),
+    }
+    write_json(job.out / "verdict.json", _rounded(document))
 
 
 def _best(target: str, metric: Metric, teachers: Sequence[Scored], chance: float) -> Scored:
@@ -164,31 +152,15 @@ def build_router(job: Job) -> None:
         )
         for name in sorted(names)
     }
-    summary = (
-        f"router: {metric.name} {estimate.value:.3f} ({_interval(estimate)}) "
-        f"{condition.rule}: {in_words(verdict, estimate, settings.confidence)}"
-    )
-    write_json(
-        job.out / "verdict.json",
-        _rounded(
-            {
-                "verdict": verdict.verdict,
-                "summary": summary,
-                "contract": "router",
-                "metric": metric.name,
-                "unit": metric.unit,
-                "items": len(items),
-                "chance": metric.chance(items),
-                **_estimate_json(estimate, "score"),
-                "per_capability": per_capability,
-                "rule": condition.rule,
-                "at_least": settings.at_least,
-                "confidence": settings.confidence,
-                "shortfall": verdict.shortfall,
-                "items_to_settle": verdict.items_needed,
-            }
-        ),
-    )
+    document = {
+        **_judgement_json(metric, items, settings, condition.rule, verdict),
+        **_estimate_json(estimate, "score"),
+        "summary": f"router: {metric.name} {estimate.value:.3f} ({_interval(estimate)}) "
+        f"{condition.rule}: {in_words(verdict, estimate, settings.confidence)}",
+        "contract": "router",
+        "per_capability": per_capability,
+    }
+    write_json(job.out / "verdict.json", _rounded(document))
 
 
 def _conditions(
@@ -224,6 +196,24 @@ def _on_the_floor(settings: Settings, metric: Metric, best: Scored) -> str:
 def _interval(estimate: Estimate) -> str:
     low, high = estimate.interval
     return f"{estimate.confidence * 100:g} % {low:.3f}..{high:.3f}"
+
+
+def _judgement_json(
+    metric: Metric, rows: Sequence[Row], settings: Settings, rule: str, verdict: Verdict
+) -> dict[str, Any]:
+    """What every verdict says."""
+    return {
+        "verdict": verdict.verdict,
+        "metric": metric.name,
+        "unit": metric.unit,
+        "items": len(rows),
+        "chance": metric.chance(rows),
+        "rule": rule,
+        "at_least": settings.at_least,
+        "confidence": settings.confidence,
+        "shortfall": verdict.shortfall,
+        "items_to_settle": verdict.items_needed,
+    }
 
 
 def _estimate_json(estimate: Estimate, name: str) -> dict[str, Any]:

@@ -33,10 +33,6 @@ class Tokens:
             ids.pop()
         return ids
 
-    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of several texts."""
-        return [self.encode(text) for text in texts]
-
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the ids; special tokens are no text."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)

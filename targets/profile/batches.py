@@ -38,7 +38,6 @@ class Batch:
     inputs: dict[str, Tensor]
     sides: dict[str, Tensor]
     media_side: int
-    answering: str
     answer_rows: Tensor
     answer_positions: Tensor
     targets: Tensor
@@ -53,14 +52,6 @@ class Batch:
         both = torch.zeros(2, positions, dtype=torch.bool, device=device)
         both[self.media_side] = True
         return both
-
-    def answer_mask(self) -> Tensor:
-        """Where the answering tower predicts a token of the answer; bool (rows, tokens)."""
-        return self.sides[self.answering][0]
-
-    def mapped_mask(self) -> Tensor:
-        """Where the answering tower's states count; bool (rows, tokens)."""
-        return self.sides[self.answering].any(dim=0)
 
 
 def batches(rows: Sequence[Encoded], max_tokens: int, structure: Structure) -> Iterator[Batch]:
@@ -104,7 +95,6 @@ def _batch(places: list[int], rows: list[Encoded], structure: Structure) -> Batc
         inputs=inputs,
         sides=sides,
         media_side=1 if predicts else 0,
-        answering=answering.name,
         answer_rows=answer_rows.to(device),
         answer_positions=positions.to(device),
         targets=targets.to(device),

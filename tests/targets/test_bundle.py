@@ -221,9 +221,14 @@ def test_a_constant_tensor_is_nobodys(
     job = bundle_job("none")
     teacher = tmp_path / "teacher"
     shutil.copytree(job.inputs["teacher/scholar"], teacher)
-    norm = {"norm.weight": {"sha256": digest, "constant": True}}
-    (teacher / "tensors.json").write_text(json.dumps(norm), encoding="utf-8")
-    build(Job(**{**vars(job), "inputs": {**job.inputs, "teacher/scholar": teacher}}))
+    job = Job(**{**vars(job), "inputs": {**job.inputs, "teacher/scholar": teacher}})
+    norm = {"sha256": digest, "constant": False}
+    (teacher / "tensors.json").write_text(json.dumps({"norm.weight": norm}), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"norm\.weight of the teacher scholar"):
+        build(job)
+    norm["constant"] = True
+    (teacher / "tensors.json").write_text(json.dumps({"norm.weight": norm}), encoding="utf-8")
+    build(job)
 
 
 def test_a_failed_contract_stands_in_the_report(

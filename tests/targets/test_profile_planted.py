@@ -379,7 +379,7 @@ def test_statistics_of_neurons_and_heads_are_those_of_all_tokens() -> None:
         for batch in pilot:
             with seen.watching(batch):
                 run_blocks(structure, batch)
-            mask = batch.answer_mask()
+            mask, _ = batch.sides[structure.answering.name]
             with reading_input(
                 structure.blocks[1].neurons_out, lambda x, mask=mask: kept.append(x[mask])
             ):

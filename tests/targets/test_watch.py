@@ -117,7 +117,9 @@ def test_it_waits_until_what_was_too_hot_is_ten_degrees_cooler(
 def test_without_a_gpu_there_is_no_thermometer_and_no_wait() -> None:
     if thermometer.gpu_thermometer() is not None:
         pytest.skip("this machine has an NVIDIA GPU")
-    Told().step(Watch({"max_temperature_c": 40}))
+    told = Told()
+    told.step(Watch({"max_temperature_c": 40}))
+    assert told.reasons == []
 
 
 def test_heat_and_pauses_reach_training_and_no_key(tmp_path: Path) -> None:

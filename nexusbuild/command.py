@@ -54,6 +54,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def positive(text: str) -> int:
+    """A number of things on the command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1 on")
+    return int(text)
+
+
 def command_names() -> list[str]:
     """Every command that is there, those that packages bring included."""
     from importlib import metadata

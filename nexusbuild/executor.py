@@ -22,7 +22,8 @@ from typing import Any, Protocol
 from nexusbuild import errors
 from nexusbuild.errors import CannotFit
 from nexusbuild.graph import Job, Needs
-from nexusbuild.resources import Budget, oom_kills, readable_bytes
+from nexusbuild.readable import readable_size
+from nexusbuild.resources import Budget, oom_kills
 from nexusbuild.server_handle import ServerEndedError, ServerHandle
 
 __all__ = ["CannotFit", "Executor", "LocalExecutor", "Outcome", "ProgressEvent"]
@@ -379,7 +380,7 @@ class _Ending:
             return str(errors.process_crashed(-code, signal.Signals(-code).name))
         now = oom_kills()
         sure = self._kills_before is not None and now is not None and now > self._kills_before
-        return str(errors.process_killed(sure, readable_bytes(self.peak_rss_bytes)))
+        return str(errors.process_killed(sure, readable_size(self.peak_rss_bytes)))
 
 
 def _await_end(pid: int, poller: select.poll, report: int, server: ServerHandle) -> None:

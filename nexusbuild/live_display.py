@@ -19,13 +19,8 @@ from rich.text import Text
 
 from nexusbuild.course import Running
 from nexusbuild.executor import ProgressEvent
-from nexusbuild.progress import (
-    Watch,
-    about_seconds,
-    ending,
-    readable_figures,
-    readable_seconds,
-)
+from nexusbuild.progress import Watch, ending
+from nexusbuild.readable import about_seconds, readable_figures, readable_seconds
 
 REFRESHES_PER_SECOND = 4
 BAR_WIDTH = 20

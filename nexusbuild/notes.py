@@ -8,7 +8,7 @@ from nexusbuild.host import changed_libraries
 from nexusbuild.near import near
 from nexusbuild.plan import Steps, World
 from nexusbuild.project import Project
-from nexusbuild.report import counted
+from nexusbuild.readable import counted
 
 
 def plan_notes(project: Project, world: World, steps: Steps, targets: Sequence[str]) -> list[str]:

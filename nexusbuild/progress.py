@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from nexusbuild.course import Course
+from nexusbuild.readable import about_seconds, readable_figures, readable_seconds
 
 if TYPE_CHECKING:
     from nexusbuild.executor import ProgressEvent
@@ -68,44 +69,6 @@ def open_display(stream: TextIO, quiet: bool = False) -> Display:
 
         return LiveDisplay(stream)
     return PlainDisplay(stream)
-
-
-def readable_seconds(seconds: float) -> str:
-    """`0.42 s`, `41 s`, `3 min 20 s`, `2 h 05 min`: two figures that matter, no more."""
-    if seconds < 1:
-        return f"{seconds:.2f} s"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def about_seconds(seconds: float) -> str:
-    """An estimate, rounded as far as it deserves: `12 s`, `3 min 20 s`, `25 min`, `2 h 10 min`."""
-    if seconds < 59.5:
-        return f"{max(1, round(seconds))} s"
-    step = 10 if seconds < 600 else 60 if seconds < 3600 else 600
-    whole = round(seconds / step) * step
-    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-
-
-def readable_figures(figures: Mapping[str, float | str]) -> str:
-    """`loss 0.312, tokens/s 51200`."""
-    return ", ".join(f"{name} {_readable(value)}" for name, value in figures.items())
-
-
-def _readable(value: float | str) -> str:
-    if isinstance(value, str):
-        return value
-    return format(value, ".0f" if 1000 <= abs(value) < 1e12 else ".4g")
 
 
 def ending(state: str, seconds: float, detail: str) -> str:

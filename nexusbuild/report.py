@@ -68,11 +68,6 @@ def counts(states: Iterable[str], known: Sequence[str]) -> dict[str, int]:
     return {state: found.count(state) for state in known}
 
 
-def counted(number: int, one: str) -> str:
-    """`1 result`, `2 results`."""
-    return f"{number} {one}" if number == 1 else f"{number} {one}s"
-
-
 def words(reason: Reason, folder: Path | None = None) -> str:
     """One reason, as a person reads it; paths as seen from `folder`, or from where they are."""
     where = near(reason.path or "", folder)
@@ -166,21 +161,6 @@ def result_json(
     if error is not None:
         found["error"] = error.to_json()
     return found
-
-
-def readable_size(count: float) -> str:
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TB"
-
-
-def readable_age(seconds: float) -> str:
-    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds // 86_400)} days"
 
 
 def _value(value: Any) -> str:

@@ -17,18 +17,10 @@ from pathlib import Path, PurePosixPath
 
 from nexusbuild import errors
 from nexusbuild.graph import Needs
+from nexusbuild.readable import readable_size
 
 POLL_SECONDS = 0.2
 _NO_LIMIT = 1 << 60  # cgroup v1 writes "no limit" as a number near 2**63
-
-
-def readable_bytes(count: float) -> str:
-    """`3221225472` -> `3.0 GB`, in the powers of 1,024 that the spec's sizes are read with."""
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TB"
 
 
 def machine_ram_bytes() -> int:
@@ -195,7 +187,7 @@ class Budget:
     def check(self, needs: Needs, target: str) -> None:
         """Raise CannotFit where `target` could not run even alone."""
         if needs.ram_bytes > self.ram_bytes:
-            needed, allowed = readable_bytes(needs.ram_bytes), readable_bytes(self.ram_bytes)
+            needed, allowed = readable_size(needs.ram_bytes), readable_size(self.ram_bytes)
             raise errors.does_not_fit(target, "memory", needed, allowed)
         if not (needs.gpu or needs.vram_bytes):
             return
@@ -203,7 +195,7 @@ class Budget:
         if vram_bytes is None:
             raise errors.no_gpu(target)
         if needs.vram_bytes > vram_bytes:
-            needed, allowed = readable_bytes(needs.vram_bytes), readable_bytes(vram_bytes)
+            needed, allowed = readable_size(needs.vram_bytes), readable_size(vram_bytes)
             raise errors.does_not_fit(target, "GPU memory", needed, allowed)
 
     @contextmanager

@@ -8,7 +8,7 @@ from nexusbuild import errors
 from nexusbuild.errors import BuildError
 from nexusbuild.near import near
 from nexusbuild.project import Project
-from nexusbuild.report import readable_size
+from nexusbuild.readable import readable_size
 
 
 def lack_of_room(project: Project, running: Iterable[str]) -> BuildError | None:

@@ -12,8 +12,9 @@ from nexusbuild import errors
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.fingerprint import Code
 from nexusbuild.project import Project, find_place
+from nexusbuild.readable import counted
 from nexusbuild.record import Record
-from nexusbuild.report import counted, print_json, say, warn
+from nexusbuild.report import print_json, say, warn
 from nexusbuild.selectors import selected
 from nexusbuild.store_lock import builder_lock
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nexusbuild import errors
 from nexusbuild.closure import waits_for
-from nexusbuild.command import Command, add_json, add_place, command_names
+from nexusbuild.command import Command, add_json, add_place, command_names, positive
 from nexusbuild.errors import BuildError
 from nexusbuild.estimate import expected_durations
 from nexusbuild.lock import differences_from_lock
@@ -23,6 +23,7 @@ from nexusbuild.package_options import AfterBuild, chosen_steps
 from nexusbuild.plan_view import show_plan
 from nexusbuild.project import Place, Project, find_place
 from nexusbuild.proposal import Proposal, proposed
+from nexusbuild.readable import about_seconds
 from nexusbuild.released import top_names
 from nexusbuild.report import (
     BUILD_STATES,
@@ -57,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show what would be rebuilt and why; writes nothing",
     )
-    parser.add_argument("-j", "--jobs", type=_jobs, metavar="N", help="targets side by side")
+    parser.add_argument("-j", "--jobs", type=positive, metavar="N", help="targets side by side")
     parser.add_argument(
         "-k",
         "--keep-going",
@@ -137,7 +138,6 @@ def _plan_document(project: Project, proposal: Proposal, notes: list[str]) -> di
 def _time_needed(project: Project, proposal: Proposal, jobs: int | None) -> str:
     """How long what runs, or may, will take in all, as far as anything is known of it."""
     from nexusbuild.course import makespan
-    from nexusbuild.progress import about_seconds
 
     running = proposal.running
     expected = expected_durations(project.graph, running, project.results())
@@ -293,12 +293,6 @@ def _chosen(project: Project, arguments: argparse.Namespace) -> list[str]:
         return selected(project.graph, arguments.targets)
     except BuildError:
         return selected(project.graph, arguments.targets, command_names())
-
-
-def _jobs(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number from 1 on")
-    return int(text)
 
 
 command = Command("build", "Build what is stale.", configure, run)

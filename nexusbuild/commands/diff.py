@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from nexusbuild.buildlog import find_build
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.project import find_place
+from nexusbuild.readable import readable_size
 from nexusbuild.reasons import ABSENT, changed_leaves
 from nexusbuild.record import Record
-from nexusbuild.report import print_json, readable_size, say
+from nexusbuild.report import print_json, say
 from nexusbuild.store import Store
 
 

@@ -15,7 +15,8 @@ from nexusbuild.graph import ResolveError
 from nexusbuild.host import host_kind, landlock_version, version
 from nexusbuild.near import near
 from nexusbuild.project import Place, Project, find_place
-from nexusbuild.report import counted, print_json, readable_size, say
+from nexusbuild.readable import counted, readable_size
+from nexusbuild.report import print_json, say
 from nexusbuild.resources import Budget, machine_ram_bytes, machine_threads, machine_vram_bytes
 from nexusbuild.store import Store
 from nexusbuild.terminal import fitted

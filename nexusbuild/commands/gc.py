@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 
 from nexusbuild.collect import collect, unreferenced
-from nexusbuild.command import Command, add_json, add_place
+from nexusbuild.command import Command, add_json, add_place, positive
 from nexusbuild.lock import read_lock
 from nexusbuild.project import find_place
-from nexusbuild.report import counted, print_json, readable_size, say, warn
+from nexusbuild.readable import counted, readable_size
+from nexusbuild.report import print_json, say, warn
 from nexusbuild.store import Store
 from nexusbuild.store_lock import builder_lock
 
@@ -17,7 +18,11 @@ KEPT_BUILDS = 10
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--keep", type=_count, default=KEPT_BUILDS, metavar="N", help="builds to keep (default: 10)"
+        "--keep",
+        type=positive,
+        default=KEPT_BUILDS,
+        metavar="N",
+        help="builds to keep (default: 10)",
     )
     parser.add_argument("-n", "--dry-run", action="store_true", help="show what would be dropped")
     add_place(parser)
@@ -52,12 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
             f"{counted(len(found.scratch), 'checkpoint')}: {readable_size(found.bytes)}"
         )
     return 0
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number from 1 on")
-    return int(text)
 
 
 command = Command("gc", "Drop what no kept build refers to.", configure, run)

@@ -8,8 +8,9 @@ from datetime import datetime, timezone
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.plan import Step, planned
 from nexusbuild.project import Project, find_place
+from nexusbuild.readable import readable_age, readable_size
 from nexusbuild.record import Record
-from nexusbuild.report import print_json, readable_age, readable_size, say
+from nexusbuild.report import print_json, say
 from nexusbuild.selectors import selected
 
 

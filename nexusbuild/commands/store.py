@@ -9,7 +9,8 @@ from nexusbuild import errors
 from nexusbuild.carry import check_readable, export_results, import_results
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.project import Project, find_place
-from nexusbuild.report import counted, print_json, readable_size, say, warn
+from nexusbuild.readable import counted, readable_size
+from nexusbuild.report import print_json, say, warn
 from nexusbuild.selectors import selected
 from nexusbuild.store import Store
 from nexusbuild.store_lock import builder_lock

@@ -11,9 +11,10 @@ from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.graph import input_target
 from nexusbuild.plan import Step, World, planned
 from nexusbuild.project import Project, find_place
+from nexusbuild.readable import counted, readable_size
 from nexusbuild.reasons import Reason, differences
 from nexusbuild.record import Record
-from nexusbuild.report import counted, print_json, readable_size, say, show_notes, words
+from nexusbuild.report import print_json, say, show_notes, words
 from nexusbuild.selectors import selected
 from nexusbuild.terminal import fitted, wrapped
 

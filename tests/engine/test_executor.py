@@ -330,7 +330,7 @@ def test_targets_that_do_not_fit_beside_each_other_do_not_overlap(tmp_path: Path
         json.loads((runs.out(f"test:{number}") / "times").read_text()) for number in range(3)
     )
     assert times[0][1] <= times[1][0] and times[1][1] <= times[2][0]
-    with pytest.raises(CannotFit, match="test:large: needs 101 bytes of memory"):
+    with pytest.raises(CannotFit, match="test:large: needs 101 B of memory"):
         executor.check(Needs(ram_bytes=101), "test:large")
     executor.close()
 

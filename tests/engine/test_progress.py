@@ -20,12 +20,10 @@ from nexusbuild.progress import (
     PlainDisplay,
     QuietDisplay,
     Watch,
-    about_seconds,
     ending,
     open_display,
-    readable_figures,
-    readable_seconds,
 )
+from nexusbuild.readable import about_seconds, readable_figures, readable_seconds
 
 
 class Clock:

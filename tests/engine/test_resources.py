@@ -12,13 +12,13 @@ import pytest
 
 from nexusbuild.errors import CannotFit
 from nexusbuild.graph import Needs
+from nexusbuild.readable import readable_size
 from nexusbuild.resources import (
     Budget,
     cgroup_cpu_limit,
     cgroup_memory_limit,
     machine_ram_bytes,
     machine_threads,
-    readable_bytes,
 )
 
 PATIENCE = 10.0
@@ -208,7 +208,7 @@ def test_cgroup_1_limits_count(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(12, "12 bytes"), (1536, "1.5 KB"), (3 << 30, "3.0 GB"), (5 << 40, "5.0 TB")],
+    [(12, "12 B"), (1536, "1.5 KB"), (3 << 30, "3.0 GB"), (5 << 40, "5.0 TB")],
 )
 def test_sizes_are_readable(count: int, text: str) -> None:
-    assert readable_bytes(count) == text
+    assert readable_size(count) == text

@@ -25,7 +25,7 @@ def selected(graph: Graph, selectors: Sequence[str], commands: Collection[str] =
         named = _named(graph, selector.strip("+"))
         if not named:
             known = [*graph.targets, *(target.kind for target in graph)]
-            if commands and selector.isidentifier():
+            if commands and selector.isidentifier() and selector not in commands:
                 raise errors.neither_command_nor_target(selector, commands, known)
             raise errors.no_such_target(selector, known)
         chosen |= named

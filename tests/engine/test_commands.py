@@ -337,6 +337,7 @@ def test_a_word_that_is_neither_command_nor_target(chain: Toy) -> None:
     assert "'grap' is neither a command nor a target" in done.stderr
     assert "did you mean graph" in done.stderr
     assert "no target matches 'stepp:a'" in chain.run("stepp:a").stderr
+    assert "no target matches 'build'" in chain.run("build", "build").stderr
     assert "did you mean step or step:b or step:a?" in chain.run("why", "stepp").stderr
 
 

@@ -82,7 +82,7 @@ class FileDigests:
     def of_sources(self, paths: Iterable[str]) -> dict[str, str | None]:
         """path -> digest of that file or directory, None where it is missing."""
         wanted = list(dict.fromkeys(paths))
-        trees = {path: dict(_files_below(path)) for path in wanted if os.path.isdir(path)}
+        trees = {path: dict(files_below(path)) for path in wanted if os.path.isdir(path)}
         plain = [path for path in wanted if path not in trees and os.path.exists(path)]
         every = [file for tree in trees.values() for file in tree.values()]
         digests = self.of_files(dict.fromkeys([*plain, *every]))
@@ -96,7 +96,7 @@ class FileDigests:
         self._cache.save_cache()
 
 
-def _files_below(directory: str) -> Iterator[tuple[str, str]]:
+def files_below(directory: str) -> Iterator[tuple[str, str]]:
     """(relative path, path) of every file, links followed, each directory entered once."""
     entered: set[str] = set()
     for folder, folders, files in os.walk(directory, followlinks=True):

@@ -222,7 +222,7 @@ def _read_module(path: str) -> _Module:
         raise errors.syntax_error(path, line, str(error)) from error
     _keep_what_runs(tree)
     tokens: list[str] = []
-    _write_normal_form(tree, tokens)
+    write_normal_form(tree, tokens)
     digest = hashlib.sha256("\x00".join(tokens).encode("utf-8", "surrogatepass")).hexdigest()
     return _Module(digest, tuple(dict.fromkeys(_imports(tree))))
 
@@ -260,7 +260,7 @@ def _is_type_checking(test: ast.expr) -> bool:
     )
 
 
-def _write_normal_form(node: ast.AST, tokens: list[str]) -> None:
+def write_normal_form(node: ast.AST, tokens: list[str]) -> None:
     """The tree as a flat list of tokens, the same on every version of Python that can parse it.
 
     (`ast.dump` is not: what it leaves out changed in 3.13, and new versions add empty fields.)
@@ -275,13 +275,13 @@ def _write_normal_form(node: ast.AST, tokens: list[str]) -> None:
             tokens.append(f"{type(value).__name__}:{value!r}")
         elif isinstance(value, ast.AST):
             tokens.append(name)
-            _write_normal_form(value, tokens)
+            write_normal_form(value, tokens)
         elif isinstance(value, list):
             if value:
                 tokens.append(name)
                 for item in value:
                     if isinstance(item, ast.AST):
-                        _write_normal_form(item, tokens)
+                        write_normal_form(item, tokens)
                     else:
                         tokens.append(repr(item))
         elif value is not None:

@@ -61,7 +61,7 @@ class GraphCache:
         kept = read_values(self._path)
         if not isinstance(kept, dict) or kept.get("question") != question.values:
             return None
-        return _graph(kept["graph"]) if self._holds(kept) else None
+        return graph_from(kept["graph"]) if self._holds(kept) else None
 
     def take(self, question: Question, function: str, graph: Graph) -> None:
         """Keep a graph that `function` (`module:name`) has just resolved, if it can be kept."""
@@ -78,7 +78,7 @@ class GraphCache:
                 "question": question.values,
                 "code": (function, code.fingerprint),
                 "files": files,
-                "graph": _values(graph),
+                "graph": graph_values(graph),
             }
         except (BuildError, OSError):
             return  # no file holds the resolver, or it is gone, or a setting is no JSON
@@ -138,7 +138,7 @@ def _signature(path: str) -> Signature | None:
         return None
 
 
-def _values(graph: Graph) -> dict[str, Any]:
+def graph_values(graph: Graph) -> dict[str, Any]:
     """A graph as plain values: each field by its name, so that none can be forgotten."""
     assert graph.seen is not None
     return {
@@ -152,7 +152,7 @@ def _values(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _graph(values: Mapping[str, Any]) -> Graph:
+def graph_from(values: Mapping[str, Any]) -> Graph:
     """The graph of which `values` were made."""
     targets = {}
     for each in values["targets"]:

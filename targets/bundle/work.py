@@ -95,7 +95,7 @@ def _parts(job: Job, settings: Settings) -> Parts:
             name: read_json(job.inputs[f"gate/{name}"] / "verdict.json")
             for name in (*settings.include, "router")
         },
-        made_of={role: _digest_of(path) for role, path in sorted(job.inputs.items())},
+        made_of={role: input_digest(path) for role, path in sorted(job.inputs.items())},
     )
 
 
@@ -134,7 +134,7 @@ def _file(path: Path, name: str) -> Path:
     return path / name if path.is_dir() else path
 
 
-def _digest_of(path: Path) -> str:
+def input_digest(path: Path) -> str:
     """Digest of an input, the one by which the builder's record of this target knows it, too.
 
     So the manifest leads to the record, and that to the keys of what the bundle was made of. The

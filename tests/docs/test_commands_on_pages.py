@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from pages import PAGES, ROOT, Block, examples, shell_blocks, spans
 
-from nexus.cli import _parser as nexus_parser
+from nexus.cli import command_parser as nexus_parser
 from nexusbuild.cli import find_command, main, parser_of
 from nexusbuild.command import command_names
 

@@ -206,11 +206,11 @@ def test_the_cache_changes_nothing(tree: Tree, tmp_path: Path) -> None:
 
 def test_the_normal_form_tells_apart_what_python_does() -> None:
     """On this project's own code: one changed constant or name changes the form."""
-    from nexusbuild.fingerprint import _write_normal_form
+    from nexusbuild.fingerprint import write_normal_form
 
     source = Path(ast.__file__).read_text()
     tokens: list[str] = []
-    _write_normal_form(ast.parse(source), tokens)
+    write_normal_form(ast.parse(source), tokens)
     other: list[str] = []
-    _write_normal_form(ast.parse(source.replace("iter_fields", "iter_field")), other)
+    write_normal_form(ast.parse(source.replace("iter_fields", "iter_field")), other)
     assert tokens != other

@@ -16,7 +16,7 @@ from toy_project import Toy
 
 from nexusbuild.cache_file import read_values, write_values
 from nexusbuild.graph import Graph, Needs, Seen, Source, SpecFolder, Target
-from nexusbuild.graph_cache import _graph, _values
+from nexusbuild.graph_cache import graph_from, graph_values
 
 GRAIN_SECONDS = 0.12  # what changed less than a tenth of a second ago is not trusted
 
@@ -191,5 +191,5 @@ graphs = st.builds(
 @given(graphs)
 def test_a_graph_comes_back_as_it_was(graph: Graph) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        write_values(Path(folder) / "graph", _values(graph))
-        assert _graph(read_values(Path(folder) / "graph")) == graph
+        write_values(Path(folder) / "graph", graph_values(graph))
+        assert graph_from(read_values(Path(folder) / "graph")) == graph

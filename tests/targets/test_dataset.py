@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexusbuild.digests import _files_below
+from nexusbuild.digests import files_below
 from nexusbuild.graph import Job
 from targets.dataset.fields import MissingFieldError, answer_at, prompt_at, text_at, texts_at
 from targets.dataset.near_duplicates import WORD, near_duplicates
@@ -405,4 +405,4 @@ def test_a_folder_is_read_as_its_digest_sees_it(tmp_path: Path) -> None:
     (folder / "gone.jsonl").symlink_to(tmp_path / "nowhere.jsonl")
     read = [file.relative_to(folder).as_posix() for file in data_files(folder)]
     assert read == ["linked/rows.jsonl", "rows.jsonl", "sub/rows.jsonl"]
-    assert sorted(name for name, _ in _files_below(str(folder))) == read
+    assert sorted(name for name, _ in files_below(str(folder))) == read

@@ -8,7 +8,7 @@ import pytest
 
 from nexusbuild.digests import hash_file
 from nexusbuild.record import Output, outputs_digest
-from targets.bundle.work import _digest_of
+from targets.bundle.work import input_digest
 
 
 @pytest.mark.parametrize("names", [["one.json"], ["b.json", "a/deep.json", "ä.json"]])
@@ -17,6 +17,6 @@ def test_digests_are_the_builders(tmp_path: Path, names: list[str]) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"text of {name}", encoding="utf-8")
     outputs = [Output(name, hash_file(tmp_path / name), 0) for name in names]
-    assert _digest_of(tmp_path) == outputs_digest(outputs)
+    assert input_digest(tmp_path) == outputs_digest(outputs)
     if len(names) == 1:
-        assert _digest_of(tmp_path / names[0]) == outputs_digest(outputs)
+        assert input_digest(tmp_path / names[0]) == outputs_digest(outputs)

@@ -15,6 +15,8 @@ def declare(spec: Spec) -> Target:
     included = spec.included_capabilities()
     declared = _slice(spec, included)
     teachers = {teacher.id for name in included for teacher in spec.teachers_of(name)}
+    served = spec.served_capabilities()
+    others = {teacher.id for name in served for teacher in spec.teachers_of(name)} - teachers
     datasets = {spec.capabilities[name].dataset for name in included}
     inputs = {
         "backbone": "pack:backbone",
@@ -30,6 +32,8 @@ def declare(spec: Spec) -> Target:
     inputs |= {f"description/{name}": f"dataset:{name}#dataset.json" for name in sorted(datasets)}
     inputs |= {f"about/{name}": f"dataset:{name}#about.json" for name in sorted(datasets)}
     inputs |= {f"teacher/{name}": f"teacher:{name}" for name in sorted(teachers)}
+    # No weight of these may ship either, though nothing that they teach does.
+    inputs |= {f"tensors/{name}": f"teacher:{name}" for name in sorted(others)}
     return Target(
         id="bundle",
         work="targets.bundle.work:build",

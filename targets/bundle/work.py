@@ -102,7 +102,9 @@ def _parts(job: Job, settings: Settings) -> Parts:
 def _report(job: Job, settings: Settings, folder: Path, parts: Parts) -> dict[str, Any]:
     """The verdicts on these very bytes, and how it is known that no teacher is among them."""
     teacher_tensors = {
-        name: read_json(job.inputs[f"teacher/{name}"] / "tensors.json") for name in parts.teachers
+        role.partition("/")[2]: read_json(path / "tensors.json")
+        for role, path in job.inputs.items()
+        if role.startswith(("teacher/", "tensors/"))
     }
     kept_out = {
         name: read_json(_file(job.inputs[f"confinement/{name}"], "confinement.json"))

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -193,9 +194,16 @@ def test_a_tensor_of_a_teacher_is_found_and_refused(
     shutil.copytree(job.inputs["teacher/scholar"], teacher)
     stolen = {"head.weight": {"sha256": digest, "constant": False}}
     (teacher / "tensors.json").write_text(json.dumps(stolen), encoding="utf-8")
-    job = Job(**{**vars(job), "inputs": {**job.inputs, "teacher/scholar": teacher}})
     with pytest.raises(ValueError, match=r"lm_head\.weight is head\.weight of the teacher scholar"):
-        build(job)
+        build(with_input(job, "teacher/scholar", teacher))
+    # One that teaches nothing of what ships is known by its tensors alone.
+    job = bundle_job("none")
+    with pytest.raises(ValueError, match=r"lm_head\.weight is head\.weight of the teacher poet"):
+        build(with_input(job, "tensors/poet", teacher))
+
+
+def with_input(job: Job, role: str, path: Path) -> Job:
+    return replace(job, inputs={**job.inputs, role: path})
 
 
 @pytest.mark.parametrize("shipped", [torch.float32, torch.bfloat16, torch.float64])
@@ -221,7 +229,7 @@ def test_a_constant_tensor_is_nobodys(
     job = bundle_job("none")
     teacher = tmp_path / "teacher"
     shutil.copytree(job.inputs["teacher/scholar"], teacher)
-    job = Job(**{**vars(job), "inputs": {**job.inputs, "teacher/scholar": teacher}})
+    job = with_input(job, "teacher/scholar", teacher)
     norm = {"sha256": digest, "constant": False}
     (teacher / "tensors.json").write_text(json.dumps({"norm.weight": norm}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"norm\.weight of the teacher scholar"):
@@ -240,7 +248,7 @@ def test_a_failed_contract_stands_in_the_report(
     (tmp_path / "verdict.json").write_text(
         json.dumps({**verdict, "verdict": "fail"}), encoding="utf-8"
     )
-    job = Job(**{**vars(job), "inputs": {**job.inputs, "gate/sums": tmp_path}})
+    job = with_input(job, "gate/sums", tmp_path)
     build(job)
     text = (job.out / "tiny_bundle" / "verify_report.json").read_text(encoding="utf-8")
     assert json.loads(text)["verdict"] == "fail"
@@ -262,4 +270,4 @@ def test_a_path_of_this_machine_is_refused(
     (tokenizer / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     job = bundle_job("none")
     with pytest.raises(ValueError, match="must not say where it was made"):
-        build(Job(**{**vars(job), "inputs": {**job.inputs, "tokenizer": tokenizer}}))
+        build(with_input(job, "tokenizer", tokenizer))

@@ -428,6 +428,17 @@ def test_an_open_model_to_start_from(folder: Folder) -> None:
     assert compared == {f"tensors/{name}" for name in ("scholar", "operator", "coder")}
 
 
+def test_a_bundle_is_compared_with_every_teacher_there_is(folder: Folder) -> None:
+    fewer = edited(TINY, "include: [reasoning, tools, code]", "include: [reasoning, tools]")
+    inputs = folder.resolved(fewer)["bundle"].inputs
+    assert {inputs[f"teacher/{name}"] for name in ("scholar", "operator")} == {
+        "teacher:scholar",
+        "teacher:operator",
+    }
+    assert inputs["tensors/coder"] == "teacher:coder"
+    assert "teacher/coder" not in inputs
+
+
 def test_what_a_model_to_start_from_needs_follows_from_its_files(folder: Folder) -> None:
     text = edited(TINY, "backbone: {", "backbone: {init: {path: models/tiny}, ")
     place = folder.spec.parent / "models" / "tiny"

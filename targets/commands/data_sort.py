@@ -117,9 +117,8 @@ def _sort(arguments: argparse.Namespace, folder: Path, into: Path) -> int:
         will = "to be " if asks else ""
         _tell(arguments, _overview(arguments, placed, stay, into, will))
         if asks and not _agreed():
-            _tell(arguments, ["nothing was changed"])
-            return DONE
-        if placed:
+            _tell(arguments, ["nothing else was changed" if waiting else "nothing was changed"])
+        elif placed:
             moves = [journal.Move(folder / one.finding.path, one.place) for one in placed]
             written = journal.write(into, folder, moves, links=arguments.link)
             troubles += journal.carry_out(written)
@@ -138,17 +137,17 @@ def _undo(arguments: argparse.Namespace, into: Path) -> int:
     if last is None:
         raise refusal(f"there is no sort into {_shown(into)} to undo")
     gone = "removed" if last.links else f"put back into {_shown(last.origin)}"
-    things = counted(len(last.moves), "link" if last.links else "file")
+    kind = "link" if last.links else "file"
     document: dict[str, Any] = {"undone": os.fspath(last.path), "dry_run": arguments.dry_run}
     document["files"] = [
         {"from": os.fspath(m.place), "to": os.fspath(m.source)} for m in last.moves
     ]
     if arguments.dry_run:
-        _tell(arguments, [f"{things} would be {gone}"])
+        _tell(arguments, [f"{counted(len(last.moves), kind)} would be {gone}"])
         return _finished(arguments, document, [])
     with journal.alone(into):
         troubles = journal.undo(last)
-    _tell(arguments, [f"{counted(len(last.moves) - len(troubles), 'file')} {gone}"])
+    _tell(arguments, [f"{counted(len(last.moves) - len(troubles), kind)} {gone}"])
     return _finished(arguments, document, troubles)
 
 

@@ -1,6 +1,7 @@
 """`nexusbuild data sort`: moves that lose nothing, whatever happens, and can be undone."""
 
 import hashlib
+import io
 import json
 import os
 import random
@@ -99,7 +100,9 @@ def test_json_says_what_went_where(raw: Path, capsys: pytest.CaptureFixture[str]
     assert error["message"] == "elsewhere is not a folder"
 
 
-def test_links_leave_the_files_where_they_are(raw: Path) -> None:
+def test_links_leave_the_files_where_they_are(
+    raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = files(raw)
     assert main(["data", "sort", "raw", "--link", "--to", "sets"]) == 0
     assert files(raw) == before
@@ -107,6 +110,26 @@ def test_links_leave_the_files_where_they_are(raw: Path) -> None:
     assert linked.is_symlink() and linked.read_text(encoding="utf-8") == before["sums/train.json"]
     assert main(["data", "sort", "--undo", "--to", "sets"]) == 0
     assert files(raw) == before and not linked.parent.exists()
+    assert capsys.readouterr().out.endswith("3 links removed\n")
+
+
+def test_who_does_not_agree_changes_nothing_but_hears_what_went_wrong_before(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("targets.commands.data_sort._at_a_terminal", lambda: True)
+    before = files(raw.parent)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert main(["data", "sort", "raw"]) == 0
+    assert files(raw.parent) == before
+    assert capsys.readouterr().out.endswith("nothing was changed\n")
+
+    into = raw.parent / "datasets"
+    journal.write(into, raw, [journal.Move(raw / "gone", into / "code" / "gone")], links=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert main(["data", "sort", "raw"]) == 1
+    assert files(raw.parent) == before
+    said = capsys.readouterr()
+    assert said.out.endswith("nothing else was changed\n") and "raw/gone stays: " in said.err
 
 
 def test_nothing_is_overwritten(raw: Path) -> None:

@@ -48,9 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BuildError as error:
         return _wrong([error.to_json()], str(error), as_json, error.exit_code)
     except OSError as error:
-        if error.errno not in errors.OF_THE_MACHINE:
+        if _folder_is_gone():
+            refused = errors.folder_gone()
+        elif error.errno in errors.OF_THE_MACHINE:
+            refused = errors.system(_program(name), error)
+        else:
             raise
-        refused = errors.system(_program(name), error)
         return _wrong([refused.to_json()], str(refused), as_json, refused.exit_code)
     except KeyboardInterrupt:
         if as_json:
@@ -82,6 +85,15 @@ def _parsed(name: str, command: Any, words: list[str], rest: list[str]) -> argpa
             seed_of=_seed_of,
         )
     return parser.parse_args(rest)
+
+
+def _folder_is_gone() -> bool:
+    """Whether the folder that we are in was deleted: no path can be made whole then."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _program(name: str) -> str:

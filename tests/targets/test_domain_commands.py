@@ -280,3 +280,14 @@ def test_what_is_not_there_is_said_without_numbers(
     ):
         assert main(words) == 2
         assert capsys.readouterr().err == f"{said}\n"
+
+
+def test_a_folder_that_was_deleted_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["data", "sort", "raw"]) == 2
+    assert capsys.readouterr().err.startswith("the folder that you are in was deleted\n")

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 @dataclass(frozen=True)
 class Needs:
     """What one target occupies while it runs: bytes, and whole CPU threads. disk_bytes: what the
-    store keeps of it, by estimate.
+    store keeps of it, by estimate. pool: of the targets that name the same one, one runs at a time.
     """
 
     ram_bytes: int = 0
@@ -24,6 +24,7 @@ class Needs:
     exclusive: bool = False
     threads: int = 1
     disk_bytes: int = 0
+    pool: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from nexusbuild import errors
@@ -141,6 +141,7 @@ class _Free:
     threads: int
     gpu: bool = True
     running: int = 0
+    pools: set[str] = field(default_factory=set)  # those that are taken
 
     def fits(self, needs: Needs) -> bool:
         return (
@@ -157,6 +158,7 @@ class _Free:
         self.vram_bytes = max(0, self.vram_bytes - needs.vram_bytes)
         self.threads = max(0, self.threads - needs.threads)
         self.gpu = self.gpu and not needs.gpu
+        self.pools.update(filter(None, [needs.pool]))
         self.running += 1
         if needs.exclusive:
             self.threads = -1  # not even a target that asks for no thread fits beside it
@@ -166,7 +168,8 @@ class Budget:
     """Grants targets their share of the machine, in fair order.
 
     Of the targets that wait, the one that came first is never delayed by a later one: a later one
-    starts earlier only from what remains when the needs of all before it are set aside.
+    starts earlier only from what remains when the needs of all before it are set aside, but for
+    those that wait for another of their pool to end.
     What is not given is what the machine has. One target holds the GPU at a time.
     """
 
@@ -206,7 +209,7 @@ class Budget:
         that whoever cancels needs no lock (a signal handler may not take one).
         """
         # A target with more threads than there are runs alone and slower; it is not refused.
-        needs = _with_threads(needs, min(needs.threads, self.threads))
+        needs = replace(needs, threads=min(needs.threads, self.threads))
         self.check(needs, "target")
         ticket = (object(), needs)
         with self._changed:
@@ -239,6 +242,8 @@ class Budget:
         for needs in self._held:
             free.take(needs)
         for ticket in list(self._waiting):
+            if ticket[1].pool in free.pools:
+                continue  # sets nothing aside: what is free would only lie idle
             if free.fits(ticket[1]):
                 self._waiting.remove(ticket)
                 self._held.append(ticket[1])
@@ -251,7 +256,3 @@ class Budget:
             self._known_vram_bytes = machine_vram_bytes()
             self._vram_is_known = True
         return self._known_vram_bytes
-
-
-def _with_threads(needs: Needs, threads: int) -> Needs:
-    return Needs(needs.ram_bytes, needs.vram_bytes, needs.gpu, needs.exclusive, threads)

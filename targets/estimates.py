@@ -53,6 +53,7 @@ STREAMED_SHARE = 4
 # From here on a model is taken to need a GPU where the spec leaves the device open.
 LARGE_PARAMETERS = 1_000_000_000
 SMALL_MODEL_PARAMETERS = 50_000_000
+TEACHERS = "teachers"  # the pool of the targets that open one: one is in memory at a time
 # Rows of files of which the spec does not say how many there are.
 ROWS_OF_FILES = 10_000
 TOKENS_OF_SAMPLE = 45
@@ -149,7 +150,7 @@ def opened_needs(hardware: Hardware, parameters: int | None, load: str) -> Needs
     threads = hardware.threads
     if parameters is None or parameters < SMALL_MODEL_PARAMETERS:
         # Of a size that nobody says, two side by side may be more than there is room for.
-        return Needs(ram_bytes=GIGABYTE, exclusive=parameters is None, threads=threads)
+        return Needs(GIGABYTE, exclusive=parameters is None, threads=threads, pool=TEACHERS)
     weights = loaded_bytes(parameters, load)
     if on_gpu(hardware, parameters):
         return Needs(
@@ -158,11 +159,12 @@ def opened_needs(hardware: Hardware, parameters: int | None, load: str) -> Needs
             gpu=True,
             exclusive=True,
             threads=threads,
+            pool=TEACHERS,
         )
     ram = weights + GIGABYTE
     if load in STREAMED_LOADS and ram > granted_ram(hardware):
         ram = streamed_bytes(parameters, load)
-    return Needs(ram_bytes=ram, exclusive=True, threads=threads)
+    return Needs(ram_bytes=ram, exclusive=True, threads=threads, pool=TEACHERS)
 
 
 def granted_ram(hardware: Hardware) -> int:

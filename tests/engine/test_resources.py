@@ -85,6 +85,7 @@ def waiters(ram_bytes: int = 100, vram_bytes: int = 100, threads: int = 8) -> It
         Needs(gpu=True),
         Needs(threads=5),
         Needs(exclusive=True),
+        Needs(pool="ovens"),
     ],
 )
 def test_two_that_do_not_fit_beside_each_other_go_one_after_the_other(needs: Needs) -> None:
@@ -136,6 +137,16 @@ def test_who_waits_for_the_gpu_holds_up_only_those_it_would_compete_with() -> No
         assert not everyone.has_share("waits") and not everyone.has_share("in the way")
         everyone.give_back("on the gpu")
         assert everyone.comes_to_its_share("waits")
+
+
+def test_who_waits_for_its_pool_holds_up_nobody_else() -> None:
+    with waiters(threads=2) as everyone:
+        everyone.ask("bakes", Needs(pool="ovens"))
+        everyone.ask("bakes next", Needs(pool="ovens"))
+        everyone.ask("stirs", Needs(pool="bowls"))
+        assert everyone.has_share("stirs") and not everyone.has_share("bakes next")
+        everyone.give_back("bakes")
+        assert everyone.comes_to_its_share("bakes next")
 
 
 def test_more_threads_than_there_are_is_slow_but_possible() -> None:

@@ -500,6 +500,12 @@ def test_a_teacher_of_unknown_size_is_opened_with_nothing_beside_it(folder: Fold
     assert all(target.needs.exclusive for target in opened)
 
 
+def test_one_teacher_is_in_memory_at_a_time(folder: Folder) -> None:
+    pools = {target.kind: target.needs.pool for target in folder.resolved(with_verse(TINY))}
+    together = {kind for kind, pool in pools.items() if pool == "teachers"}
+    assert together == {"teacher", "baseline", "profile", "trace"}
+
+
 # The lock.
 
 

@@ -22,6 +22,8 @@ class Running:
     """A target that was handed to the executor. Times in seconds of the display's clock.
 
     begun: its process runs; before that it waits for its share of the machine.
+    round_since, round_from: when it last began to count anew (another round of training, steps
+    rolled back), and the fraction at which it did; its pace is that since then.
     """
 
     since: float
@@ -29,6 +31,17 @@ class Running:
     done: float = 0.0
     total: float = 0.0
     figures: Mapping[str, float | str] = field(default_factory=dict)
+    round_since: float | None = None
+    round_from: float = 0.0
+
+    def report(
+        self, done: float, total: float, figures: Mapping[str, float | str], now: float
+    ) -> None:
+        """Take what the target says of itself."""
+        before = self.fraction
+        self.done, self.total, self.figures = done, total, figures
+        if before is not None and self.fraction is not None and self.fraction < before:
+            self.round_since, self.round_from = now, self.fraction
 
     @property
     def fraction(self) -> float | None:
@@ -38,9 +51,11 @@ class Running:
     def own_seconds(self, now: float) -> float | None:
         """Its whole duration, judged by its own pace; None where it is too early to say."""
         fraction = self.fraction
-        if fraction is None or fraction < _SMALLEST_FRACTION:
+        if fraction is None or fraction - self.round_from < _SMALLEST_FRACTION:
             return None
-        return (now - self.since) / fraction
+        round_since = self.since if self.round_since is None else self.round_since
+        seconds_each = (now - round_since) / (fraction - self.round_from)
+        return (now - self.since) + (1.0 - fraction) * seconds_each
 
 
 class Course:
@@ -82,7 +97,7 @@ class Course:
         if not running.begun:
             running.begun, running.since = True, now  # the wait before was not its own
         if total > 0:
-            running.done, running.total, running.figures = done, total, figures
+            running.report(done, total, figures, now)
 
     def finish(self, target: str, state: str, seconds: float) -> None:
         self.running.pop(target, None)

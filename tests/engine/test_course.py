@@ -114,6 +114,27 @@ def test_a_targets_own_pace_overrules_what_was_expected_of_it() -> None:
     assert course.target_seconds_left("a:0", 100.0) == pytest.approx(100)
 
 
+def test_another_round_is_timed_by_its_own_pace() -> None:
+    course = course_of(1, seconds=120)
+    course.start("a:0", now=0)
+    course.progress("a:0", 10, 1200, {}, now=0)
+    course.progress("a:0", 1190, 1200, {}, now=119)
+    course.progress("a:0", 0, 600, {}, now=120)  # half the steps, at the same pace
+    course.progress("a:0", 60, 600, {}, now=126)
+    assert course.target_seconds_left("a:0", now=126) < 60
+    course.progress("a:0", 150, 600, {}, now=135)
+    assert course.target_seconds_left("a:0", now=135) == pytest.approx(45)
+
+
+def test_steps_done_again_are_timed_by_the_pace_since() -> None:
+    course = course_of(1, seconds=100)
+    course.start("a:0", now=0)
+    course.progress("a:0", 40, 100, {}, now=40)
+    course.progress("a:0", 30, 100, {}, now=50)  # rolled back
+    course.progress("a:0", 50, 100, {}, now=70)
+    assert course.target_seconds_left("a:0", now=70) == pytest.approx(50)
+
+
 def test_expectations_follow_what_finished_targets_took() -> None:
     course = course_of(5, 10.0)
     before = course.seconds_left(0.0)

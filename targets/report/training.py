@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from targets.report.axes import plain
+from targets.report.axes import Words, percent, plain
 from targets.report.charts import Series, line_chart
 from targets.report.facts import Project, Target
 from targets.report.markup import tag
@@ -68,14 +68,14 @@ def _points(rows: list[dict[str, Any]], field: str) -> list[tuple[float, float]]
 
 def _outcome(rows: list[dict[str, Any]]) -> str:
     """What the log says besides: what was retained, and what recovery had to do."""
-    known: Mapping[str, str] = {
-        "validation_retained": "retained on validation rows",
-        "aligned": "of the tokens aligned with the teacher's",
+    known: Mapping[str, tuple[Words, str]] = {
+        "validation_retained": (plain, "retained on validation rows"),
+        "aligned": (percent, "of the tokens aligned with the teacher's"),
     }
     said = [
-        f"{plain(row[field])} {words}"
+        f"{written(row[field])} {words}"
         + (f" after round {row['round'] + 1}" if row.get("round") else "")
-        for field, words in known.items()
+        for field, (written, words) in known.items()
         for row in rows
         if isinstance(row.get(field), (int, float))
     ]

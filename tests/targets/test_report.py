@@ -102,6 +102,7 @@ def project(folder: Path, name: str = "verse") -> Project:
     log = write_rows(
         folder / "training_log.jsonl",
         [
+            {"aligned": 1.0},
             {"loss": 2.0, "round": 0, "step": 50},
             {"loss": 0.5, "round": 0, "step": 100},
             {"round": 0, "step": 100, "validation_loss": 0.6},
@@ -182,6 +183,7 @@ def test_the_page_says_what_is_known(tmp_path: Path) -> None:
         "1.0 GB too much",
         "1,115,264",
         "1.01 retained on validation rows after round 2",
+        "100 % of the tokens aligned with the teacher's",
         "rolled back at step 100",
         "exact match 0.900 whole, 0.900 with only 97 % of the variance of its key blocks: ✓ holds",
         "Warning: few tokens of verse",

@@ -198,7 +198,7 @@ def _info(options: argparse.Namespace) -> int:
         _say(json.dumps(manifest.about, indent=2, sort_keys=True), sys.stdout)
         return 0
     size = sum(entry.bytes for entry in manifest.files.values())
-    _say(f"{manifest.name}  {size / 1e6:.1f} MB  {manifest.quantization}", sys.stdout)
+    _say(f"{manifest.name}  {size / 2**20:.1f} MB  {manifest.quantization}", sys.stdout)
     for name, capability in sorted(manifest.capabilities.items()):
         present = (options.bundle / capability.adapter).is_file()
         notes = [

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from nexus import BundleError, NexusModel
 from nexus.cli import main
 from nexus.errors import InvalidInputError, UnknownCapabilityError
-from nexus.manifest import sealed
+from nexus.manifest import read_manifest, sealed
 
 PROMPTS = ["add seven plus three", "call a tool please", "whisper quietly", "total apples"]
 
@@ -186,7 +186,8 @@ def test_the_command_answers_shows_checks_and_exports(
     assert "--enable-uncensored" in hint
     assert "enable_uncensored" not in hint
     assert main(["info", folder]) == 0
-    assert "tiny_bundle" in capsys.readouterr().out
+    size = sum(entry.bytes for entry in read_manifest(bundles["int8"]).files.values())
+    assert capsys.readouterr().out.startswith(f"tiny_bundle  {size / 1024**2:.1f} MB  int8\n")
     assert main(["verify", folder]) == 0
     assert main(["export", folder, "--peft", str(tmp_path / "peft")]) == 0
     written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*"))

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _print_errors([error.found.to_json()], errors.WRONG)
         raise
     except ResolveError as error:
-        return _wrong([_problem_json(problem) for problem in error.problems], str(error), as_json)
+        return _wrong([each.to_json() for each in error.problems], str(error), as_json)
     except BuildError as error:
         return _wrong([error.to_json()], str(error), as_json, error.exit_code)
     except OSError as error:
@@ -138,17 +138,6 @@ def _print_errors(found: Sequence[Mapping[str, Any]], code: int) -> None:
 
     with contextlib.suppress(OSError):  # the same
         print_json({"errors": found, "exit_code": code})
-
-
-def _problem_json(problem: Any) -> dict[str, Any]:
-    return {
-        "message": problem.message,
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "field": problem.field,
-        "remedy": problem.remedy,
-    }
 
 
 def _command_and_arguments(words: list[str]) -> tuple[str, list[str]]:

@@ -210,6 +210,17 @@ class Problem:
         text = ": ".join(part for part in parts if part)
         return f"{text}\n    {self.remedy}" if self.remedy else text
 
+    def to_json(self) -> dict[str, Any]:
+        """As errors stand in the documents of `--json`."""
+        return {
+            "message": self.message,
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "field": self.field,
+            "remedy": self.remedy,
+        }
+
 
 class ResolveError(Exception):
     """The spec cannot be resolved to a graph; carries every problem found, not the first."""

@@ -16,11 +16,11 @@ def as_resolve_error(error: specs.SpecError) -> ResolveError:
 def _as_graph_problem(problem: specs.SpecProblem) -> Problem:
     """The excerpt stands before the remedy."""
     details = "\n".join(part for part in (problem.excerpt, indented(problem.remedy)) if part)
+    return with_remedy(problem, details.strip())
+
+
+def with_remedy(problem: specs.SpecProblem, remedy: str) -> Problem:
+    """The same problem, and this to do about it."""
     return Problem(
-        message=problem.message,
-        file=problem.file,
-        line=problem.line,
-        column=problem.column,
-        field=problem.field,
-        remedy=details.strip(),
+        problem.message, problem.file, problem.line, problem.column, problem.field, remedy
     )

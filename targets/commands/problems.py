@@ -10,6 +10,7 @@ import specs
 from nexusbuild.graph import Problem
 from specs.fill_in import gathered
 from targets.commands.command import WRONG, complain, counted
+from targets.problems import with_remedy
 
 AnyProblem = specs.SpecProblem | Problem
 
@@ -29,15 +30,9 @@ def problem_json(problem: AnyProblem) -> dict[str, Any]:
             "column": problem.column,
             "length": max(1, problem.length),
         }
-    return {
-        "message": problem.message,
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "field": problem.field,
-        "remedy": problem.remedy,
-        "excerpt": excerpt,
-    }
+    if isinstance(problem, specs.SpecProblem):
+        problem = with_remedy(problem, problem.remedy)
+    return problem.to_json() | {"excerpt": excerpt}
 
 
 def _listed(problems: Sequence[AnyProblem]) -> list[AnyProblem]:

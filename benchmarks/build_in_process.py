@@ -15,12 +15,12 @@ from pathlib import Path
 
 import cheap_targets
 
-from nexusbuild.executor import Outcome, ProgressEvent
 from nexusbuild.graph import Job, Needs
-from nexusbuild.progress import open_display
+from nexusbuild.process.executor import Outcome, ProgressEvent
 from nexusbuild.project import Project, find_place
-from nexusbuild.run import Build, Options
-from nexusbuild.store_lock import builder_lock
+from nexusbuild.run.build import Build, Options
+from nexusbuild.show.progress import open_display
+from nexusbuild.store.lock_file import builder_lock
 
 
 class InProcess:

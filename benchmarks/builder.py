@@ -32,8 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cheap_targets import LAYERS
 
-from nexusbuild.digests import FileDigests, hash_file
-from nexusbuild.statcache import StatCache
+from nexusbuild.digest.digests import FileDigests, hash_file
+from nexusbuild.digest.statcache import StatCache
 
 ROOT = Path(__file__).resolve().parents[1]
 BASELINE = "python -c pass"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from nexusbuild.graph import Graph
-from nexusbuild.plan import planned
 from nexusbuild.project import Place, Project
-from nexusbuild.record import Output
+from nexusbuild.rule.plan import planned
+from nexusbuild.rule.record import Output
 
 JOURNAL = "deletions.jsonl"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nexusbuild.plan import planned
 from nexusbuild.project import Project, find_place
+from nexusbuild.rule.plan import planned
 
 
 def blocked_targets(spec: Path) -> set[str]:

@@ -14,10 +14,10 @@ from typing import Any, NoReturn, TextIO
 
 from nexusbuild import errors
 from nexusbuild.command import COMMANDS, DOMAIN_COMMANDS
+from nexusbuild.commands.package_options import add_package_options
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import ResolveError
-from nexusbuild.package_options import add_package_options
-from nexusbuild.streams import steady_streams
+from nexusbuild.show.streams import steady_streams
 
 _USAGE = "nexusbuild [TARGET ...] [option ...]\n       nexusbuild COMMAND [argument ...]"
 _WITH_VALUE = ("-f", "--file", "-j", "--jobs", "--store", "--force", "--resolver", "--plan")
@@ -110,7 +110,7 @@ def parser_of(name: str, command: Any, words: Sequence[str]) -> argparse.Argumen
         allow_abbrev=False,
     )
     if {"-h", "--help"} & set(words) and name in COMMANDS:
-        from nexusbuild.examples import EXAMPLES
+        from nexusbuild.commands.examples import EXAMPLES
 
         parser.epilog = EXAMPLES[name]
         if name == "build":
@@ -122,8 +122,8 @@ def parser_of(name: str, command: Any, words: Sequence[str]) -> argparse.Argumen
 
 
 def _wrong(found: list[dict[str, Any]], text: str, as_json: bool, code: int = errors.WRONG) -> int:
-    from nexusbuild.report import warn
-    from nexusbuild.terminal import fitted
+    from nexusbuild.show.terminal import fitted
+    from nexusbuild.show.wording import warn
 
     if as_json:
         _print_errors(found, code)
@@ -134,7 +134,7 @@ def _wrong(found: list[dict[str, Any]], text: str, as_json: bool, code: int = er
 
 def _print_errors(found: Sequence[Mapping[str, Any]], code: int) -> None:
     """The document of a command that did not come to its own."""
-    from nexusbuild.report import print_json
+    from nexusbuild.show.wording import print_json
 
     with contextlib.suppress(OSError):  # the same
         print_json({"errors": found, "exit_code": code})
@@ -189,7 +189,7 @@ def _current_result(spec: Path, store: str | None, target: str) -> Any:
 
 def _fitted(text: str, stream: TextIO) -> str:
     """The same, of the width of a terminal."""
-    from nexusbuild.terminal import fitted
+    from nexusbuild.show.terminal import fitted
 
     return fitted(text, stream)
 
@@ -203,7 +203,7 @@ def _overview_of(spec: str | None, store: str | None) -> Any:
 
 def _seed_of(seed: int, target: str) -> int:
     """The same, of a target's own seed."""
-    from nexusbuild.keys import seed_of
+    from nexusbuild.digest.keys import seed_of
 
     return seed_of(seed, target)
 
@@ -232,7 +232,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _help_formatter(prog: str) -> argparse.HelpFormatter:
     """As argparse's own; told the width, it need not import what finds it out."""
-    from nexusbuild.terminal import columns
+    from nexusbuild.show.terminal import columns
 
     width = columns(sys.stdout) or 80
     return argparse.RawDescriptionHelpFormatter(prog, width=max(40, width - 2))

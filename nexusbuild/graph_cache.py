@@ -18,13 +18,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from nexusbuild.cache_file import read_values, write_values
+from nexusbuild.digest.cache_file import read_values, write_values
+from nexusbuild.digest.fingerprint import CodeFingerprints
+from nexusbuild.digest.host import package_folders
+from nexusbuild.digest.keys import Canonical, canonical_json, plain
+from nexusbuild.digest.statcache import Signature, settled, signature_of
 from nexusbuild.errors import BuildError
-from nexusbuild.fingerprint import CodeFingerprints
 from nexusbuild.graph import Graph, Needs, Seen, Source, Target
-from nexusbuild.host import package_folders
-from nexusbuild.keys import Canonical, canonical_json, plain
-from nexusbuild.statcache import Signature, settled, signature_of
 
 # Raise it when what stands in the file, or what it is held against, changes.
 _FORM = 3

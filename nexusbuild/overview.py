@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nexusbuild.buildlog import Build, read_builds
-from nexusbuild.estimate import expected_durations
 from nexusbuild.graph import input_target
-from nexusbuild.notes import plan_notes
-from nexusbuild.plan import Step, planned
 from nexusbuild.project import Project, find_place
-from nexusbuild.record import Record
-from nexusbuild.report import weightiest_first, words
+from nexusbuild.rule.plan import Step, planned
+from nexusbuild.rule.record import Record
+from nexusbuild.show.estimate import expected_durations
+from nexusbuild.show.plan_notes import plan_notes
+from nexusbuild.show.wording import weightiest_first, words
+from nexusbuild.store.buildlog import Build, read_builds
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nexusbuild import errors
-from nexusbuild.digests import FileDigests
-from nexusbuild.facts import Facts, SourceMemory, gather
-from nexusbuild.fingerprint import CodeFingerprints
+from nexusbuild.digest.digests import FileDigests
+from nexusbuild.digest.fingerprint import CodeFingerprints
+from nexusbuild.digest.statcache import StatCache
 from nexusbuild.graph import Graph, Target
 from nexusbuild.graph_cache import GraphCache, Question
-from nexusbuild.lock import Lock, read_lock
-from nexusbuild.plan import World
-from nexusbuild.record import Record
-from nexusbuild.released import is_published
-from nexusbuild.statcache import StatCache
-from nexusbuild.store import Store
+from nexusbuild.rule.lock import Lock, read_lock
+from nexusbuild.rule.plan import World
+from nexusbuild.rule.record import Record
+from nexusbuild.rule.sources import Facts, SourceMemory, gather
+from nexusbuild.store.released import is_published
+from nexusbuild.store.store import Store
 
 SPEC_NAME = "nexus.yaml"
 

@@ -13,7 +13,7 @@ from typing import Any
 from nexusbuild import errors
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import Graph, ResolveError, Resolver, Target
-from nexusbuild.released import readable_path
+from nexusbuild.store.released import readable_path
 
 RESOLVERS = "nexusbuild.resolver"  # the entry-point group
 # What else lies in build/, beside a folder for each kind.

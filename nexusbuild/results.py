@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nexusbuild.plan import planned
 from nexusbuild.project import Project, find_place
-from nexusbuild.record import Output
-from nexusbuild.store import Store
+from nexusbuild.rule.plan import planned
+from nexusbuild.rule.record import Output
+from nexusbuild.store.store import Store
 
 
 @dataclass(frozen=True)

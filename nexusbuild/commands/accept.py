@@ -10,13 +10,13 @@ from typing import Any
 
 from nexusbuild import errors
 from nexusbuild.command import Command, add_json, add_place
-from nexusbuild.fingerprint import Code
+from nexusbuild.digest.fingerprint import Code
 from nexusbuild.project import Project, find_place
 from nexusbuild.readable import counted
-from nexusbuild.record import Record
-from nexusbuild.report import print_json, say, warn
-from nexusbuild.selectors import selected
-from nexusbuild.store_lock import builder_lock
+from nexusbuild.rule.record import Record
+from nexusbuild.rule.selectors import selected
+from nexusbuild.show.wording import print_json, say, warn
+from nexusbuild.store.lock_file import builder_lock
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -12,20 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nexusbuild import errors
-from nexusbuild.closure import waits_for
 from nexusbuild.command import Command, add_json, add_place, command_names, positive
+from nexusbuild.commands.package_options import AfterBuild, chosen_steps
 from nexusbuild.errors import BuildError
-from nexusbuild.estimate import expected_durations
-from nexusbuild.lock import differences_from_lock
 from nexusbuild.near import near
-from nexusbuild.notes import plan_notes
-from nexusbuild.package_options import AfterBuild, chosen_steps
-from nexusbuild.plan_view import show_plan
 from nexusbuild.project import Place, Project, find_place
-from nexusbuild.proposal import Proposal, proposed
 from nexusbuild.readable import about_seconds
-from nexusbuild.released import top_names
-from nexusbuild.report import (
+from nexusbuild.rule.closure import waits_for
+from nexusbuild.rule.lock import differences_from_lock
+from nexusbuild.rule.selectors import selected
+from nexusbuild.run.selection import Proposal, proposed
+from nexusbuild.run.store_room import lack_of_room
+from nexusbuild.show.estimate import expected_durations
+from nexusbuild.show.plan_notes import plan_notes
+from nexusbuild.show.plan_view import show_plan
+from nexusbuild.show.terminal import fitted, painted
+from nexusbuild.show.wording import (
     BUILD_STATES,
     PLAN_STATES,
     counts,
@@ -39,15 +41,13 @@ from nexusbuild.report import (
     show_rows,
     warn,
 )
-from nexusbuild.selectors import selected
-from nexusbuild.store_room import lack_of_room
-from nexusbuild.terminal import fitted, painted
+from nexusbuild.store.released import top_names
 
 if TYPE_CHECKING:
-    from nexusbuild.executor import Executor
-    from nexusbuild.outcome import Report
-    from nexusbuild.plan_file import PlanFile
-    from nexusbuild.progress import Display
+    from nexusbuild.process.executor import Executor
+    from nexusbuild.run.plan_file import PlanFile
+    from nexusbuild.run.results import Report
+    from nexusbuild.show.progress import Display
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +110,7 @@ def _dry_run(place: Place, arguments: argparse.Namespace) -> int:
     if arguments.json or arguments.plan is not None:
         document = _plan_document(project, proposal, notes)
         if arguments.plan is not None:
-            from nexusbuild.plan_file import write_plan
+            from nexusbuild.run.plan_file import write_plan
 
             write_plan(arguments.plan, proposal, chosen, forced, document)
         if arguments.json:
@@ -137,7 +137,7 @@ def _plan_document(project: Project, proposal: Proposal, notes: list[str]) -> di
 
 def _time_needed(project: Project, proposal: Proposal, jobs: int | None) -> str:
     """How long what runs, or may, will take in all, as far as anything is known of it."""
-    from nexusbuild.course import makespan
+    from nexusbuild.show.eta import makespan
 
     running = proposal.running
     expected = expected_durations(project.graph, running, project.results())
@@ -149,8 +149,8 @@ def _time_needed(project: Project, proposal: Proposal, jobs: int | None) -> str:
 def _build(place: Place, arguments: argparse.Namespace) -> int:
     import shlex
 
-    from nexusbuild.run import Build, Options
-    from nexusbuild.store_lock import builder_lock
+    from nexusbuild.run.build import Build, Options
+    from nexusbuild.store.lock_file import builder_lock
 
     if threading.current_thread() is threading.main_thread():
         # Whoever asks it to end interrupts it, as Ctrl-C does; but not under nohup.
@@ -176,12 +176,12 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
             forced = [target for target in plan.forced if target in graph.targets]
 
         def open_executor(preload: tuple[str, ...]) -> Executor:
-            from nexusbuild.executor import LocalExecutor
+            from nexusbuild.process.executor import LocalExecutor
 
             return LocalExecutor(preload, graph.ram_bytes, graph.vram_bytes, held=lock)
 
         def open_display() -> Display:
-            from nexusbuild.progress import open_display
+            from nexusbuild.show.progress import open_display
 
             return open_display(sys.stderr, quiet=arguments.json)
 
@@ -222,7 +222,7 @@ def _done_after(
 def _plan_to_do(arguments: argparse.Namespace) -> PlanFile | None:
     if arguments.plan is None:
         return None
-    from nexusbuild.plan_file import read_plan
+    from nexusbuild.run.plan_file import read_plan
 
     if arguments.targets or arguments.force:
         raise errors.plan_names_its_targets(str(arguments.plan))

@@ -6,10 +6,10 @@ import argparse
 from itertools import pairwise
 
 from nexusbuild.command import COMMANDS, Command, command_names, command_texts
-from nexusbuild.completion import FILES, Known, candidates
+from nexusbuild.commands.words_to_complete import FILES, Known, candidates
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import ResolveError
-from nexusbuild.report import say
+from nexusbuild.show.wording import say
 
 # Each asks `nexusbuild completion words ...` what the last word can become: a line for each, its
 # meaning after a tab.
@@ -107,8 +107,8 @@ def _known(words: list[str]) -> Known:
         return list(project.graph.targets)
 
     def builds() -> list[str]:
-        from nexusbuild.buildlog import read_builds
         from nexusbuild.project import find_place
+        from nexusbuild.store.buildlog import read_builds
 
         try:
             store = find_place(*(_given(words, name) for name in _PLACE)).store

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from nexusbuild.buildlog import find_build
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.project import find_place
 from nexusbuild.readable import readable_size
-from nexusbuild.reasons import ABSENT, changed_leaves
-from nexusbuild.record import Record
-from nexusbuild.report import print_json, say
-from nexusbuild.store import Store
+from nexusbuild.rule.reasons import ABSENT, changed_leaves
+from nexusbuild.rule.record import Record
+from nexusbuild.show.wording import print_json, say
+from nexusbuild.store.buildlog import find_build
+from nexusbuild.store.store import Store
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

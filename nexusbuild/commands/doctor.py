@@ -10,16 +10,21 @@ import sys
 from typing import Any
 
 from nexusbuild.command import Command, add_json, add_place
+from nexusbuild.digest.host import host_kind, landlock_version, version
 from nexusbuild.errors import FAILED, BuildError, CannotFit
 from nexusbuild.graph import ResolveError
-from nexusbuild.host import host_kind, landlock_version, version
 from nexusbuild.near import near
+from nexusbuild.process.resources import (
+    Budget,
+    machine_ram_bytes,
+    machine_threads,
+    machine_vram_bytes,
+)
 from nexusbuild.project import Place, Project, find_place
 from nexusbuild.readable import counted, readable_size
-from nexusbuild.report import print_json, say
-from nexusbuild.resources import Budget, machine_ram_bytes, machine_threads, machine_vram_bytes
-from nexusbuild.store import Store
-from nexusbuild.terminal import fitted
+from nexusbuild.show.terminal import fitted
+from nexusbuild.show.wording import print_json, say
+from nexusbuild.store.store import Store
 
 LIBRARIES = (
     "doit",
@@ -78,8 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def verify(place: Place) -> list[str]:
     """Every damaged or missing piece, named; damaged objects are dropped, to be made again."""
-    from nexusbuild.report import warn
-    from nexusbuild.store_lock import builder_lock
+    from nexusbuild.show.wording import warn
+    from nexusbuild.store.lock_file import builder_lock
 
     found = []
     with builder_lock(place.store, "nexusbuild doctor --verify-store", warn):

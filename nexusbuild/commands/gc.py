@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from nexusbuild.collect import collect, unreferenced
 from nexusbuild.command import Command, add_json, add_place, positive
-from nexusbuild.lock import read_lock
 from nexusbuild.project import find_place
 from nexusbuild.readable import counted, readable_size
-from nexusbuild.report import print_json, say, warn
-from nexusbuild.store import Store
-from nexusbuild.store_lock import builder_lock
+from nexusbuild.rule.lock import read_lock
+from nexusbuild.show.wording import print_json, say, warn
+from nexusbuild.store.garbage import collect, unreferenced
+from nexusbuild.store.lock_file import builder_lock
+from nexusbuild.store.store import Store
 
 KEPT_BUILDS = 10
 

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 
 from nexusbuild.command import Command, add_place
-from nexusbuild.plan import Steps, planned
 from nexusbuild.project import Project, find_place
-from nexusbuild.report import print_json, say
-from nexusbuild.selectors import needs, selected
+from nexusbuild.rule.plan import Steps, planned
+from nexusbuild.rule.selectors import needs, selected
+from nexusbuild.show.wording import print_json, say
 
 FORMATS = ("text", "dot", "mermaid", "json")
 _COLOURS = {

@@ -6,11 +6,11 @@ import argparse
 
 from nexusbuild import errors
 from nexusbuild.command import Command, add_json, add_place
-from nexusbuild.lock import Lock, read_lock, write_lock
 from nexusbuild.near import near
 from nexusbuild.project import Place, Project, find_place
-from nexusbuild.report import print_json, say, warn
-from nexusbuild.store_lock import builder_lock
+from nexusbuild.rule.lock import Lock, read_lock, write_lock
+from nexusbuild.show.wording import print_json, say, warn
+from nexusbuild.store.lock_file import builder_lock
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

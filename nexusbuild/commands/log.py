@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import time
 
-from nexusbuild.buildlog import Build, find_build, read_builds
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.project import find_place
-from nexusbuild.report import BUILD_STATES, print_json, say
+from nexusbuild.show.wording import BUILD_STATES, print_json, say
+from nexusbuild.store.buildlog import Build, find_build, read_builds
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -6,12 +6,12 @@ import argparse
 from datetime import datetime, timezone
 
 from nexusbuild.command import Command, add_json, add_place
-from nexusbuild.plan import Step, planned
 from nexusbuild.project import Project, find_place
 from nexusbuild.readable import readable_age, readable_size
-from nexusbuild.record import Record
-from nexusbuild.report import print_json, say
-from nexusbuild.selectors import selected
+from nexusbuild.rule.plan import Step, planned
+from nexusbuild.rule.record import Record
+from nexusbuild.rule.selectors import selected
+from nexusbuild.show.wording import print_json, say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

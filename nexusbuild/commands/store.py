@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 
 from nexusbuild import errors
-from nexusbuild.carry import check_readable, export_results, import_results
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.project import Project, find_place
 from nexusbuild.readable import counted, readable_size
-from nexusbuild.report import print_json, say, warn
-from nexusbuild.selectors import selected
-from nexusbuild.store import Store
-from nexusbuild.store_lock import builder_lock
+from nexusbuild.rule.selectors import selected
+from nexusbuild.show.wording import print_json, say, warn
+from nexusbuild.store.archive import check_readable, export_results, import_results
+from nexusbuild.store.lock_file import builder_lock
+from nexusbuild.store.store import Store
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

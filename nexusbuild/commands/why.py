@@ -6,17 +6,17 @@ import argparse
 import json
 import sys
 
-from nexusbuild.buildlog import find_build
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.graph import input_target
-from nexusbuild.plan import Step, World, planned
 from nexusbuild.project import Project, find_place
 from nexusbuild.readable import counted, readable_size
-from nexusbuild.reasons import Reason, differences
-from nexusbuild.record import Record
-from nexusbuild.report import print_json, say, show_notes, words
-from nexusbuild.selectors import selected
-from nexusbuild.terminal import fitted, wrapped
+from nexusbuild.rule.plan import Step, World, planned
+from nexusbuild.rule.reasons import Reason, differences
+from nexusbuild.rule.record import Record
+from nexusbuild.rule.selectors import selected
+from nexusbuild.show.terminal import fitted, wrapped
+from nexusbuild.show.wording import print_json, say, show_notes, words
+from nexusbuild.store.buildlog import find_build
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

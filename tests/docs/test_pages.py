@@ -11,7 +11,7 @@ import yaml
 from pages import PAGES, ROOT, anchors, code_blocks, links
 
 from nexusbuild.command import command_names
-from nexusbuild.reference import reference
+from nexusbuild.commands.reference import reference
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -49,7 +49,7 @@ def test_every_page_is_found_from_the_index() -> None:
 def test_the_reference_of_commands_is_up_to_date() -> None:
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert page == reference().rstrip() + "\n", (
-        "run: python -m nexusbuild.reference > docs/commands.md"
+        "run: python -m nexusbuild.commands.reference > docs/commands.md"
     )
 
 

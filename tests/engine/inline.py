@@ -14,14 +14,14 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from nexusbuild.closure import closure
-from nexusbuild.executor import Outcome, ProgressEvent
 from nexusbuild.graph import Job, Needs
-from nexusbuild.plan import Steps, planned
-from nexusbuild.progress import open_display
+from nexusbuild.process.executor import Outcome, ProgressEvent
 from nexusbuild.project import Place, Project
-from nexusbuild.run import Build, Options, Report
-from nexusbuild.store_lock import builder_lock
+from nexusbuild.rule.closure import closure
+from nexusbuild.rule.plan import Steps, planned
+from nexusbuild.run.build import Build, Options, Report
+from nexusbuild.show.progress import open_display
+from nexusbuild.store.lock_file import builder_lock
 
 
 class InlineExecutor:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexusbuild.course import Course, makespan
+from nexusbuild.show.eta import Course, makespan
 
 
 def test_independent_targets_share_the_jobs() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from nexusbuild.digests import FileDigests
+from nexusbuild.digest.digests import FileDigests
+from nexusbuild.digest.statcache import StatCache
 from nexusbuild.errors import BuildError
-from nexusbuild.statcache import StatCache
 
 OLD_NS = 1_600_000_000_123_456_789
 
@@ -59,7 +59,7 @@ def test_what_is_known_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     cache = StatCache(tmp_path / "cache.json")
     first = digest_of(path, cache)
     cache.save_cache()
-    monkeypatch.setattr("nexusbuild.digests.hash_file", lambda path: "read again")
+    monkeypatch.setattr("nexusbuild.digest.digests.hash_file", lambda path: "read again")
     again = StatCache(tmp_path / "cache.json")
     assert digest_of(path, again) == first
     os.utime(path)

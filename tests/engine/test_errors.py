@@ -23,12 +23,14 @@ from test_faults import no_room, read_only
 from test_kills import Builder
 from toy_project import Toy
 
-from nexusbuild import child, errors, produce
+from nexusbuild import errors
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import Graph, Target
+from nexusbuild.process import child
+from nexusbuild.process.resources import machine_vram_bytes
 from nexusbuild.project import find_place
 from nexusbuild.resolver import resolve
-from nexusbuild.resources import machine_vram_bytes
+from nexusbuild.run import make as produce
 
 CONSTRUCTORS = {
     name: function

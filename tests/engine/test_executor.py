@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from nexusbuild import executor as executor_module
-from nexusbuild.child import PROGRESS_SECONDS, ReportedProgress
-from nexusbuild.executor import CannotFit, LocalExecutor, Outcome, ProgressEvent
 from nexusbuild.graph import Job, Needs
+from nexusbuild.process import executor as executor_module
+from nexusbuild.process.child import PROGRESS_SECONDS, ReportedProgress
+from nexusbuild.process.executor import CannotFit, LocalExecutor, Outcome, ProgressEvent
 
 HERE = Path(__file__).parent
 ANYWHERE = Needs()
@@ -276,7 +276,7 @@ import sys, threading, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_executor import Runs
-from nexusbuild.executor import LocalExecutor
+from nexusbuild.process.executor import LocalExecutor
 runs = Runs(LocalExecutor(threads=16), Path(sys.argv[2]))
 for name in ("test:one", "test:two"):
     runs.start("wait_with_a_process", name)

@@ -61,7 +61,7 @@ def build(toy: Toy, fault: Callable[[str], None] = no_fault, number: int = 0) ->
                     os.write(writing, b"!")
                     fault(event)
 
-            run = "nexusbuild.executor.LocalExecutor"
+            run = "nexusbuild.process.executor.LocalExecutor"
             pytest.MonkeyPatch().setattr(run, lambda *_, **__: InlineExecutor(toy.folder))
             sys.addaudithook(hook)
             toy.become_nexusbuild(["--json"], out.fileno(), errors.fileno())

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from nexusbuild.digest.fingerprint import Code, CodeFingerprints
+from nexusbuild.digest.statcache import StatCache
 from nexusbuild.errors import BuildError
-from nexusbuild.fingerprint import Code, CodeFingerprints
-from nexusbuild.statcache import StatCache
 
 _NUMBERS = itertools.count()
 
@@ -206,7 +206,7 @@ def test_the_cache_changes_nothing(tree: Tree, tmp_path: Path) -> None:
 
 def test_the_normal_form_tells_apart_what_python_does() -> None:
     """On this project's own code: one changed constant or name changes the form."""
-    from nexusbuild.fingerprint import write_normal_form
+    from nexusbuild.digest.fingerprint import write_normal_form
 
     source = Path(ast.__file__).read_text()
     tokens: list[str] = []

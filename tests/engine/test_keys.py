@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nexusbuild.digest.keys import canonical_json, key_of, own_digest, seed_of, tree_digest
 from nexusbuild.errors import BuildError
-from nexusbuild.keys import canonical_json, key_of, own_digest, seed_of, tree_digest
 
 texts = st.text(max_size=8)
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
@@ -97,7 +97,7 @@ def test_seeds_differ_by_target_and_by_the_specs_seed() -> None:
 
 def test_what_is_composed_is_the_canonical_json() -> None:
     """Keys are written out piece by piece, for speed; every old key must stay what it was."""
-    from nexusbuild.keys import Canonical, sha256_text
+    from nexusbuild.digest.keys import Canonical, sha256_text
 
     settings, sources = {"ü": [1, 1.0, {"b": None, "a": True}], "a": '\n"\\'}, {"é": "1", "a": "2"}
     assert own_digest('kind:ä"', settings, sources, "code") == sha256_text(

@@ -7,13 +7,13 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from nexusbuild.facts import Facts, SourceFact
-from nexusbuild.fingerprint import Code
+from nexusbuild.digest.fingerprint import Code
+from nexusbuild.digest.keys import key_of, own_digest, sha256_text
 from nexusbuild.graph import Graph, Source, Target, input_target
-from nexusbuild.keys import key_of, own_digest, sha256_text
-from nexusbuild.plan import Steps, World, planned
-from nexusbuild.reasons import Reason, changed_leaves, spec_path
-from nexusbuild.record import InputUse, Output, Record, SourceUse
+from nexusbuild.rule.plan import Steps, World, planned
+from nexusbuild.rule.reasons import Reason, changed_leaves, spec_path
+from nexusbuild.rule.record import InputUse, Output, Record, SourceUse
+from nexusbuild.rule.sources import Facts, SourceFact
 
 CODE = Code("fingerprint", {"work": "1"})
 
@@ -120,7 +120,7 @@ class Bench:
 
 
 def _digest(outputs: Iterable[Output]) -> str:
-    from nexusbuild.record import outputs_digest
+    from nexusbuild.rule.record import outputs_digest
 
     return outputs_digest(outputs)
 

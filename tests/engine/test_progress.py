@@ -11,10 +11,11 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from nexusbuild import live_display as live_display_module
-from nexusbuild.executor import ProgressEvent
-from nexusbuild.live_display import LiveDisplay, clock_face
-from nexusbuild.progress import (
+from nexusbuild.process.executor import ProgressEvent
+from nexusbuild.readable import about_seconds, readable_figures, readable_seconds
+from nexusbuild.show import live_display as live_display_module
+from nexusbuild.show.live_display import LiveDisplay, clock_face
+from nexusbuild.show.progress import (
     ESTIMATE_SHARE,
     Display,
     PlainDisplay,
@@ -23,7 +24,6 @@ from nexusbuild.progress import (
     ending,
     open_display,
 )
-from nexusbuild.readable import about_seconds, readable_figures, readable_seconds
 
 
 class Clock:

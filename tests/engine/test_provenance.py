@@ -9,14 +9,14 @@ import pytest
 from inline import InlineExecutor
 from toy_project import Toy
 
-from nexusbuild.digests import FileDigests, hash_file
-from nexusbuild.fingerprint import CodeFingerprints
+from nexusbuild.digest.digests import FileDigests, hash_file
+from nexusbuild.digest.fingerprint import CodeFingerprints
+from nexusbuild.digest.host import host_kind, library_versions
+from nexusbuild.digest.keys import key_of, seed_of, sha256_text
+from nexusbuild.digest.statcache import StatCache
 from nexusbuild.graph import Job, Needs, input_file
-from nexusbuild.host import host_kind, library_versions
-from nexusbuild.keys import key_of, seed_of, sha256_text
-from nexusbuild.record import Record, record_from_text
-from nexusbuild.statcache import StatCache
-from nexusbuild.store import Store
+from nexusbuild.rule.record import Record, record_from_text
+from nexusbuild.store.store import Store
 
 
 def read_record(toy: Toy, target: str) -> Record:

@@ -12,14 +12,14 @@ import pytest
 
 from nexusbuild.errors import CannotFit
 from nexusbuild.graph import Needs
-from nexusbuild.readable import readable_size
-from nexusbuild.resources import (
+from nexusbuild.process.resources import (
     Budget,
     cgroup_cpu_limit,
     cgroup_memory_limit,
     machine_ram_bytes,
     machine_threads,
 )
+from nexusbuild.readable import readable_size
 
 PATIENCE = 10.0
 

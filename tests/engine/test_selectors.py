@@ -9,7 +9,7 @@ from toy_project import Toy
 
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import Graph, Target
-from nexusbuild.selectors import selected
+from nexusbuild.rule.selectors import selected
 
 CASES = [
     (["step:a"], {"step:a"}),

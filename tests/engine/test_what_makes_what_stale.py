@@ -18,7 +18,7 @@ import yaml
 from inline import InlineProject, undone
 
 from nexusbuild.graph import Graph, Target, input_file, input_target
-from nexusbuild.lock import read_lock, write_lock
+from nexusbuild.rule.lock import read_lock, write_lock
 from targets.resolver import resolve as resolve_spec
 
 ROOT = Path(__file__).resolve().parents[2]

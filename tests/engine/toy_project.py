@@ -18,12 +18,12 @@ import doit.doit_cmd  # noqa: F401 (imported once here, so that no forked comman
 import yaml  # noqa: F401 (the same)
 
 import nexusbuild.commands.build
-import nexusbuild.host
-import nexusbuild.run
+import nexusbuild.digest.host
+import nexusbuild.run.build
 from nexusbuild.cli import main
 
 # Found once for all forked commands: it asks after every installed package.
-nexusbuild.host.builder_version()
+nexusbuild.digest.host.builder_version()
 
 ROOT = Path(__file__).resolve().parents[2]
 

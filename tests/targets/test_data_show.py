@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from nexusbuild.cli import main
+from nexusbuild.digest.keys import seed_of
 from nexusbuild.graph import Job
-from nexusbuild.keys import seed_of
 from targets.commands import data_show
 from targets.dataset.work import build
 from targets.rows import read_json, read_rows

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexusbuild.digests import files_below
+from nexusbuild.digest.digests import files_below
 from nexusbuild.graph import Job
 from targets.dataset.fields import MissingFieldError, answer_at, prompt_at, text_at, texts_at
 from targets.dataset.near_duplicates import WORD, near_duplicates

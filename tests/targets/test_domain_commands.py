@@ -139,7 +139,7 @@ def test_what_is_said_is_as_wide_as_the_terminal(
     lock = "values: {tokenizer: {datasets: [functions]}}\n"
     spec.with_suffix(".lock").write_text(lock, encoding="utf-8")
     spec.write_text(TINY.replace("disk: 2GB", "disk: 1MB"), encoding="utf-8")
-    monkeypatch.setattr("nexusbuild.terminal.columns", lambda stream: 50)
+    monkeypatch.setattr("nexusbuild.show.terminal.columns", lambda stream: 50)
     assert ran(check.command) == 2
     said = capsys.readouterr()
     for text, beginning in ((said.out, "note: tokenizer"), (said.err, "nexus.yaml: hardware.disk")):

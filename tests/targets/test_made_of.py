@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nexusbuild.digests import hash_file
-from nexusbuild.record import Output, outputs_digest
+from nexusbuild.digest.digests import hash_file
+from nexusbuild.rule.record import Output, outputs_digest
 from targets.bundle.work import input_digest
 
 

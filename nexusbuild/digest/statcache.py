@@ -1,0 +1,73 @@
+"""What was computed from a file, kept for as long as the file's stat says it is the same file.
+
+An entry counts when path, inode, size, mtime_ns and ctime_ns all agree. A file that changed
+within the clock's grain of being read could change again without a trace, so what was computed
+from it is used now and not kept.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from nexusbuild.digest.cache_file import read_values, write_values
+
+_FINE_GRAIN_NS = 100_000_000
+_COARSE_GRAIN_NS = 2_000_000_000  # FAT keeps two seconds, some others one
+_SECOND_NS = 1_000_000_000
+
+Signature = tuple[int, int, int, int]
+
+
+def signature_of(stat: os.stat_result) -> Signature:
+    return (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+def settled(signature: Signature, read_at_ns: int) -> bool:
+    """Whether a later change of the file is certain to show in its stat."""
+    changed = max(signature[2], signature[3])
+    grain = _COARSE_GRAIN_NS if changed % _SECOND_NS == 0 else _FINE_GRAIN_NS
+    return changed + grain < read_at_ns
+
+
+class StatCache:
+    """path -> (signature, plain value), in memory and, after `save_cache`, in one file."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._entries: dict[str, tuple[Signature, Any]] | None = None
+        self._asked: set[str] = set()
+        self._changed = False
+
+    def get(self, path: str, stat: os.stat_result) -> Any | None:
+        self._asked.add(path)
+        entry = self._loaded().get(path)
+        if entry is None or entry[0] != signature_of(stat):
+            return None
+        return entry[1]
+
+    def put(
+        self, path: str, stat: os.stat_result, value: Any, read_at_ns: int | None = None
+    ) -> None:
+        """`stat` is the file's before it was read; `read_at_ns` the time when reading began."""
+        signature = signature_of(stat)
+        if settled(signature, time.time_ns() if read_at_ns is None else read_at_ns):
+            self._asked.add(path)
+            self._loaded()[path] = (signature, value)
+            self._changed = True
+
+    def save_cache(self) -> None:
+        """Write it where it was read from, without what nobody asked for since."""
+        if self._path is None or not self._changed or self._entries is None:
+            return
+        kept = {path: entry for path, entry in self._entries.items() if path in self._asked}
+        write_values(self._path, kept)
+        self._changed = False
+
+    def _loaded(self) -> dict[str, tuple[Signature, Any]]:
+        if self._entries is None:
+            found = read_values(self._path) if self._path is not None else None
+            self._entries = found if isinstance(found, dict) else {}
+        return self._entries

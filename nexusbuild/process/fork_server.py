@@ -1,0 +1,243 @@
+"""The warm process that targets are forked from: `main` is its whole life.
+
+It imports the preload modules once, then forks a child for each request, sees to it that a child's
+whole process group is gone when the child is, and reports how it ended. It holds no thread, so a
+child starts clean. It ends, and its children with it, as soon as the builder is gone.
+What happens inside a child stands in `child.py`; the builder's side in `server_handle.py`.
+
+Between builder and server:
+- control, a stream socket: a request is 4 bytes of length and a JSON object, and carries the write
+  end of the pipe that its run reports to, and the store's lock: a child holds it as long as it
+  lives, so nobody else works in the store even where the builder is killed. The server sends one
+  byte there when it is warm.
+- signals, a pipe of bytes: each is a signal for every running child. SIGTERM also refuses whatever
+  is asked later, so no request can slip past an interruption.
+- a report pipe per run, JSON lines: `started`, the child's own lines, `ended` (always the last).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from nexusbuild import errors
+
+LENGTH = struct.Struct("!I")
+WARM = b"W"
+
+Live = Callable[[Mapping[str, Any], int, float | None, int], NoReturn]
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the builder closes the control socket. Arguments: one JSON object."""
+    options = json.loads(arguments[0])
+    for signum in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+        # The builder decides what a signal means for its children. They inherit that SIGUSR1 and
+        # SIGUSR2 are ignored: work that does not know them must not die of them.
+        signal.signal(signum, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the builder's thread may have blocked some
+    control = socket.socket(fileno=options["control"])
+    control.set_inheritable(False)
+    os.set_inheritable(options["signals"], False)
+    for module in options["preload"]:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # the target that needs it will fail, and say so
+            sys.stderr.write(f"{module} was not preloaded: {error}\n")
+    from nexusbuild.process import child  # here, so that no child pays for it
+
+    gc.collect()
+    gc.freeze()  # the collector then leaves these pages alone, and children go on sharing them
+    Server(control, options["signals"], options["patience"], child.live).serve()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A child and the pipe that its run reports to."""
+
+    pid: int
+    report: int
+    since: float
+
+
+class Server:
+    """Forks, signals and reaps children, all on one thread, from one poll."""
+
+    def __init__(
+        self, control: socket.socket, signals: int, patience: float | None, live: Live
+    ) -> None:
+        self.control = control
+        self.signals = signals
+        self.patience = patience
+        self.live = live
+        self.running: dict[int, Running] = {}
+        self.refusing = False
+        self.wake_read, self.wake_write = os.pipe()
+        os.set_blocking(self.wake_read, False)
+        os.set_blocking(self.wake_write, False)
+
+    def serve(self) -> None:
+        signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda signum, frame: None)  # wakes the poll
+        poller = select.poll()
+        for descriptor in (self.control.fileno(), self.signals, self.wake_read):
+            poller.register(descriptor, select.POLLIN)
+        try:
+            self.control.sendall(WARM)
+            while True:
+                ready = {descriptor for descriptor, _ in poller.poll()}
+                if self.signals in ready:  # before requests: see the module's docstring
+                    received = os.read(self.signals, 64)
+                    if not received:
+                        return
+                    for signum in received:
+                        self.send(signum)
+                if self.control.fileno() in ready:
+                    request = receive_request(self.control)
+                    if request is None:
+                        return
+                    self.start(*request)
+                if self.wake_read in ready:
+                    os.read(self.wake_read, 4096)
+                self.reap()
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError | ConnectionResetError):
+                raise
+        finally:
+            # The builder is gone, or done: what is still running has nobody to report to.
+            for child in self.running.values():
+                kill_group(child.pid)
+            # Once this process is gone the builder trusts that nothing writes to its files.
+            for child in self.running.values():
+                os.waitpid(child.pid, 0)
+
+    def start(self, request: Mapping[str, Any], report: int, *held: int) -> None:
+        """Fork the child that the request asks for. held: descriptors that are its alone."""
+        try:
+            self._start(request, report)
+        finally:
+            for descriptor in held:
+                os.close(descriptor)
+
+    def _start(self, request: Mapping[str, Any], report: int) -> None:
+        if self.refusing:
+            write_line(report, {"refused": ""})
+            os.close(report)
+            return
+        since = time.monotonic()
+        server = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            write_line(report, {"refused": str(errors.no_process(str(error.strerror)))})
+            os.close(report)
+            return
+        if pid == 0:
+            others = [other.report for other in self.running.values()]
+            mine = [self.signals, self.wake_read, self.wake_write, *others]
+            self.control.close()
+            for descriptor in mine:
+                os.close(descriptor)
+            self.live(request, report, self.patience, server)
+        self.running[pid] = Running(pid, report, since)
+        write_line(report, {"started": pid})
+
+    def send(self, signum: int) -> None:
+        self.refusing = self.refusing or signum == signal.SIGTERM
+        for child in self.running.values():
+            if signum == signal.SIGKILL:
+                kill_group(child.pid)
+            else:
+                # To the child alone: what it does with processes of its own is its affair.
+                os.kill(child.pid, signum)
+
+    def reap(self) -> None:
+        for child in list(self.running.values()):
+            if hasattr(os, "waitid"):
+                if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                    continue
+                # While it is not yet waited for, its process id cannot belong to anyone else.
+                kill_group(child.pid)
+            ended, status, usage = os.wait4(child.pid, os.WNOHANG)
+            if not ended:
+                continue
+            del self.running[child.pid]
+            # Linux counts kilobytes here, macOS bytes. A forked child's peak starts from what it
+            # shares with the server at the fork, not from the server's own peak.
+            peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+            seconds = time.monotonic() - child.since
+            taken = {"cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3)}
+            ended_so = {"ended": status, "peak_rss_bytes": peak, "seconds": seconds}
+            write_line(child.report, {**ended_so, "measured": taken})
+            os.close(child.report)
+
+
+def kill_group(pid: int) -> None:
+    """Kill a child and every process of its group."""
+    for kill in (os.killpg, os.kill):  # the child may not have its own group yet
+        with contextlib.suppress(OSError):
+            kill(pid, signal.SIGKILL)
+
+
+def write_line(descriptor: int, message: Mapping[str, Any]) -> None:
+    """Write one JSON line to a report pipe; nobody listening is no error."""
+    # The leading line break ends what a killed child may have left half written.
+    rest = b"\n" + json.dumps(message).encode() + b"\n"
+    with contextlib.suppress(BrokenPipeError):
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+
+def send_request(
+    control: socket.socket, request: Mapping[str, Any], report: int, *held: int
+) -> None:
+    """Send one request, with the write end of the pipe that its run reports to.
+
+    held: at most one more descriptor, which the child is to hold until it ends.
+    """
+    body = json.dumps(request, default=_plain).encode()
+    socket.send_fds(control, [LENGTH.pack(len(body))], [report, *held])
+    control.sendall(body)
+
+
+def receive_request(control: socket.socket) -> tuple[Any, ...] | None:
+    """The next request, its report pipe, and what else it is to hold; None at the end."""
+    head, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 2)
+    if not head or not descriptors:
+        return None
+    head += _received(control, LENGTH.size - len(head))
+    body = _received(control, LENGTH.unpack(head)[0]) if len(head) == LENGTH.size else b""
+    if not body:
+        return None
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return (json.loads(body), *descriptors)
+
+
+def _received(control: socket.socket, count: int) -> bytes:
+    """Exactly `count` bytes, or none where the builder has gone meanwhile."""
+    parts = bytearray()
+    while len(parts) < count:
+        part = control.recv(count - len(parts))
+        if not part:
+            return b""
+        parts += part
+    return bytes(parts)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return os.fspath(value)  # type: ignore[call-overload]

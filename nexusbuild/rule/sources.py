@@ -1,0 +1,112 @@
+"""What the plan needs to know of the world outside the store: today's sources and code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nexusbuild.digest.digests import FileDigests
+from nexusbuild.digest.fingerprint import Code, CodeFingerprints
+from nexusbuild.graph import Graph, Target
+from nexusbuild.near import near
+from nexusbuild.rule.record import Record
+
+
+@dataclass(frozen=True)
+class SourceFact:
+    """One source. digest: today's; where it is missing, the last recorded; None: never seen."""
+
+    path: str
+    digest: str | None
+    present: bool
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """sources: target -> role -> fact. code: work -> its fingerprint."""
+
+    sources: Mapping[str, Mapping[str, SourceFact]]
+    code: Mapping[str, Code] = field(default_factory=dict)
+
+    def code_of(self, target: Target) -> Code:
+        return self.code[target.work]
+
+    def source_digests(self, target: str) -> dict[str, str]:
+        return {role: fact.digest or "missing" for role, fact in self.sources[target].items()}
+
+    def missing(self, target: str) -> list[tuple[str, SourceFact]]:
+        return [(role, fact) for role, fact in self.sources[target].items() if not fact.present]
+
+
+class SourceMemory:
+    """The last digest seen of each source, so that a source that is gone is still known."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, str] | None = None
+
+    def last(self, source: str) -> str | None:
+        return self._loaded().get(source)
+
+    def remember(self, facts: Facts) -> None:
+        """Keep what is present today. Only a builder that holds the lock calls this."""
+        seen = {
+            fact.path: fact.digest
+            for sources in facts.sources.values()
+            for fact in sources.values()
+            if fact.present and fact.digest is not None
+        }
+        if any(self.last(path) != digest for path, digest in seen.items()):
+            self._loaded().update(seen)
+            temporary = self._path.with_name(self._path.name + ".new")
+            temporary.write_text(json.dumps(self._loaded(), indent=0, sort_keys=True))
+            temporary.replace(self._path)
+
+    def _loaded(self) -> dict[str, str]:
+        if self._known is None:
+            try:
+                self._known = dict(json.loads(self._path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError):
+                self._known = {}
+        return self._known
+
+
+def gather(
+    graph: Graph,
+    targets: Iterable[Target],
+    folder: Path,
+    digests: FileDigests,
+    fingerprints: CodeFingerprints,
+    memory: SourceMemory,
+    result_of: Callable[[str], Record | None],
+) -> Facts:
+    """Today's facts. Relative sources lie in `folder`; result_of(target): its current record."""
+    wanted = list(targets)
+    paths = {
+        (target.id, role): str(folder / source.path)
+        for target in wanted
+        for role, source in target.sources.items()
+    }
+    found = digests.of_sources(paths.values())
+    sources: dict[str, dict[str, SourceFact]] = {}
+    for target in wanted:
+        facts = {}
+        for role, source in target.sources.items():
+            path = paths[target.id, role]
+            digest = found[path]
+            facts[role] = SourceFact(
+                path=path,
+                digest=digest or memory.last(path) or _recorded(result_of(target.id), role),
+                present=digest is not None,
+                remedy="" if digest is not None else source.remedy_at(near(path)),
+            )
+        sources[target.id] = facts
+    return Facts(sources, {each.work: fingerprints.of(each.work, each.id) for each in wanted})
+
+
+def _recorded(record: Record | None, role: str) -> str | None:
+    use = record.sources.get(role) if record is not None else None
+    return use.digest if use is not None else None

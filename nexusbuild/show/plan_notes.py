@@ -1,0 +1,84 @@
+"""What is worth knowing about a plan and makes nothing stale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nexusbuild.digest.host import changed_libraries
+from nexusbuild.near import near
+from nexusbuild.project import Project
+from nexusbuild.readable import counted
+from nexusbuild.rule.plan import Steps, World
+
+
+def plan_notes(project: Project, world: World, steps: Steps, targets: Sequence[str]) -> list[str]:
+    """The graph's own notes, then those on pins, sources, the store, libraries and dist/."""
+    notes = list(project.graph.notes)
+    for target in targets:
+        notes.extend(steps[target].notes)
+    notes.extend(_damaged_records(project, targets))
+    notes.extend(_missing_sources(world, steps, targets))
+    notes.extend(_gone_objects(project, steps, targets))
+    notes.extend(_other_libraries(steps, targets))
+    for target in sorted(project.to_publish(targets)):
+        if steps[target].record is not None:
+            notes.append(
+                f"{near(project.place.dist)} does not hold {target} as it was released; "
+                "a build puts it there again"
+            )
+    return notes
+
+
+def _damaged_records(project: Project, targets: Sequence[str]) -> list[str]:
+    return [
+        f"the record of {target} is damaged or gone; the target is made again"
+        for target in targets
+        if project.store.current(target) is not None and project.result(target) is None
+    ]
+
+
+def _missing_sources(world: World, steps: Steps, targets: Sequence[str]) -> list[str]:
+    users: dict[str, list[str]] = {}
+    for target in targets:
+        if steps[target].state in ("fresh", "cached"):
+            for _, fact in world.facts.missing(target):
+                users.setdefault(fact.path, []).append(target)
+    return [
+        f"{near(path)} is missing; "
+        + (
+            f"{names[0]} has its result and needs it no more"
+            if len(names) == 1
+            else f"{_some(names)} have their results and need it no more"
+        )
+        for path, names in sorted(users.items())
+    ]
+
+
+def _gone_objects(project: Project, steps: Steps, targets: Sequence[str]) -> list[str]:
+    gone = []
+    for target in targets:
+        step = steps[target]
+        if step.state not in ("fresh", "cached") or step.record is None:
+            continue
+        if project.store.missing(step.record.outputs):
+            gone.append(target)
+    if not gone:
+        return []
+    return [f"files of {_some(gone)} are gone from the store; they are made again when needed"]
+
+
+def _other_libraries(steps: Steps, targets: Sequence[str]) -> list[str]:
+    found: dict[tuple[str, str, str], int] = {}
+    for target in targets:
+        record = steps[target].record
+        libraries = record.provenance.get("libraries", {}) if record is not None else {}
+        for name, (then, now) in changed_libraries(libraries).items():
+            found[name, then, now] = found.get((name, then, now), 0) + 1
+    return [
+        f"{name} is {now}; {counted(count, 'result')} made with {then}"
+        for (name, then, now), count in sorted(found.items())
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''}"

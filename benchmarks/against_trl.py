@@ -44,20 +44,20 @@ from transformers import GenerationConfig
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from modalities.json_files import write_json, write_rows
+from modalities.text.encoding import encode_rows
+from modalities.text.families import Shape, decoder_config, fresh_decoder
+from modalities.text.sequences import batch_rows, tokens_of_steps
 from nexus.packing import load_backbone
 from nexusbuild.graph import Job
+from samplers import tool_calls
 from specs.capabilities import Trace
 from specs.student import Training
 from targets.adapter.low_rank import embedding_name, fresh_low_rank, linear_names, peft_config
 from targets.adapter.work import build as build_adapter
 from targets.pack.work import build_backbone
-from targets.rows import write_json, write_rows
-from targets.samplers import tool_calls
-from targets.teachers.encoding import encode_rows
 from targets.tokenizer.training import trained_tokenizer
 from targets.trace.work import build as build_trace
-from targets.training.families import Shape, decoder_config, fresh_decoder
-from targets.training.sequences import batch_rows, tokens_of_steps
 
 TEMPLATE = "{prompt}\n"
 STUDENT = Shape("llama", 128, 4, 4, 384)

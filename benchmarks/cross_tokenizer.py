@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from targets.samplers.spoken_values import words
+from samplers.spoken_values import words
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("bpe", "bytes")

@@ -25,13 +25,13 @@ from transformers.modeling_utils import PreTrainedModel
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from targets.profile.batches import batches
+from modalities.text.encoding import Encoded
+from modalities.text.pilot_batches import batches
+from opened_models.structure import find_structure
+from opened_models.surgery import run_blocks
 from targets.profile.checkpoints import Checkpoints
 from targets.profile.settings import Settings
 from targets.profile.spectral_analysis import TextSums, map_text, read_streams
-from targets.profile.structure import find_structure
-from targets.profile.surgery import run_blocks
-from targets.teachers.encoding import Encoded
 
 SIZES = {"hidden_size": 160, "num_hidden_layers": 3, "num_attention_heads": 5, "vocab_size": 768}
 SHAPES = {

@@ -23,19 +23,19 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from modalities.text.metrics import get_metric
+from modalities.text.student_rows import StudentRows, student_rows, trace_sources
 from nexus.packing import load_backbone
 from nexusbuild.graph import Job
+from opened_models.tokenizers import open_tokenizer
 from specs.loading import load
 from targets.adapter import target as adapter_target
 from targets.adapter.low_rank import fresh_low_rank
 from targets.adapter.settings import Settings
 from targets.adapter.training import AdapterTraining
 from targets.adapter.work import planned_ranks, validation_of
-from targets.metrics import get_metric
-from targets.teachers.tokenizers import open_tokenizer
-from targets.training.distillation import StudentRows, student_rows, trace_sources
-from targets.training.loop import Run, Schedule
-from targets.training.muon import MuonWithAdamW
+from training.loop import Run, Schedule
+from training.muon import MuonWithAdamW
 
 SEED = 11
 

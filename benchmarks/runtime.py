@@ -94,7 +94,7 @@ def drawn_prompts(model: NexusModel, name: str, count: int) -> list[str]:
     about = model.manifest.capabilities[name]
     draw = random.Random(name)
     try:
-        sampler = importlib.import_module(f"targets.samplers.{about.about.get('dataset')}")
+        sampler = importlib.import_module(f"samplers.{about.about.get('dataset')}")
     except ModuleNotFoundError:
         words = [f"w{place}" for place in range(10, 1000)]
         return [" ".join(draw.choices(words, k=draw.randint(10, 30))) for _ in range(count)]

@@ -24,12 +24,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from modalities.json_files import write_json, write_rows
+from modalities.text.shards import traced_rows
 from nexusbuild.graph import Job
 from specs.capabilities import Trace
 from targets.profile.work import build as build_profile
-from targets.rows import write_json, write_rows
 from targets.tokenizer.training import trained_tokenizer
-from targets.trace.shards import traced_rows
 from targets.trace.work import build as build_trace
 
 HIDDEN = 64

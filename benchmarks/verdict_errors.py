@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from modalities.text.metrics import get_metric
+from targets.gate.statistics import Estimate, retained_estimate
 from targets.gate.verdict import judged
-from targets.metrics import get_metric
-from targets.metrics.statistics import Estimate, retained_estimate
 
 RIGHT_OR_WRONG = get_metric("exact_match")
 TRIALS = 2000

@@ -15,10 +15,11 @@ from targets.adapter import target as adapter
 from targets.architecture import target as architecture
 from targets.backbone import target as backbone
 from targets.baseline import target as baseline
+from targets.budget.disk import with_disk_needs
+from targets.budget.estimates import with_size_of_init
 from targets.bundle import target as bundle
 from targets.dataset import target as dataset
 from targets.declared_only import declared_only_notes, declared_only_targets
-from targets.estimates import with_size_of_init
 from targets.gate import target as gate
 from targets.isolation import isolation_problems
 from targets.pack import target as pack
@@ -28,7 +29,6 @@ from targets.profile import target as profile
 from targets.registry import target as registry
 from targets.router import target as router
 from targets.score import target as score
-from targets.stored import with_disk_needs
 from targets.teacher import target as teacher
 from targets.tokenizer import target as tokenizer
 from targets.trace import target as trace

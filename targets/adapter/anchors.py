@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
 
+from modalities.text.outputs import answer_log_probs
+from modalities.text.sequences import Batch, collate
+from modalities.text.student_rows import AnchoredTokens, StudentRows
+from opened_models.structure import find_structure
+from opened_models.surgery import reading, reading_input
 from targets.architecture.capacity import student_layer
-from targets.profile.structure import find_structure
-from targets.profile.surgery import reading, reading_input
-from targets.training.distillation import AnchoredTokens, StudentRows
-from targets.training.outputs import answer_log_probs
-from targets.training.sequences import Batch, collate
 
 Figures = dict[str, float]
 Place = tuple[str, int]

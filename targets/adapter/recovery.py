@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from targets.training.loop import Run
-from targets.training.muon import learning_rate_at
-from targets.training.sequences import batch_rows
-from targets.training.watch import Watch
+from modalities.text.sequences import batch_rows
+from training.loop import Run
+from training.muon import learning_rate_at
+from training.watch import Watch
 
 LOSS = "validation_loss"
 ROLLED_BACK = "rolled back"

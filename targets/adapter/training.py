@@ -16,18 +16,18 @@ from torch.nn import functional
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from modalities.text.answers import Description, answered_rows
+from modalities.text.encoding import encode_rows, endings
+from modalities.text.metrics import get_metric, score_rows
+from modalities.text.outputs import answer_log_probs, cross_entropy
+from modalities.text.sequences import batch_rows, collate, tokens_of_steps
+from modalities.text.student_rows import StudentRows, distillation_loss
 from targets.adapter.anchors import Anchors
 from targets.adapter.low_rank import LowRank
 from targets.adapter.recovery import LOSS, ROLL_BACKS, Recovery, Rows
 from targets.adapter.settings import Settings
-from targets.answers import Description, answered_rows
-from targets.metrics import get_metric, score_rows
-from targets.teachers.encoding import encode_rows, endings
-from targets.training.distillation import StudentRows, distillation_loss
-from targets.training.loop import Run, train
-from targets.training.outputs import answer_log_probs, cross_entropy
-from targets.training.sequences import batch_rows, collate, tokens_of_steps
-from targets.training.watch import Watch
+from training.loop import Run, train
+from training.watch import Watch
 
 VALIDATION_BATCH = 64
 # Anchors reach their full weight after this many times the learning rate's warm-up.

@@ -8,7 +8,12 @@ import torch
 from safetensors.torch import save_file
 from transformers.modeling_utils import PreTrainedModel
 
+from modalities.json_files import read_json, read_rows, write_json, write_rows
+from modalities.text.answers import Description
+from modalities.text.metrics import get_metric, score_rows
+from modalities.text.student_rows import student_rows, trace_sources
 from nexus.packing import load_backbone
+from opened_models.tokenizers import open_tokenizer
 from targets.adapter.low_rank import (
     embedding_name,
     fresh_low_rank,
@@ -19,15 +24,10 @@ from targets.adapter.low_rank import (
 from targets.adapter.recovery import told
 from targets.adapter.settings import Settings
 from targets.adapter.training import AdapterTraining, Validation
-from targets.answers import Description
-from targets.metrics import get_metric, score_rows
-from targets.rows import read_json, read_rows, write_json, write_rows
-from targets.teachers.tokenizers import open_tokenizer
-from targets.training.device import device_of_job
-from targets.training.distillation import student_rows, trace_sources
-from targets.training.loop import Run, Schedule
-from targets.training.muon import MuonWithAdamW
-from targets.training.watch import Watch
+from training.device import device_of_job
+from training.loop import Run, Schedule
+from training.muon import MuonWithAdamW
+from training.watch import Watch
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from targets.rows import read_json
+from modalities.json_files import read_json
 
 Array = np.ndarray
 # Below this a teacher is as good as certain, and relative rises would be of rounding.

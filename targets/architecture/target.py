@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from nexusbuild.graph import Source, Target
 from specs.model import Spec
-from targets.estimates import QUICK_SECONDS, quick_needs
+from targets.budget.estimates import QUICK_SECONDS, quick_needs
+from targets.declaring.slices import section_fields, slice_of
 from targets.pins import TeacherOf
-from targets.slices import section_fields, slice_of
 
 SHAPE = ("family", "hidden", "layers", "heads", "intermediate")
 

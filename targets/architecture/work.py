@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modalities.json_files import read_json, write_json
 from targets.architecture.backbone_shape import BackboneShape, backbone_shape, layer_ranks
 from targets.architecture.capacity import Capacity, capacity, student_layer
 from targets.architecture.profiles import Profile, read_profile
 from targets.architecture.settings import AdapterSettings, BackboneSettings
 from targets.architecture.union import canonical_correlations, nested
-from targets.rows import read_json, write_json
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

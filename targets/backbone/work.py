@@ -9,19 +9,19 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from modalities.json_files import read_json, write_rows
+from modalities.text.families import Shape, decoder_config, fresh_decoder, matrices_and_others
+from modalities.text.outputs import answer_log_probs
+from modalities.text.sequences import batch_rows, tokens_of_steps
+from modalities.text.student_rows import distillation_loss, student_rows, trace_sources
+from modalities.text.whole_text import WholeText
+from opened_models.tokenizers import open_tokenizer
 from targets.backbone.settings import Settings
-from targets.rows import read_json, write_rows
 from targets.teacher.known_weights import KnownWeights
-from targets.teachers.tokenizers import open_tokenizer
-from targets.training.device import device_of_job
-from targets.training.distillation import distillation_loss, student_rows, trace_sources
-from targets.training.families import Shape, decoder_config, fresh_decoder, matrices_and_others
-from targets.training.loop import Run, Schedule, train
-from targets.training.muon import MuonWithAdamW
-from targets.training.outputs import answer_log_probs
-from targets.training.sequences import batch_rows, tokens_of_steps
-from targets.training.watch import Watch
-from targets.training.whole_text import WholeText
+from training.device import device_of_job
+from training.loop import Run, Schedule, train
+from training.muon import MuonWithAdamW
+from training.watch import Watch
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

@@ -5,10 +5,10 @@ from __future__ import annotations
 from nexusbuild.graph import SpecFolder, Target
 from specs.model import Spec
 from specs.teachers import Teacher
-from targets.harness_tasks import harness_fields, harness_sources
-from targets.opened_teacher import opened_teacher
-from targets.references import teacher_is_reference
-from targets.slices import slice_of
+from targets.declaring.harness_tasks import harness_fields, harness_sources
+from targets.declaring.opened_teacher import opened_teacher
+from targets.declaring.references import teacher_is_reference
+from targets.declaring.slices import slice_of
 
 
 def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str) -> Target:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from targets.answers import Description, answered_rows
+from modalities.json_files import read_json, read_rows, write_rows
+from modalities.text.answers import Description, answered_rows
+from modalities.text.harness.answering import answer_tasks
+from modalities.text.harness.tasks import Harness, load_tasks
+from modalities.text.own_answers import own_answers
+from opened_models.loading import Teacher, answering_teacher
 from targets.baseline.settings import Settings
-from targets.harness.answering import answer_tasks
-from targets.harness.tasks import Harness, load_tasks
-from targets.own_answers import own_answers
-from targets.rows import read_json, read_rows, write_rows
-from targets.teachers.loading import Teacher, answering_teacher
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def build(job: Job) -> None:
     """Write `validation.jsonl` and `eval.jsonl`, a row of answer and likelihood per prompt; and
-    what harness tasks the settings name, as `targets.harness` has it.
+    what harness tasks the settings name, as `modalities.text.harness` has it.
 
     For data without references, `validation_references.jsonl` and `eval_references.jsonl` too:
     the rows with the teacher's own answers, which the likelihoods are of.

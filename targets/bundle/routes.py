@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from targets.rows import read_rows
+from modalities.json_files import read_rows
 
 
 def scores_by_route(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.values import ROUTER
-from targets.estimates import QUICK_SECONDS, student_needs
+from targets.budget.estimates import QUICK_SECONDS, student_needs
+from targets.declaring.slices import Field, Slice, listed_capabilities, placed, slice_of
 from targets.gate.target import contract_fields, router_contract_fields
-from targets.slices import Field, Slice, listed_capabilities, placed, slice_of
 
 
 def declare(spec: Spec) -> Target:

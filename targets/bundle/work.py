@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modalities.json_files import read_json, write_json
 from nexus.manifest import MANIFEST, file_digest, read_manifest, sealed, verify
 from targets.bundle.archive import write_zip
 from targets.bundle.contracts_page import contracts_page
@@ -19,7 +20,6 @@ from targets.bundle.model_card import model_card
 from targets.bundle.routes import scores_by_route
 from targets.bundle.settings import Settings
 from targets.bundle.teacher_free import prove_teacher_free
-from targets.rows import read_json, write_json
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+from opened_models.model_folder import is_model, model_folder
 from specs.edit import append_capability, append_dataset, append_teacher
 from specs.loading import shown_path
 from specs.values import Metric, Modality, Precision, Sampler
@@ -19,8 +20,7 @@ from targets.commands.command import (
     spec_path,
 )
 from targets.commands.spec_file import as_written, edited, name_from
-from targets.model_folder import is_model, model_folder
-from targets.origins import HUB_NAME
+from targets.declaring.origins import HUB_NAME
 
 _TEACHER = """\
   nexusbuild add teacher models/Qwen3-8B --capabilities reasoning code

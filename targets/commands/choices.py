@@ -9,13 +9,13 @@ from typing import Any
 
 from specs.loading import shown_path
 from specs.model import Hardware
+from targets.budget.estimates import GIGABYTE, SMALL_MODEL_PARAMETERS, granted_ram, opened_needs
 from targets.commands.found_on_disk import FoundData, FoundModel, Machine, splits
 from targets.commands.known_capabilities import BY_NAME
 from targets.commands.new_spec import Entry, NewSpec
 from targets.commands.questions import Questions
 from targets.commands.spec_file import as_written, name_from
 from targets.commands.teacher_table import written_count
-from targets.estimates import GIGABYTE, SMALL_MODEL_PARAMETERS, granted_ram, opened_needs
 
 TRAINED = {
     "family": "llama", "hidden": 160, "layers": 3, "heads": 5, "intermediate": 384, "steps": 700,

@@ -93,7 +93,7 @@ def _document(
     seed = arguments.seed_of(spec.seed, target.id)
     most = None
     if settings.sample is not None:
-        draw = import_module(f"targets.samplers.{settings.sample}").draw
+        draw = import_module(f"samplers.{settings.sample}").draw
         made = made_of_samples(target.id, settings, draw, seed, _quiet)
     else:
         paths = [root / source.path for source in target.sources.values()]

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from raw_data import journal
+from raw_data.findings import Finding, findings
+from raw_data.sorting import LEAST_CONFIDENCE, Placed, sorted_files
 from targets.commands.command import (
     DONE,
     FAILED,
@@ -24,9 +27,6 @@ from targets.commands.command import (
     say,
     width,
 )
-from targets.raw_data import journal
-from targets.raw_data.findings import Finding, findings
-from targets.raw_data.sorting import LEAST_CONFIDENCE, Placed, sorted_files
 
 NAME = "sort"
 HELP = "sort raw data into folders of what it could teach, by what its rows hold"

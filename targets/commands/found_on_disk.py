@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from opened_models.model_folder import ModelFolder, model_folders, stated_licence
+from raw_data.findings import findings
+from raw_data.formats import head_of
 from specs.datasets import Dataset
+from targets.budget.estimates import GIGABYTE
 from targets.commands.known_capabilities import BY_NAME, told_capabilities
 from targets.dataset.reading import records
-from targets.estimates import GIGABYTE
-from targets.model_folder import ModelFolder, model_folders, stated_licence
-from targets.raw_data.findings import findings
-from targets.raw_data.formats import head_of
 
 # Keys by which rows call what is asked and what is wanted; the first that a row has is taken.
 PROMPTS = (

@@ -10,6 +10,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from opened_models.model_folder import is_model, model_folder
 from specs.document import parse_document
 from specs.edit import append_capability, append_dataset, append_teacher
 from specs.fill_in import FILL_IN
@@ -35,7 +36,6 @@ from targets.commands.teacher_table import (
     read_teachers,
     written_count,
 )
-from targets.model_folder import is_model, model_folder
 
 EXAMPLES = """\
 The table has the columns ModelName, Parameters, Category and BestFeature, with

@@ -11,8 +11,8 @@ from typing import Any
 import specs
 from nexusbuild.graph import ResolveError
 from specs.loading import shown_path
-from targets import estimates
-from targets.budget import OPENED, Budget, Estimate, Limits, budget_of, misfits, size
+from targets.budget import estimates
+from targets.budget.report import OPENED, Budget, Estimate, Limits, budget_of, misfits, size
 from targets.commands.command import DONE, WRONG, counted, print_json, say, say_fitted
 from targets.commands.lock_file import lock_values_of
 from targets.commands.problems import complain_of_all, problem_json

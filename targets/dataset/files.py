@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from targets.dataset.cleaning import usable_rows
+from modalities.text.cleaning import usable_rows
+from modalities.text.fields import are_numbers
 from targets.dataset.dropped import Dropped
-from targets.dataset.fields import are_numbers
 from targets.dataset.making import Made, Progress, made
 from targets.dataset.reading import Record, data_files, has_header, records
 from targets.dataset.settings import Settings

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modalities.text.near_duplicates import REPORTED_SIMILARITY, Pair, near_duplicates
+from modalities.text.row import Row
 from targets.dataset.dropped import Dropped
-from targets.dataset.near_duplicates import REPORTED_SIMILARITY, Pair, near_duplicates
 from targets.dataset.settings import Settings
 from targets.dataset.splitting import Splits
-from targets.samplers.row import Row
 
 Progress = Callable[[int, int], None]
 SHOWN_PAIRS = 5

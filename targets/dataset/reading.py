@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from targets.raw_data.formats import GZIP, head_of
-from targets.raw_data.parquet import parquet_rows
+from raw_data.formats import GZIP, head_of
+from raw_data.parquet import parquet_rows
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".psv", ".parquet")
 LARGEST_FIELD = 1 << 24

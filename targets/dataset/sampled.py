@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modalities.text.row import Row
+from samplers.sampling import Draw, sample
 from targets.dataset.dropped import Dropped
 from targets.dataset.making import Made, Progress, made
 from targets.dataset.settings import Settings
 from targets.dataset.splitting import Splits, split, too_few
 from targets.dataset.writing import write
-from targets.samplers.row import Row
-from targets.samplers.sampling import Draw, sample
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

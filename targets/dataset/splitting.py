@@ -12,8 +12,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from modalities.text.row import Row, normal_form
 from targets.dataset.settings import Settings
-from targets.samplers.row import Row, normal_form
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from glob import has_magic
 from nexusbuild.graph import Source, SpecFolder, Target
 from specs.datasets import Dataset
 from specs.model import Spec
-from targets.estimates import QUICK_SECONDS, quick_needs
-from targets.origins import remedy
-from targets.slices import section_fields, slice_of
+from targets.budget.estimates import QUICK_SECONDS, quick_needs
+from targets.declaring.origins import remedy
+from targets.declaring.slices import section_fields, slice_of
 
 
 def declare(spec: Spec, folder: SpecFolder, name: str) -> Target:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from modalities.json_files import write_json, write_rows
+from modalities.text.row import Row, is_held_out
 from targets.dataset.making import Made
 from targets.dataset.settings import Settings
 from targets.dataset.splitting import Splits
-from targets.rows import write_json, write_rows
-from targets.samplers.row import Row, is_held_out
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

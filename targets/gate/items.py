@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from targets.metrics.harness import PREFIX
-from targets.rows import read_json, read_rows
+from modalities.json_files import read_json, read_rows
+from modalities.text.harness.metric import PREFIX
 
 Which = Literal["lost", "gained", "all"]
 VERDICT, ITEMS, EVAL, HARNESS = "verdict.json", "items.jsonl", "eval.jsonl", "harness.jsonl"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modalities.json_files import read_json, read_rows
+from modalities.metric import Row
+from modalities.text.harness.metric import HarnessMetric
+from modalities.text.metrics import Metric, get_metric, score_rows
 from targets.gate.settings import Settings
-from targets.metrics import Metric, get_metric, score_rows
-from targets.metrics.harness import HarnessMetric
-from targets.metrics.metric import Row
-from targets.rows import read_json, read_rows
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

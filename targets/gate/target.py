@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.values import HARNESS_METRIC, ROUTER
-from targets.estimates import QUICK_SECONDS, quick_needs, student_needs
-from targets.references import reference
-from targets.slices import Field, section_fields, slice_of
+from targets.budget.estimates import QUICK_SECONDS, quick_needs, student_needs
+from targets.declaring.references import reference
+from targets.declaring.slices import Field, section_fields, slice_of
 
 VERDICT = "verdict.json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from targets.metrics.statistics import Estimate, items_to_settle
+from targets.gate.statistics import Estimate, items_to_settle
 
 REPORTED_CONFIDENCE = 0.95
 ROUNDING = 1e-9

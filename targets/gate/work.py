@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from modalities.json_files import read_rows, write_json, write_rows
+from modalities.metric import Row
+from modalities.text.metrics import Metric, get_metric, score_rows
 from targets.gate.scored import Scored, asked, of_backbone_alone, on_held_out, scored
 from targets.gate.settings import Settings
+from targets.gate.statistics import Estimate, retained_estimate, score_estimate
 from targets.gate.verdict import (
     REPORTED_CONFIDENCE,
     Condition,
@@ -14,10 +18,6 @@ from targets.gate.verdict import (
     in_words,
     judged_by_all,
 )
-from targets.metrics import Metric, get_metric, score_rows
-from targets.metrics.metric import Row
-from targets.metrics.statistics import Estimate, retained_estimate, score_estimate
-from targets.rows import read_rows, write_json, write_rows
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

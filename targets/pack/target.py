@@ -5,9 +5,9 @@ from __future__ import annotations
 from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.values import ROUTER
-from targets.estimates import QUICK_SECONDS, quick_needs, student_needs
+from targets.budget.estimates import QUICK_SECONDS, quick_needs, student_needs
+from targets.declaring.slices import slice_of
 from targets.pins import BACKBONE
-from targets.slices import slice_of
 
 
 def declare_backbone(spec: Spec) -> Target:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.modeling_utils import PreTrainedModel
 
+from modalities.json_files import read_json, write_json
 from nexus.adapters import load_adapter
 from nexus.packing import INDEX, WEIGHTS
 from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS
@@ -17,7 +18,6 @@ from targets.pack.layout import empty_model
 from targets.pack.one_rank import one_rank, peft_config, peft_tensors
 from targets.pack.quantisation import quantisation_config, quantised
 from targets.pack.settings import Settings
-from targets.rows import read_json, write_json
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

@@ -15,11 +15,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from targets.profile.batches import Batch
+from opened_models.batches import Batch
+from opened_models.losses import sample_loss
+from opened_models.structure import Structure
+from opened_models.surgery import Pass, resumed
 from targets.profile.checkpoints import Once
-from targets.profile.losses import sample_loss
-from targets.profile.structure import Structure
-from targets.profile.surgery import Pass, resumed
 
 # Mean metric over the pilot samples with these blocks removed.
 Measure = Callable[[Collection[int]], float]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from targets.profile.batches import Batch
-from targets.profile.structure import Attention, Block, Structure
-from targets.profile.surgery import ReadStream, reading_input, reading_neurons
+from opened_models.batches import Batch
+from opened_models.structure import Attention, Block, Structure
+from opened_models.surgery import ReadStream, reading_input, reading_neurons
 
 
 @dataclass(frozen=True)

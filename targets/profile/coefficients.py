@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from targets.profile.batches import Batch
+from opened_models.batches import Batch
+from opened_models.structure import Structure
+from opened_models.surgery import ReadStream, reading, resumed, run_blocks
 from targets.profile.reconstruction import Basis
 from targets.profile.sinks import SinkFilter
-from targets.profile.structure import Structure
-from targets.profile.surgery import ReadStream, reading, resumed, run_blocks
 
 
 @dataclass

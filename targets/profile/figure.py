@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from targets.rows import read_json
+from modalities.json_files import read_json
 
 Theme = Literal["light", "dark"]
 

@@ -15,13 +15,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from opened_models.batches import Batch
+from opened_models.losses import sample_loss
+from opened_models.streaming import recomputed
+from opened_models.structure import Structure
+from opened_models.surgery import gated_heads, resumed
 from targets.profile.ablation import PrefixedBatch
-from targets.profile.batches import Batch
 from targets.profile.checkpoints import Once
-from targets.profile.losses import sample_loss
-from targets.profile.structure import Structure
-from targets.profile.surgery import gated_heads, resumed
-from targets.teachers.streaming import recomputed
 
 Group = tuple[int, int]  # block, group
 

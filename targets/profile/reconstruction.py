@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from opened_models.structure import Structure
+from opened_models.surgery import ChangeStream, changing, first_tokens
 from targets.profile.checkpoints import Once
 from targets.profile.sinks import SinkFilter
 from targets.profile.streaming_pca import Spectrum
-from targets.profile.structure import Structure
-from targets.profile.surgery import ChangeStream, changing, first_tokens
 
 # Metric of each held-out sample, as the model that is running answers it.
 Answered = Callable[[], Sequence[float]]

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from modalities.json_files import write_json, write_rows
+from modalities.text.asking import Answers
+from opened_models.structure import Structure
 from targets.profile.ablation import Ablation
 from targets.profile.activation_mapping import ActivationMap
-from targets.profile.answering import Answers
 from targets.profile.coefficients import Coefficients
 from targets.profile.head_importance import HeadImportance
 from targets.profile.heldout import HeldoutVariance
@@ -21,8 +23,6 @@ from targets.profile.reconstruction import Basis, Reconstruction
 from targets.profile.settings import Settings
 from targets.profile.sinks import SinkFilter
 from targets.profile.streaming_pca import Spectrum
-from targets.profile.structure import Structure
-from targets.rows import write_json, write_rows
 
 # Fewer tokens than this many times k, and the rank says more of the sample than of the model.
 TOKENS_PER_DIRECTION = 10

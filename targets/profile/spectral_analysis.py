@@ -13,16 +13,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from opened_models.batches import Batch
+from opened_models.structure import Structure
+from opened_models.surgery import ReadStream, reading, run_blocks
 from targets.profile.activation_mapping import ActivationMap
-from targets.profile.batches import Batch
 from targets.profile.checkpoints import Checkpoints
 from targets.profile.heldout import HeldoutVariance
 from targets.profile.moments import moments_of_stream
 from targets.profile.settings import Settings
 from targets.profile.sinks import SinkFilter
 from targets.profile.streaming_pca import Spectrum, spectrum
-from targets.profile.structure import Structure
-from targets.profile.surgery import ReadStream, reading, run_blocks
 
 
 class TextSums:

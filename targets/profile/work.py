@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from targets.answers import Description
+from modalities.json_files import read_json, read_rows
+from modalities.media_arrays import has_media
+from modalities.text.answers import Description
+from modalities.text.asking import Answers, Asker, asker_of
+from opened_models.loading import open_teacher
+from opened_models.structure import find_structure
+from opened_models.surgery import removed
 from targets.profile.ablation import Measure, ablate
-from targets.profile.answering import Answers, Asker, asker_of
 from targets.profile.checkpoints import Checkpoints
 from targets.profile.coefficients import coefficients, room_for_coefficients
 from targets.profile.head_importance import Importance, head_importance
@@ -24,11 +29,6 @@ from targets.profile.reconstruction import check_reconstruction
 from targets.profile.records import Findings, warnings, write_profile
 from targets.profile.settings import Settings
 from targets.profile.spectral_analysis import heldout_variances, map_text, spectra_of
-from targets.profile.structure import find_structure
-from targets.profile.surgery import removed
-from targets.rows import read_json, read_rows
-from targets.teachers.loading import open_teacher
-from targets.teachers.media import has_media
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from nexusbuild.graph import Target
 from specs.model import Spec
-from targets.estimates import QUICK_SECONDS, quick_needs
-from targets.slices import listed_capabilities, placed, slice_of
+from targets.budget.estimates import QUICK_SECONDS, quick_needs
+from targets.declaring.slices import listed_capabilities, placed, slice_of
 
 
 def declare(spec: Spec) -> Target:

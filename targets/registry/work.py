@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modalities.json_files import read_json, write_json
 from targets.registry.settings import Settings
-from targets.rows import read_json, write_json
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from modalities.json_files import read_json
 from targets.report.charts import share_bar
 from targets.report.facts import Project, Target, size
 from targets.report.markup import Child, table, tag
-from targets.rows import read_json
 
 MANIFEST, PLAN = "manifest.json", "adapter_capacity_plan.json"
 

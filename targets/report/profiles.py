@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from modalities.json_files import read_json
 from targets.report.axes import percent, plain
 from targets.report.charts import Series, bar_chart, heat_map, line_chart
 from targets.report.facts import Project, Target
 from targets.report.markup import Child, tag
-from targets.rows import read_json
 
 MOST_POINTS = 120
 

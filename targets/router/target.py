@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.values import ROUTER
-from targets.estimates import QUICK_SECONDS, student_needs
-from targets.slices import slice_of
+from targets.budget.estimates import QUICK_SECONDS, student_needs
+from targets.declaring.slices import slice_of
 
 
 def declare(spec: Spec, routed: Iterable[str]) -> Target:

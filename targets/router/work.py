@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from modalities.json_files import read_rows, write_json
 from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS, input_embedding, pooled
 from nexus.tokens import Tokens
 from targets.pack.layout import embedding_name
 from targets.router.settings import Settings
 from targets.router.surprise import surprise_table
 from targets.router.training import Labels, Matrix, fitted_router
-from targets.rows import read_rows, write_json
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

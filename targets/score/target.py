@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from nexusbuild.graph import Target
 from specs.model import Spec
-from targets.estimates import score_seconds, student_needs
-from targets.harness_tasks import harness_fields, harness_sources
-from targets.references import reference
-from targets.slices import slice_of
+from targets.budget.estimates import score_seconds, student_needs
+from targets.declaring.harness_tasks import harness_fields, harness_sources
+from targets.declaring.references import reference
+from targets.declaring.slices import slice_of
 
 
 def declare(spec: Spec, name: str) -> Target:

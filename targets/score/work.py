@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from modalities.json_files import read_json, read_rows, write_json, write_rows
+from modalities.text.answers import Description, answered_rows
+from modalities.text.harness.answering import answer_tasks
+from modalities.text.harness.tasks import Harness, load_tasks
 from nexus.adapters import load_adapter, merged
 from nexus.packing import load_backbone
-from targets.answers import Description, answered_rows
-from targets.harness.answering import answer_tasks
-from targets.harness.tasks import Harness, load_tasks
-from targets.rows import read_json, read_rows, write_json, write_rows
+from opened_models.tokenizers import open_tokenizer
 from targets.score.confinement import Progress, run_confined
 from targets.score.settings import Settings
-from targets.teachers.tokenizers import open_tokenizer
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
@@ -27,7 +27,7 @@ BACKBONE_ROWS = 100
 def build(job: Job) -> None:
     """Write `eval.jsonl`, a row of answer and likelihood per prompt, `backbone.jsonl`, the same of
     the backbone without its adapter for the first prompts, and `confinement.json`; and what harness
-    tasks the settings name, as `targets.harness` has it.
+    tasks the settings name, as `modalities.text.harness` has it.
     """
     harness = Harness.from_job(job.settings, job.sources)
     # Before the confinement: documents may have to be fetched. No model is open yet.

@@ -15,11 +15,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig
 
-from targets.rows import write_json
+from modalities.json_files import write_json
+from opened_models.loading import teacher_directory, teacher_tokenizer
+from opened_models.weight_files import FETCH, weight_files
 from targets.teacher.settings import Settings
 from targets.teacher.tensor_digest import float32_digest, tensor_digest
-from targets.teachers.loading import teacher_directory, teacher_tokenizer
-from targets.weight_files import FETCH, weight_files
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

@@ -5,10 +5,10 @@ from __future__ import annotations
 from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.architecture.target import init_source
-from targets.estimates import QUICK_SECONDS, quick_needs
+from targets.budget.estimates import QUICK_SECONDS, quick_needs
+from targets.declaring.slices import section_fields, slice_of
+from targets.declaring.traced import tokenizer_inputs
 from targets.pins import TOKENIZER
-from targets.slices import section_fields, slice_of
-from targets.traced import tokenizer_inputs
 
 
 def declare(spec: Spec, pinned_datasets: tuple[str, ...]) -> Target:

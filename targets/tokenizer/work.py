@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from targets.rows import read_rows
-from targets.teachers.tokenizers import open_tokenizer
+from modalities.json_files import read_rows
+from opened_models.tokenizers import open_tokenizer
 from targets.tokenizer.settings import Settings
 from targets.tokenizer.training import trained_tokenizer
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
 
-from targets.profile.structure import Block, find_structure
-from targets.profile.surgery import reading, reading_input
-from targets.rows import read_json
-from targets.training.sequences import Batch
+from modalities.json_files import read_json
+from modalities.text.sequences import Batch
+from opened_models.structure import Block, find_structure
+from opened_models.surgery import reading, reading_input
 
 # The important heads of a block are those that hold this share of its heads' importance.
 HEADS_SHARE = 0.8

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from targets.answers import Description
-from targets.metrics import get_metric, score_rows
-from targets.own_answers import own_answers
-from targets.rows import read_json, read_rows, write_json
-from targets.teachers.blocks import block_lists
-from targets.teachers.encoding import answer_byte_ends, token_bytes
-from targets.teachers.loading import Teacher, answering_teacher
-from targets.teachers.reading import read_as
+from modalities.json_files import read_json, read_rows, write_json
+from modalities.text.answers import Description
+from modalities.text.encoding import answer_byte_ends, token_bytes
+from modalities.text.likelihoods import teacher_log_probs
+from modalities.text.metrics import get_metric, score_rows
+from modalities.text.own_answers import own_answers
+from modalities.text.reading import read_as
+from modalities.text.sequences import collate
+from modalities.text.shards import TracedRow, index_type, shard_exists, write_shard
+from opened_models.blocks import block_lists
+from opened_models.loading import Teacher, answering_teacher
 from targets.trace.coefficients import coefficient_reader
-from targets.trace.likelihoods import teacher_log_probs
 from targets.trace.settings import Settings
-from targets.trace.shards import TracedRow, index_type, shard_exists, write_shard
-from targets.training.sequences import collate
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

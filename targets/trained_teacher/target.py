@@ -5,15 +5,15 @@ from __future__ import annotations
 from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.teachers import Teacher, TrainedSource
-from targets.conduct import training_conduct
-from targets.estimates import (
+from targets.budget.estimates import (
     student_device,
     student_needs,
     trained_parameters,
     training_seconds,
     volume,
 )
-from targets.slices import section_fields, slice_of
+from targets.declaring.conduct import training_conduct
+from targets.declaring.slices import section_fields, slice_of
 
 
 def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:

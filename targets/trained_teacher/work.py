@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import GenerationConfig
 
-from targets.rows import read_json, read_rows, write_rows
-from targets.teachers.encoding import encode_rows
+from modalities.json_files import read_json, read_rows, write_rows
+from modalities.text.encoding import encode_rows
+from modalities.text.families import Shape, decoder_config, fresh_decoder, matrices_and_others
+from modalities.text.outputs import answer_log_probs, cross_entropy
+from modalities.text.sequences import batch_rows, tokens_of_steps
+from modalities.text.whole_text import WholeText
 from targets.tokenizer.training import trained_tokenizer
 from targets.trained_teacher.settings import Settings
-from targets.training.device import device_of_job
-from targets.training.families import Shape, decoder_config, fresh_decoder, matrices_and_others
-from targets.training.loop import Run, Schedule, train
-from targets.training.muon import MuonWithAdamW
-from targets.training.outputs import answer_log_probs, cross_entropy
-from targets.training.sequences import batch_rows, tokens_of_steps
-from targets.training.watch import Watch
-from targets.training.whole_text import WholeText
+from training.device import device_of_job
+from training.loop import Run, Schedule, train
+from training.muon import MuonWithAdamW
+from training.watch import Watch
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job

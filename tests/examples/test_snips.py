@@ -78,8 +78,8 @@ def test_the_spec_resolves(example: Path) -> None:
 def test_real_utterances_make_a_data_set(example: Path, make_job, tmp_path: Path) -> None:
     from dataclasses import replace
 
+    from modalities.json_files import read_json, read_rows
     from targets.dataset.work import build
-    from targets.rows import read_json, read_rows
 
     target = resolve(example / "nexus.yaml", {})["dataset:utterances"]
     job = replace(make_job(target.id, target.settings), sources={"data": SHARED})

@@ -16,6 +16,12 @@ from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
+from modalities.json_files import read_json, read_rows
+from modalities.text.answers import Description
+from modalities.text.encoding import encode_row
+from modalities.text.outputs import answer_log_probs
+from modalities.text.sequences import collate
+from modalities.text.student_rows import AnchoredTokens, StudentRows, distillation_loss
 from nexus.packing import load_backbone
 from targets.adapter.anchors import Anchors
 from targets.adapter.low_rank import (
@@ -27,14 +33,8 @@ from targets.adapter.low_rank import (
 )
 from targets.adapter.settings import Settings
 from targets.adapter.training import AdapterTraining, Validation
-from targets.answers import Description
-from targets.rows import read_json, read_rows
-from targets.teachers.encoding import encode_row
-from targets.training.distillation import AnchoredTokens, StudentRows, distillation_loss
-from targets.training.loop import Run, Schedule
-from targets.training.muon import MuonWithAdamW
-from targets.training.outputs import answer_log_probs
-from targets.training.sequences import collate
+from training.loop import Run, Schedule
+from training.muon import MuonWithAdamW
 
 SETTINGS = {
     "metric": "exact_match",
@@ -278,7 +278,7 @@ def test_ten_kills_end_in_the_same_bytes(
     student, tokenizer, datasets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """kill -9 at random moments of training, within recoveries and after roll-backs, too."""
-    monkeypatch.setattr("targets.training.loop.CHECKPOINT_SECONDS", 0.0)  # one after every step
+    monkeypatch.setattr("training.loop.CHECKPOINT_SECONDS", 0.0)  # one after every step
     monkeypatch.setattr("targets.adapter.recovery.LOSS_ABOVE", 0.1)  # no look is good enough
     dataset = datasets["sums"]
 

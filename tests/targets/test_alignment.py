@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from targets.teachers.encoding import answer_byte_ends, encode_row, token_bytes
-from targets.tokenizer.training import trained_tokenizer
-from targets.trace.shards import TracedRow, index_type, traced_rows, write_shard
-from targets.training.alignment import Alignment, FirstToken
-from targets.training.distillation import (
+from modalities.text.alignment import Alignment, FirstToken
+from modalities.text.encoding import answer_byte_ends, encode_row, token_bytes
+from modalities.text.sequences import collate
+from modalities.text.shards import TracedRow, index_type, traced_rows, write_shard
+from modalities.text.student_rows import (
     StudentRows,
     TraceSource,
     distillation_loss,
     student_rows,
     tail_divergence,
 )
-from targets.training.sequences import collate
+from targets.tokenizer.training import trained_tokenizer
 
 TEXTS = [
     "the price is 42 euros and 7 cents",

@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
+from modalities.json_files import write_json
 from targets.adapter.low_rank import embedding_name, fresh_low_rank, linear_names
 from targets.backbone.work import initial_backbone
-from targets.rows import write_json
 from targets.teacher.work import described
 from targets.tokenizer import work as tokenizer_work
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 import specs
-from targets.budget import Budget, Limits, budget_of
+from opened_models.model_folder import configured_parameters, model_folder, model_folders
+from targets.budget.estimates import GIGABYTE, opened_needs
+from targets.budget.report import Budget, Limits, budget_of
 from targets.commands import check
-from targets.estimates import GIGABYTE, opened_needs
-from targets.model_folder import configured_parameters, model_folder, model_folders
 from tests.targets.test_domain_commands import TINY, ran
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from targets.raw_data.findings import Finding, findings
-from targets.raw_data.formats import head_of
-from targets.raw_data.sorting import LEAST_CONFIDENCE
+from raw_data.findings import Finding, findings
+from raw_data.formats import head_of
+from raw_data.sorting import LEAST_CONFIDENCE
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 TABLE = Path(__file__).with_name("right_folders.txt")

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from modalities.json_files import read_json, read_rows
 from nexusbuild.cli import main
 from nexusbuild.digest.keys import seed_of
 from nexusbuild.graph import Job
 from targets.commands import data_show
 from targets.dataset.work import build
-from targets.rows import read_json, read_rows
 
 TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text(encoding="utf-8")
 SUMS = (

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from nexusbuild.cli import main
-from targets.raw_data import journal, moving
+from raw_data import journal, moving
 
 STEPS = {"question": "1+1?", "answer": "1 + 1 = 2 and so\n#### 2"}
 CALL = {"query": "rain?", "tool_calls": [{"name": "weather", "arguments": {}}]}

@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modalities.json_files import read_json, read_rows
+from modalities.text.fields import MissingFieldError, answer_at, prompt_at, text_at, texts_at
+from modalities.text.near_duplicates import WORD, near_duplicates
+from modalities.text.row import Row, normal_form
 from nexusbuild.digest.digests import files_below
 from nexusbuild.graph import Job
-from targets.dataset.fields import MissingFieldError, answer_at, prompt_at, text_at, texts_at
-from targets.dataset.near_duplicates import WORD, near_duplicates
+from samplers import functions, tool_calls
 from targets.dataset.reading import data_files, records
 from targets.dataset.splitting import Splits, split
 from targets.dataset.work import build
-from targets.rows import read_json, read_rows
-from targets.samplers import functions, tool_calls
-from targets.samplers.row import Row, normal_form
 
 SAMPLERS = {"functions": functions.build, "tool_calls": tool_calls.build}
 SPLITS = ("train", "pilot", "validation", "eval")

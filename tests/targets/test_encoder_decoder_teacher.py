@@ -11,11 +11,11 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
+from modalities.text.shards import traced_rows
 from nexusbuild.graph import Job
 from targets.baseline.work import build as build_baseline
 from targets.profile.work import build as build_profile
 from targets.teacher.work import build as build_teacher
-from targets.trace.shards import traced_rows
 from targets.trace.work import build as build_trace
 
 END, START = 1, 0

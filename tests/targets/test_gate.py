@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modalities.json_files import read_json, read_rows, write_rows
 from nexusbuild.graph import Job
 from targets.gate.settings import Settings
+from targets.gate.statistics import Estimate
 from targets.gate.verdict import judged
 from targets.gate.work import build_capability, build_router
-from targets.metrics.statistics import Estimate
-from targets.rows import read_json, read_rows, write_rows
 
 Answers = Sequence[str | Mapping[str, Any]]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from modalities.json_files import read_json, read_rows
+from modalities.text.harness.metric import HarnessMetric
+from modalities.text.harness.tasks import Harness, load_tasks
 from nexusbuild.graph import Job
 from targets.baseline.work import build as build_baseline
 from targets.gate.items import read_items
 from targets.gate.work import build_capability
-from targets.harness.tasks import Harness, load_tasks
-from targets.metrics.harness import HarnessMetric
-from targets.rows import read_json, read_rows
 from targets.score.work import build as build_score
 
 CHOOSE = """\

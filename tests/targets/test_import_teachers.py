@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import specs
 from nexusbuild.graph import ResolveError
+from opened_models.model_folder import model_folder
 from specs.document import parse_document
 from targets.commands import check, import_teachers
 from targets.commands.known_capabilities import BY_NAME, KNOWN, told_capabilities
@@ -21,7 +22,6 @@ from targets.commands.teacher_table import (
     read_teachers,
     written_count,
 )
-from targets.model_folder import model_folder
 from targets.resolver import resolve
 from tests.targets.test_domain_commands import TINY, ran
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from modalities.json_files import write_rows
 from nexusbuild.cli import main
 from nexusbuild.graph import Job
 from targets.commands.items import overview, side_by_side
 from targets.gate.items import Items, read_items
 from targets.gate.work import build_capability
-from targets.rows import write_rows
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 REFERENCES = ("1", "2", "3", "4")

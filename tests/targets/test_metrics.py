@@ -13,15 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from targets.metrics import METRICS, get_metric, score_rows
-from targets.metrics.matching import final_number
-from targets.metrics.overlap import edit_distance, longest_common_subsequence
-from targets.metrics.statistics import (
-    items_to_settle,
-    retained_estimate,
-    score_estimate,
-)
-from targets.metrics.unit_tests import Limits, run_candidates
+from modalities.text.metrics import METRICS, get_metric, score_rows
+from modalities.text.metrics.matching import final_number
+from modalities.text.metrics.overlap import edit_distance, longest_common_subsequence
+from modalities.text.metrics.unit_tests import Limits, run_candidates
+from targets.gate.statistics import items_to_settle, retained_estimate, score_estimate
 
 HIGHER = [name for name, metric in METRICS.items() if metric.higher_is_better]
 LOWER = [name for name, metric in METRICS.items() if not metric.higher_is_better]

@@ -22,17 +22,17 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, CLIPImageProcessorPil, LlavaProcessor, WhisperFeatureExtractor
 from transformers import PreTrainedTokenizerFast as FastTokenizer
 
+from modalities.text.answers import Description
+from modalities.text.asking import asker_of
 from nexusbuild.cli import main
 from nexusbuild.graph import Job
-from targets.answers import Description
+from opened_models.loading import open_teacher
+from opened_models.losses import sample_loss
+from opened_models.structure import find_structure
+from opened_models.surgery import removed
 from targets.profile.ablation import PrefixedBatch
-from targets.profile.answering import asker_of
 from targets.profile.figure import Theme, head_grid, profile_figure
-from targets.profile.losses import sample_loss
-from targets.profile.structure import find_structure
-from targets.profile.surgery import removed
 from targets.profile.work import build
-from targets.teachers.loading import open_teacher
 
 WORDS = 40
 SPECIAL = ("<pad>", "<unk>", "<eos>", "<cls>", "<sep>", "<image>", "<start>")

@@ -9,12 +9,16 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from modalities.text.encoding import Encoded
+from modalities.text.pilot_batches import batches
 from nexus.decoding import greedy_decode
+from opened_models.batches import Batch
+from opened_models.losses import answer_nll
+from opened_models.structure import Structure, find_structure
+from opened_models.surgery import gated_heads, reading, reading_input, removed, run_blocks
 from targets.profile.ablation import ablate
 from targets.profile.activation_mapping import ActivationMap
-from targets.profile.batches import Batch, batches
 from targets.profile.head_importance import head_importance
-from targets.profile.losses import answer_nll
 from targets.profile.moments import MomentSums
 from targets.profile.reconstruction import (
     check_reconstruction,
@@ -25,9 +29,6 @@ from targets.profile.reconstruction import (
 from targets.profile.sinks import SinkFilter
 from targets.profile.spectral_analysis import TextSums, read_streams
 from targets.profile.streaming_pca import spectrum
-from targets.profile.structure import Structure, find_structure
-from targets.profile.surgery import gated_heads, reading, reading_input, removed, run_blocks
-from targets.teachers.encoding import Encoded
 
 T = TypeVar("T")
 PROMPTS = [[3 + (7 * i + 3 * j) % 40 for j in range(3 + i % 4)] for i in range(12)]

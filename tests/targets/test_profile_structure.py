@@ -9,12 +9,12 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from transformers.modeling_utils import PreTrainedModel
 
+from modalities.text.encoding import Encoded
+from modalities.text.pilot_batches import batches
+from opened_models.losses import answer_nll
+from opened_models.structure import StructureError, find_structure
+from opened_models.surgery import gated_heads, removed
 from targets.profile.ablation import PrefixedBatch
-from targets.profile.batches import batches
-from targets.profile.losses import answer_nll
-from targets.profile.structure import StructureError, find_structure
-from targets.profile.surgery import gated_heads, removed
-from targets.teachers.encoding import Encoded
 
 VOCABULARY = 50
 PLAIN = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}

@@ -23,9 +23,9 @@ from test_adapter import (  # noqa: F401
 
 from targets.adapter.training import AdapterTraining
 from targets.adapter.work import judged
-from targets.training.loop import Run, Schedule
-from targets.training.muon import MuonWithAdamW
-from targets.training.watch import StoppedError, Watch
+from training.loop import Run, Schedule
+from training.muon import MuonWithAdamW
+from training.watch import StoppedError, Watch
 
 # Looks are at every eighth step; the damage is done between the looks at 24 and 32.
 STEPS, RATE = 48, 0.08

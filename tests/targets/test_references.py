@@ -13,13 +13,13 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_utils import PreTrainedModel
 
+from modalities.json_files import read_json, read_rows
+from modalities.text.answers import Description, answered_rows
+from modalities.text.encoding import encode_rows
+from modalities.text.own_answers import own_answers
 from nexus.decoding import greedy_decode
-from targets.answers import Description, answered_rows
-from targets.own_answers import own_answers
+from opened_models.tokenizers import open_tokenizer
 from targets.resolver import resolve
-from targets.rows import read_json, read_rows
-from targets.teachers.encoding import encode_rows
-from targets.teachers.tokenizers import open_tokenizer
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "stories"
 TEACHER = Path(__file__).parents[3] / "shared" / "data" / "stories260k"

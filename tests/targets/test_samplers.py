@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from targets.metrics.unit_tests import run_candidates
-from targets.samplers import functions, plain_talk, queries, tool_calls, word_problems
-from targets.samplers.functions import draw as draw_function
-from targets.samplers.plain_talk import THINGS
-from targets.samplers.queries import TABLES
-from targets.samplers.row import Row, is_eval_prompt, is_held_out, normal_form
-from targets.samplers.sampling import Draw
-from targets.samplers.sampling import sample as sample_of
-from targets.samplers.stories import FAMILIES
-from targets.samplers.tool_calls import TOOLS
+from modalities.text.metrics.unit_tests import run_candidates
+from modalities.text.row import Row, is_eval_prompt, is_held_out, normal_form
+from samplers import functions, plain_talk, queries, tool_calls, word_problems
+from samplers.functions import draw as draw_function
+from samplers.plain_talk import THINGS
+from samplers.queries import TABLES
+from samplers.sampling import Draw
+from samplers.sampling import sample as sample_of
+from samplers.stories import FAMILIES
+from samplers.tool_calls import TOOLS
 
 SAMPLERS: dict[str, Draw] = {
     "functions": functions.draw,

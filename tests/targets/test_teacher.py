@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from opened_models.weight_files import stored_parameters, weight_files
 from targets.teacher.work import described, stored_tensors
-from targets.weight_files import stored_parameters, weight_files
 
 INDEX = "model.safetensors.index.json"
 

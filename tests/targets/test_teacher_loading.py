@@ -14,11 +14,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from nexusbuild.graph import Job
+from opened_models.loading import open_teacher
+from opened_models.streaming import is_streamed
 from specs.model import Hardware
-from targets.estimates import opened_needs
+from targets.budget.estimates import opened_needs
 from targets.profile.work import build as build_profile
-from targets.teachers.loading import open_teacher
-from targets.teachers.streaming import is_streamed
 
 GIGABYTE = 2**30
 PLAIN = {"vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
@@ -123,7 +123,7 @@ import sys
 from pathlib import Path
 import torch
 from nexusbuild.graph import Job
-from targets.teachers.loading import open_teacher
+from opened_models.loading import open_teacher
 
 def memory(name):
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from targets.teachers.tokenizers import open_tokenizer
+from modalities.text.families import Shape, decoder_config
+from opened_models.tokenizers import open_tokenizer
 from targets.tokenizer.training import trained_tokenizer
-from targets.training.families import Shape, decoder_config
 
 TEXTS = ["f(a,b) = a*12+345", "Don't (ever) say\n\n  that: 'x'!", "日本 and 🙂"]
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from modalities.text.likelihoods import teacher_log_probs
+from modalities.text.shards import traced_rows
 from nexusbuild.graph import Job
 from specs.capabilities import Trace
-from targets.trace.likelihoods import teacher_log_probs
-from targets.trace.shards import traced_rows
 from targets.trace.work import build
 
 FLOAT16_BYTES = 2

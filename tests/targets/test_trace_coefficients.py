@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from targets.profile.structure import find_structure
-from targets.rows import write_json
+from modalities.json_files import write_json
+from modalities.text.families import Shape, decoder_config, fresh_decoder
+from modalities.text.outputs import answer_log_probs
+from modalities.text.sequences import collate
+from opened_models.structure import find_structure
 from targets.trace.coefficients import coefficient_reader, important_heads
-from targets.training.families import Shape, decoder_config, fresh_decoder
-from targets.training.outputs import answer_log_probs
-from targets.training.sequences import collate
 
 BATCH = collate([[5, 6, 7], [8, 9]], [[20, 21, 0], [22, 0]], [0, 1])
 

@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from targets.training.families import Shape, decoder_config, fresh_decoder, matrices_and_others
-from targets.training.loop import Run, Schedule, train
-from targets.training.muon import MuonWithAdamW, learning_rate_at, orthogonalised
-from targets.training.outputs import answer_log_probs, cross_entropy
-from targets.training.sequences import batch_rows, collate
+from modalities.text.families import Shape, decoder_config, fresh_decoder, matrices_and_others
+from modalities.text.outputs import answer_log_probs, cross_entropy
+from modalities.text.sequences import batch_rows, collate
+from training.loop import Run, Schedule, train
+from training.muon import MuonWithAdamW, learning_rate_at, orthogonalised
 
 PROMPTS = [[5, 6, 7], [8, 9], [10, 11, 12, 13], [5, 9]]
 ANSWERS = [[20, 21, 0], [22, 0], [23, 24, 25, 0], [0]]

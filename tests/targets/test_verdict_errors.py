@@ -8,10 +8,10 @@ from scipy.optimize import brentq, minimize
 
 from benchmarks import verdict_errors
 from benchmarks.verdict_errors import World, estimate_of
+from modalities.text.metrics import get_metric
+from targets.gate.share_bounds import Pairs, deviations, ratio_bounds, share_bounds
+from targets.gate.statistics import items_to_settle, retained_estimate
 from targets.gate.verdict import judged
-from targets.metrics import get_metric
-from targets.metrics.share_bounds import Pairs, deviations, ratio_bounds, share_bounds
-from targets.metrics.statistics import items_to_settle, retained_estimate
 
 TRIALS = 400
 SPREAD = 3 * (0.05 * 0.95 / TRIALS) ** 0.5  # of a share of 5 %: three standard deviations

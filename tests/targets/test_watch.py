@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from targets.resolver import resolve
-from targets.training import thermometer
-from targets.training.watch import StoppedError, Watch
+from training import thermometer
+from training.watch import StoppedError, Watch
 
 ROOT = Path(__file__).parents[2]
 STEPS = 500
@@ -99,8 +99,8 @@ def test_it_cools_down_every_so_many_steps() -> None:
 def test_it_waits_until_what_was_too_hot_is_ten_degrees_cooler(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("targets.training.watch.LOOK_AT_HEAT_SECONDS", 0.0)
-    monkeypatch.setattr("targets.training.watch.REST_SECONDS", 0.0)
+    monkeypatch.setattr("training.watch.LOOK_AT_HEAT_SECONDS", 0.0)
+    monkeypatch.setattr("training.watch.REST_SECONDS", 0.0)
     readings = [82.0, 83.0, 82.9, 79.0, 74.0, 73.0, 80.0]
     left = iter(readings)
     told, watch = Told(), Watch({"max_temperature_c": 83}, lambda: next(left))

@@ -52,6 +52,8 @@ class Target:
     """One thing that can be built.
 
     id: `kind:name`. work: dotted name of the function that builds it, `package.module:function`.
+    code: modules that its work loads by name, with `Job.load`: what is loaded by name is in the
+    key, what is not loaded is not.
     settings: exactly the slice of the spec that the result depends on, as JSON values; its key
     `seed` is the spec's seed. origins: dotted path in `settings` -> path of the field in the spec.
     inputs: role -> another target's id, or `id#path` for one output file or folder of it.
@@ -78,6 +80,7 @@ class Target:
     expected_seconds: float | None = None
     obstacle: str | None = None
     conduct: Mapping[str, Any] = field(default_factory=dict)
+    code: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -271,7 +274,8 @@ class Job:
     out: a fresh, empty directory. scratch: survives interruption of the same key; for checkpoints.
     seed: derived from the spec's seed and the target's id. threads: CPU threads to use.
     ram_bytes: memory that the target's needs name, and that it keeps to; None where they do not.
-    conduct: the target's.
+    conduct: the target's. code: the target's; None for a job that no target stands behind, which
+    may load anything.
     """
 
     target: str
@@ -287,6 +291,19 @@ class Job:
     measured: Measured = unrecorded
     note: Noted = unheard
     conduct: Mapping[str, Any] = field(default_factory=dict)
+    code: tuple[str, ...] | None = None
+
+    def load(self, module: str) -> Any:
+        """A module that the target's `code` names. Raises ValueError for any other: its changes
+        would make nothing stale.
+        """
+        from importlib import import_module
+
+        if self.code is not None and module not in self.code:
+            raise ValueError(
+                f"{self.target} loads {module}, which its declaration does not name in `code`"
+            )
+        return import_module(module)
 
 
 Work = Callable[[Job], None]

@@ -57,15 +57,18 @@ class CodeFingerprints:
 
     def __init__(self, cache: StatCache) -> None:
         self._cache = cache
-        self._known: dict[str, Code] = {}
+        self._known: dict[tuple[str, ...], Code] = {}
         self._read: dict[str, _Module] = {}
         self._trees: dict[str, _SourceTree] = {}
 
-    def of(self, work: str, target: str = "") -> Code:
-        """The fingerprint of `package.module:function`. target: whose work it is."""
-        if work not in self._known:
-            self._known[work] = self._fingerprint(work, target)
-        return self._known[work]
+    def of(self, work: str, target: str = "", loaded: tuple[str, ...] = ()) -> Code:
+        """The fingerprint of `package.module:function`. target: whose work it is. loaded: modules
+        that it loads by name.
+        """
+        known = (work, *loaded)
+        if known not in self._known:
+            self._known[known] = self._fingerprint(work, target, loaded)
+        return self._known[known]
 
     def forget(self) -> None:
         """Look at the files again from now on."""
@@ -76,20 +79,35 @@ class CodeFingerprints:
     def save_cache(self) -> None:
         self._cache.save_cache()
 
-    def _fingerprint(self, work: str, target: str) -> Code:
-        start = work.partition(":")[0]
-        top = start.partition(".")[0]
+    def _fingerprint(self, work: str, target: str, loaded: tuple[str, ...]) -> Code:
+        modules: dict[str, str] = {}
+        libraries: set[str] = set()
+        for root in (work.partition(":")[0], *loaded):
+            tree = self._tree(root)
+            if tree is None or tree.file(root) is None:
+                raise errors.no_work_module(root if root in loaded else work, target)
+            self._follow(root, tree, modules, libraries)
+        ordered = dict(sorted(modules.items()))
+        return Code(
+            sha256_text(canonical_json(["code", work, ordered])),
+            ordered,
+            tuple(sorted(libraries - sys.stdlib_module_names)),
+        )
+
+    def _tree(self, module: str) -> _SourceTree | None:
+        top = module.partition(".")[0]
         if top not in self._trees:
             found = _SourceTree.holding(top)
             if found is None:
-                raise errors.no_work_module(work, target)
+                return None
             self._trees[top] = found
-        tree = self._trees[top]
-        if tree.file(start) is None:
-            raise errors.no_work_module(work, target)
-        modules: dict[str, str] = {}
-        libraries: set[str] = set()
-        waiting = [start]
+        return self._trees[top]
+
+    def _follow(
+        self, root: str, tree: _SourceTree, modules: dict[str, str], libraries: set[str]
+    ) -> None:
+        """Add what `root` reaches: project modules by name with their digests, other libraries."""
+        waiting = [root]
         while waiting:
             name = waiting.pop()
             path = tree.file(name)
@@ -103,12 +121,6 @@ class CodeFingerprints:
                     waiting.extend(tree.reached(base, names))
                 elif base:
                     libraries.add(base.partition(".")[0])
-        ordered = dict(sorted(modules.items()))
-        return Code(
-            sha256_text(canonical_json(["code", work, ordered])),
-            ordered,
-            tuple(sorted(libraries - sys.stdlib_module_names)),
-        )
 
     def _module(self, path: str) -> _Module:
         if path not in self._read:

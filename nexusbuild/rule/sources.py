@@ -26,13 +26,13 @@ class SourceFact:
 
 @dataclass(frozen=True)
 class Facts:
-    """sources: target -> role -> fact. code: work -> its fingerprint."""
+    """sources: target -> role -> fact. code: target -> the fingerprint of what builds it."""
 
     sources: Mapping[str, Mapping[str, SourceFact]]
     code: Mapping[str, Code] = field(default_factory=dict)
 
     def code_of(self, target: Target) -> Code:
-        return self.code[target.work]
+        return self.code[target.id]
 
     def source_digests(self, target: str) -> dict[str, str]:
         return {role: fact.digest or "missing" for role, fact in self.sources[target].items()}
@@ -104,7 +104,8 @@ def gather(
                 remedy="" if digest is not None else source.remedy_at(near(path)),
             )
         sources[target.id] = facts
-    return Facts(sources, {each.work: fingerprints.of(each.work, each.id) for each in wanted})
+    code = {each.id: fingerprints.of(each.work, each.id, each.code) for each in wanted}
+    return Facts(sources, code)
 
 
 def _recorded(record: Record | None, role: str) -> str | None:

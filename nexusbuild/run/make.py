@@ -159,6 +159,7 @@ class Producer:
             progress=silent,
             ram_bytes=target.needs.ram_bytes or None,
             conduct=target.conduct,
+            code=target.code,
         )
 
     def _check_unchanged(self, target: Target, facts: Facts) -> None:

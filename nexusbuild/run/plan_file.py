@@ -24,7 +24,7 @@ from nexusbuild.rule.record import InputUse, Record, SourceUse
 from nexusbuild.run.selection import Proposal
 from nexusbuild.show.wording import words
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,8 @@ def write_plan(
         "selected": list(selected),
         "forced": list(forced),
         "made_of": {target: _parts(proposal, target) for target in proposal.targets},
-        "code": {
-            work: {"fingerprint": code.fingerprint, "modules": code.modules}
-            for work, code in proposal.world.facts.code.items()
-        },
+        # Few fingerprints serve many targets.
+        "code": {code.fingerprint: code.modules for code in proposal.world.facts.code.values()},
     }
     if path.is_dir():
         raise errors.is_a_folder(str(path))
@@ -111,7 +109,7 @@ def read_plan(path: Path) -> PlanFile:
         if raw["nexus_plan"] != PLAN_FORMAT:
             raise errors.plan_unreadable(str(path), f"it has format {raw['nexus_plan']}")
         codes = {
-            work: Code(code["fingerprint"], code["modules"]) for work, code in raw["code"].items()
+            fingerprint: Code(fingerprint, modules) for fingerprint, modules in raw["code"].items()
         }
         return PlanFile(
             path,
@@ -132,6 +130,7 @@ def _parts(proposal: Proposal, target: str) -> dict[str, Any]:
     digests = _inputs(proposal, step)
     return {
         "work": step.target.work,
+        "code": facts.code_of(step.target).fingerprint,
         "settings": plain(step.target.settings, target),
         # No digest: a source that was never seen, an input that is to be rebuilt.
         "sources": {role: [fact.path, fact.digest] for role, fact in facts.sources[target].items()},
@@ -157,6 +156,6 @@ def _record(target: str, parts: Mapping[str, Any], codes: Mapping[str, Code]) ->
         settings=parts["settings"],
         inputs={role: InputUse(use[0], use[1], "") for role, use in parts["inputs"].items()},
         sources={role: SourceUse(*use) for role, use in parts["sources"].items()},
-        code=codes[parts["work"]],
+        code=codes[parts["code"]],
         outputs=(),
     )

@@ -214,3 +214,36 @@ def test_the_normal_form_tells_apart_what_python_does() -> None:
     other: list[str] = []
     write_normal_form(ast.parse(source.replace("iter_fields", "iter_field")), other)
     assert tokens != other
+
+
+def test_what_is_loaded_by_name_counts_and_its_neighbours_do_not(tmp_path, monkeypatch):
+    package = tmp_path / "loaded_by_name"
+    package.mkdir()
+    for name in ("__init__", "work", "one", "two", "deeper"):
+        (package / f"{name}.py").write_text("VALUE = 1\n")
+    (package / "one.py").write_text("from loaded_by_name import deeper\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def fingerprint(*loaded: str) -> str:
+        return (
+            CodeFingerprints(StatCache(None))
+            .of("loaded_by_name.work:build", "", loaded)
+            .fingerprint
+        )
+
+    alone, with_one = fingerprint(), fingerprint("loaded_by_name.one")
+    assert alone != with_one
+    (package / "two.py").write_text("VALUE = 2\n")
+    assert (fingerprint(), fingerprint("loaded_by_name.one")) == (alone, with_one)
+    (package / "deeper.py").write_text("VALUE = 2\n")
+    assert fingerprint() == alone
+    assert fingerprint("loaded_by_name.one") != with_one
+
+
+def test_a_job_loads_what_its_target_names_and_nothing_else(make_job):
+    from dataclasses import replace
+
+    job = replace(make_job("toy:one"), code=("json",))
+    assert job.load("json").dumps([1]) == "[1]"
+    with pytest.raises(ValueError, match="toy:one loads csv"):
+        job.load("csv")

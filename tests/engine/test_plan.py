@@ -63,8 +63,7 @@ class Bench:
             }
             for target in self.targets.values()
         }
-        works = {target.work for target in self.targets.values()}
-        code = {work: self.code.get(work, CODE) for work in works}
+        code = {name: self.code.get(each.work, CODE) for name, each in self.targets.items()}
         return World(Graph(self.targets), Facts(facts, code), self.store, forced=set(forced))
 
     def plan(self, *forced: str) -> Steps:

@@ -25,13 +25,32 @@ Finished = Callable[[list[int]], bool]
 Done = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
+class SoftTokens:
+    """States that take the place of embeddings: of a picture, a sound, of whatever is no text.
+
+    rows, positions: (count,) where in a batch of ids; states: (count, width).
+    """
+
+    rows: Tensor
+    positions: Tensor
+    states: Tensor
+
+    def place(self, embedded: Tensor) -> Tensor:
+        """Embeddings (rows, tokens, width) with these states in their places."""
+        placed = embedded.clone()
+        placed[self.rows, self.positions] = self.states.to(embedded)
+        return placed
+
+
 class Session(Protocol):
     """A batch in flight: the rows, and what the model remembers of them."""
 
-    def feed(self, ids: Tensor, last: int = 1) -> Tensor:
+    def feed(self, ids: Tensor, last: int = 1, soft: SoftTokens | None = None) -> Tensor:
         """Read ids (rows, tokens) next; the logits after the `last` of them, (rows, last, vocab).
 
-        The first call reads the prompts, which are padded on the left as the mask says.
+        The first call reads the prompts, which are padded on the left as the mask says. soft:
+        states to be read in place of some of the ids.
         """
         ...
 
@@ -63,12 +82,19 @@ class Row:
     """A prompt to be answered.
 
     finished: called with the new tokens after each of them; True ends the row (stop strings).
+    soft: (count, width), states that are read before the prompt; None where there are none.
     """
 
     prompt: Sequence[int]
     max_new_tokens: int
     adapter: str | None = None
     finished: Finished | None = None
+    soft: Tensor | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        """The prompt's ids, after a 0 in the place of each soft token."""
+        return [*[0] * (0 if self.soft is None else len(self.soft)), *self.prompt]
 
 
 def decoded(
@@ -84,7 +110,7 @@ def decoded(
     progress: called with the number of rows answered and the number of all.
     Raises ValueError on an empty prompt or one that fills the model's positions.
     """
-    _check_prompts(decoder, [row.prompt for row in rows])
+    _check_prompts(decoder, [row.ids for row in rows])
     answers: list[list[int]] = [[] for _ in rows]
     answered = 0
     for indices in _batches(rows, decoder.mixes, batch_size):
@@ -102,7 +128,7 @@ def stream(decoder: Decoder, row: Row, *, ends: Collection[int]) -> Iterator[int
 
     Other rows may be decoded between two tokens. Raises ValueError at the call, as `decoded` does.
     """
-    _check_prompts(decoder, [row.prompt])
+    _check_prompts(decoder, [row.ids])
     return _streamed(decoder, row, ends)
 
 
@@ -123,9 +149,17 @@ def greedy_decode(
     batch_size: int = 64,
     finished: Finished | None = None,
     progress: Done | None = None,
+    soft: Sequence[Tensor | None] | None = None,
 ) -> list[list[int]]:
-    """`decoded` for prompts that are all asked alike, of any Hugging Face causal language model."""
-    rows = [Row(prompt, max_new_tokens, finished=finished) for prompt in prompts]
+    """`decoded` for prompts that are all asked alike, of any Hugging Face causal language model.
+
+    soft: states (count, width) that a row begins with, before its prompt.
+    """
+    states = soft if soft is not None else [None] * len(prompts)
+    rows = [
+        Row(prompt, max_new_tokens, finished=finished, soft=of_row)
+        for prompt, of_row in zip(prompts, states, strict=True)
+    ]
     ends = (eos_token_id,)
     return decoded(decoder_of(model), rows, ends=ends, batch_size=batch_size, progress=progress)
 
@@ -136,12 +170,19 @@ def answer_log_probs(
     prompts: Sequence[Sequence[int]],
     answers: Sequence[Sequence[int]],
     batch_size: int = 64,
+    soft: Sequence[Tensor | None] | None = None,
 ) -> list[float]:
     """log p(answer | prompt) in nats, summed over the answer's tokens in float32.
 
-    An answer that should account for its end carries the end-of-sequence token itself.
+    An answer that should account for its end carries the end-of-sequence token itself. soft:
+    states (count, width) that a row begins with, before its prompt.
     """
     decoder = decoder_of(model)
+    states = soft if soft is not None else [None] * len(prompts)
+    prompts = [
+        [*[0] * (0 if of_row is None else len(of_row)), *prompt]
+        for of_row, prompt in zip(states, prompts, strict=True)
+    ]
     _check_prompts(decoder, prompts)
     lengths = [len(prompt) + len(answer) for prompt, answer in zip(prompts, answers, strict=True)]
     order = sorted(range(len(prompts)), key=lambda index: (lengths[index], index))
@@ -156,7 +197,11 @@ def answer_log_probs(
         texts = [[*prompts[index], *answers[index]] for index in indices]
         ids, mask = left_padded(texts, decoder.device)
         # The token at t is predicted at t - 1, so `longest` answers need `longest + 1` positions.
-        logits = decoder.session(mask, [None] * len(indices)).feed(ids, longest + 1)
+        session = decoder.session(mask, [None] * len(indices))
+        of_batch = soft_tokens(
+            [states[index] for index in indices], list(map(len, texts)), decoder.device
+        )
+        logits = session.feed(ids, longest + 1, of_batch)
         log_probs = logits[:, :-1, :].float().log_softmax(dim=-1)
         of_tokens = log_probs.gather(2, ids[:, -longest:, None])[:, :, 0]  # (rows, longest)
         for row, index in enumerate(indices):
@@ -190,7 +235,7 @@ def _batches(rows: Sequence[Row], mixes: bool, size: int) -> Iterator[list[int]]
         return rows[index].adapter or ""
 
     def place(index: int) -> tuple[int, int]:
-        return len(rows[index].prompt), index
+        return len(rows[index].ids), index
 
     everything = sorted(range(len(rows)), key=place)
     groups = [everything]
@@ -235,10 +280,12 @@ def _steps(decoder: Decoder, rows: Sequence[Row], max_new_tokens: int) -> Iterat
     """Feed the prompts, then each row's likeliest token, until the reader stops or all is said."""
     if max_new_tokens < 1:
         return
-    ids, mask = left_padded([row.prompt for row in rows], decoder.device)
+    ids, mask = left_padded([row.ids for row in rows], decoder.device)
+    soft = soft_tokens([row.soft for row in rows], [len(row.ids) for row in rows], decoder.device)
     session = decoder.session(mask, [row.adapter for row in rows])
     for count in range(max_new_tokens):
-        likeliest = session.feed(ids)[:, -1].argmax(dim=-1)  # (rows,)
+        logits = session.feed(ids, 1, soft) if count == 0 else session.feed(ids)
+        likeliest = logits[:, -1].argmax(dim=-1)  # (rows,)
         step = Step(likeliest.tolist())
         yield step
         if count + 1 == max_new_tokens:
@@ -260,9 +307,31 @@ def left_padded(
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
+def soft_tokens(
+    states: Sequence[Tensor | None], lengths: Sequence[int], device: torch.device | str
+) -> SoftTokens | None:
+    """States (count, width) that each row begins with, in a batch padded on the left.
+
+    lengths: of the rows' ids, the places of the states counted in. None where no row has any.
+    """
+    width = max(lengths)
+    found = [(row, of_row) for row, of_row in enumerate(states) if of_row is not None]
+    if not found:
+        return None
+    rows = [row for row, of_row in found for _ in range(len(of_row))]
+    positions = [
+        width - lengths[row] + place for row, of_row in found for place in range(len(of_row))
+    ]
+    return SoftTokens(
+        torch.tensor(rows, device=device),
+        torch.tensor(positions, device=device),
+        torch.cat([of_row for _, of_row in found]).to(device),
+    )
+
+
 def _budget(decoder: Decoder, row: Row) -> int:
     """How many tokens an answer may have: never more than there are positions."""
-    return min(row.max_new_tokens, decoder.positions - len(row.prompt))
+    return min(row.max_new_tokens, decoder.positions - len(row.ids))
 
 
 def _check_prompts(decoder: Decoder, prompts: Sequence[Sequence[int]]) -> None:

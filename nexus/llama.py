@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nexus.adapters import Adapter
+from nexus.decoding import SoftTokens
 from nexus.fused import FusedLinear, Updates, Weights, fused_updates, merged_weights
 from nexus.llama_weights import EMBEDDING, Layer, Reading, Shape
 from nexus.packing import PackedWeights
@@ -120,7 +121,7 @@ class LlamaSession:
         self._caches = [empty] * shape.layers
 
     @torch.inference_mode()
-    def feed(self, ids: Tensor, last: int = 1) -> Tensor:
+    def feed(self, ids: Tensor, last: int = 1, soft: SoftTokens | None = None) -> Tensor:
         model, tokens = self._model, ids.shape[1]
         if self._seen:
             following = torch.arange(1, tokens + 1, device=model.device)
@@ -129,6 +130,8 @@ class LlamaSession:
         rotation = model.rotation(self._positions, self._seen + tokens)
         mask = self._attention_mask(tokens)
         x = self._embedded(ids.reshape(-1))
+        if soft is not None:
+            x = soft.place(x.view(self._rows, tokens, -1)).view(len(x), -1)
         for layer, cache in zip(model.layers, self._caches, strict=True):
             normalised = _normalised(x, layer.attention_norm, model.epsilon)
             states = self._times(layer.query_key_value, normalised)

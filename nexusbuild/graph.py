@@ -52,8 +52,8 @@ class Target:
     """One thing that can be built.
 
     id: `kind:name`. work: dotted name of the function that builds it, `package.module:function`.
-    code: modules that its work loads by name, with `Job.load`: what is loaded by name is in the
-    key, what is not loaded is not.
+    code: role -> module that its work loads with `Job.load`: what is loaded is in the key, what is
+    not loaded is not.
     settings: exactly the slice of the spec that the result depends on, as JSON values; its key
     `seed` is the spec's seed. origins: dotted path in `settings` -> path of the field in the spec.
     inputs: role -> another target's id, or `id#path` for one output file or folder of it.
@@ -80,7 +80,7 @@ class Target:
     expected_seconds: float | None = None
     obstacle: str | None = None
     conduct: Mapping[str, Any] = field(default_factory=dict)
-    code: tuple[str, ...] = ()
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -274,8 +274,7 @@ class Job:
     out: a fresh, empty directory. scratch: survives interruption of the same key; for checkpoints.
     seed: derived from the spec's seed and the target's id. threads: CPU threads to use.
     ram_bytes: memory that the target's needs name, and that it keeps to; None where they do not.
-    conduct: the target's. code: the target's; None for a job that no target stands behind, which
-    may load anything.
+    conduct, code: the target's.
     """
 
     target: str
@@ -291,19 +290,17 @@ class Job:
     measured: Measured = unrecorded
     note: Noted = unheard
     conduct: Mapping[str, Any] = field(default_factory=dict)
-    code: tuple[str, ...] | None = None
+    code: Mapping[str, str] = field(default_factory=dict)
 
-    def load(self, module: str) -> Any:
-        """A module that the target's `code` names. Raises ValueError for any other: its changes
-        would make nothing stale.
-        """
+    def load(self, role: str) -> Any:
+        """The module in this role of the target's `code`. Raises ValueError where there is none."""
         from importlib import import_module
 
-        if self.code is not None and module not in self.code:
+        if role not in self.code:
             raise ValueError(
-                f"{self.target} loads {module}, which its declaration does not name in `code`"
+                f"{self.target}: its declaration names no module as {role!r} in `code`"
             )
-        return import_module(module)
+        return import_module(self.code[role])
 
 
 Work = Callable[[Job], None]

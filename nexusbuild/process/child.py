@@ -192,7 +192,7 @@ def job_of(request: Mapping[str, Any], report: int) -> Job:
         progress=ReportedProgress(lambda message: write_line(report, message)),
         ram_bytes=request["ram_bytes"],
         conduct=request["conduct"],
-        code=None if request["code"] is None else tuple(request["code"]),
+        code=request["code"],
         measured=lambda **figures: write_line(
             report, {"measured": {name: float(value) for name, value in figures.items()}}
         ),

@@ -300,7 +300,7 @@ def _request(job: Job, work: str, log: Path, needs: Needs) -> dict[str, Any]:
         "threads": job.threads,
         "ram_bytes": job.ram_bytes,
         "conduct": dict(job.conduct),
-        "code": job.code,
+        "code": dict(job.code),
         "gpu": needs.gpu,
     }
 

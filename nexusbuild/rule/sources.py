@@ -104,8 +104,13 @@ def gather(
                 remedy="" if digest is not None else source.remedy_at(near(path)),
             )
         sources[target.id] = facts
-    code = {each.id: fingerprints.of(each.work, each.id, each.code) for each in wanted}
+    code = {each.id: fingerprints.of(each.work, each.id, loaded_modules(each)) for each in wanted}
     return Facts(sources, code)
+
+
+def loaded_modules(target: Target) -> tuple[str, ...]:
+    """The modules that a target's work loads by name, each once."""
+    return tuple(sorted(set(target.code.values())))
 
 
 def _recorded(record: Record | None, role: str) -> str | None:

@@ -243,7 +243,7 @@ def test_what_is_loaded_by_name_counts_and_its_neighbours_do_not(tmp_path, monke
 def test_a_job_loads_what_its_target_names_and_nothing_else(make_job):
     from dataclasses import replace
 
-    job = replace(make_job("toy:one"), code=("json",))
-    assert job.load("json").dumps([1]) == "[1]"
-    with pytest.raises(ValueError, match="toy:one loads csv"):
-        job.load("csv")
+    job = replace(make_job("toy:one"), code={"writer": "json"})
+    assert job.load("writer").dumps([1]) == "[1]"
+    with pytest.raises(ValueError, match="toy:one: its declaration names no module as 'reader'"):
+        job.load("reader")

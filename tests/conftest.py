@@ -43,12 +43,24 @@ def restored_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+def text_code(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The modules of the text room that any work may load, by role."""
+    roles = {"reading": "modalities.text.reading"}
+    return roles
+
+
 @pytest.fixture(scope="session")
 def make_job(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Job]:
-    """Jobs as the engine hands them to work, each with a fresh output directory."""
+    """Jobs as the engine hands them to work, each with a fresh output directory.
+
+    code: the modules that the work loads by role; by default those of text.
+    """
 
     def make(
-        target: str, settings: Mapping[str, Any] | None = None, **inputs: Path | Mapping[str, Path]
+        target: str,
+        settings: Mapping[str, Any] | None = None,
+        code: Mapping[str, str] | None = None,
+        **inputs: Path | Mapping[str, Path],
     ) -> Job:
         folder = tmp_path_factory.mktemp("job")
         (folder / "out").mkdir()
@@ -64,6 +76,7 @@ def make_job(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Job]:
             seed=7,
             threads=1,
             progress=no_progress,
+            code={**text_code(settings or {}), **(code or {})},
         )
 
     return make

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from modalities.text.encoding import Encoded
 from modalities.text.metrics import get_metric, score_rows
 from modalities.text.metrics.likelihood import bits_per_byte
 from modalities.text.pilot_batches import batches
-from modalities.text.reading import read_as
+from modalities.text.reading import read_as as read_text_as
 from modalities.text.teacher_decoding import answers_log_probs, greedy_answers
 from nexus.prompt import cut
 from opened_models.batches import MEDIA_TOKENS, Batch
@@ -30,6 +30,8 @@ SPARE_TOKENS = 8
 MOST_ROWS = 64
 
 Row = Mapping[str, Any]
+ReadAs = Callable[..., list[Encoded]]
+"""`ReadingModule.read_as` of a room."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,16 @@ def asker_of(
     metric: str,
     rows: Sequence[Row],
     batch_tokens: int = 4096,
+    read_as: ReadAs = read_text_as,
 ) -> Asker:
     """The way to ask this teacher; rows: all that it will be asked about.
 
-    batch_tokens: tokens, those of answers included, that may be in memory at once.
+    batch_tokens: tokens, those of answers included, that may be in memory at once. read_as: of
+    the room of what the rows hold.
     """
     if structure.output is not None:
-        return AnswerAsker(teacher, structure, description, metric, batch_tokens)
-    return RepresentationAsker(teacher, structure, description, rows)
+        return AnswerAsker(teacher, structure, description, metric, batch_tokens, read_as)
+    return RepresentationAsker(teacher, structure, description, rows, read_as=read_as)
 
 
 class AnswerAsker:
@@ -120,8 +124,10 @@ class AnswerAsker:
         description: Description,
         metric: str,
         batch_tokens: int,
+        read_as: ReadAs,
     ) -> None:
         self.teacher = teacher
+        self.read_as = read_as
         self.structure = structure
         self.description = description
         self.metric = metric
@@ -137,7 +143,7 @@ class AnswerAsker:
     def encoded(self, rows: Sequence[Row]) -> list[Encoded]:
         """The rows with the data set's answers; the teacher's own in the very ids that it gave."""
         template, processor = self.description.template, self.teacher.processor
-        read = read_as(self.structure.model, self.tokenizer, template, rows, processor)
+        read = self.read_as(self.structure.model, self.tokenizer, template, rows, processor)
         return [
             replace(encoded, answer_ids=list(row["answer_ids"])) if "answer_ids" in row else encoded
             for encoded, row in zip(read, rows, strict=True)
@@ -256,8 +262,11 @@ class RepresentationAsker:
         description: Description,
         rows: Sequence[Row],
         batch_tokens: int = 4096,
+        *,
+        read_as: ReadAs,
     ) -> None:
         self.teacher = teacher
+        self.read_as = read_as
         self.structure = structure
         self.description = description
         self.batch_tokens = batch_tokens
@@ -269,7 +278,7 @@ class RepresentationAsker:
     def batches(self, rows: Sequence[Row], max_tokens: int) -> list[Batch]:
         template, processor = self.description.template, self.teacher.processor
         model, tokenizer = self.structure.model, self.teacher.tokenizer
-        read = read_as(model, tokenizer, template, rows, processor)
+        read = self.read_as(model, tokenizer, template, rows, processor)
         return list(batches(read, max_tokens, self.structure))
 
     def own_batches(self, whole: Answers, max_tokens: int) -> list[Batch]:

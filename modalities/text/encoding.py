@@ -24,13 +24,14 @@ class Encoded:
 
     prompt_ids, answer_ids: what a decoder reads, one after the other. source: ids that an encoder
     reads before it. media: an image's or a sound's array by the name of the model's argument, as
-    one row of it.
+    one row of it. soft: states (count, width) that the student reads before the prompt.
     """
 
     prompt_ids: list[int]
     answer_ids: list[int]
     source: list[int] | None = None
     media: Mapping[str, Tensor] = field(default_factory=dict)
+    soft: Tensor | None = None
 
     def tokens(self) -> int:
         """How much text a model reads."""

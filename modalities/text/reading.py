@@ -1,17 +1,14 @@
-"""Rows as a given model reads them: decoders, encoder-decoders, encoders; text, image, sound."""
+"""Rows of text as a given model reads them: decoders, encoder-decoders, encoders."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from modalities.media_arrays import has_media, row_arrays
 from modalities.text.encoding import Encoded, encode_apart, encode_read, encode_rows, endings
-from nexus.prompt import render
 
 Row = Mapping[str, Any]
 
@@ -25,25 +22,17 @@ def read_as(
 ) -> list[Encoded]:
     """The rows as this model reads them, in the order given.
 
-    A causal decoder reads prompt and answer; an encoder-decoder's encoder reads the prompt, or the
-    sound, and its decoder the answer; a model that does not answer reads both as one text.
+    A causal decoder reads prompt and answer; an encoder-decoder's encoder reads the prompt and its
+    decoder the answer; a model that does not answer reads both as one text. processor: not used,
+    for text needs none.
     """
     pairs = [(str(row["prompt"]), str(row["answer"])) for row in rows]
-    if not any(has_media(row) for row in rows):
-        return _texts(model, _needed(tokenizer), template, pairs, endings(rows))
-    arrays = [row_arrays(processor, row) for row in rows]
-    if tokenizer is None or not any(prompt or answer for prompt, answer in pairs):
-        encoded = [Encoded([], []) for _ in rows]
-    elif model.can_generate() and not model.config.is_encoder_decoder:
-        encoded = [_beside_image(processor, tokenizer, template, row) for row in rows]
-    else:
-        encoded = _texts(model, tokenizer, template, pairs, endings(rows))
-    made = []
-    for one, of_row in zip(encoded, arrays, strict=True):
-        media = {name: array.to(model.dtype) for name, array in of_row.items()}
-        sound = "input_features" in media  # then the encoder reads no prompt
-        made.append(replace(one, source=None if sound else one.source, media=media))
-    return made
+    return _texts(model, _needed(tokenizer), template, pairs, endings(rows))
+
+
+def as_text(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows as a model that reads text alone is given them: as they are."""
+    return [dict(row) for row in rows]
 
 
 def decoder_start(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -79,25 +68,10 @@ def _texts(
     return encode_rows(tokenizer, template, pairs, ended)
 
 
-def _beside_image(
-    processor: Any, tokenizer: PreTrainedTokenizerBase, template: str, row: Row
-) -> Encoded:
-    """A prompt in which the processor has made room for the image, before it if it names none."""
-    text = render(template, str(row["prompt"]))
-    mark = str(processor.image_token)
-    text = text if mark in text else f"{mark}\n{text}"
-    from modalities.media_arrays import decoded_image
-
-    prompt = processor(images=decoded_image(row), text=text)["input_ids"]
-    ids = list(prompt[0]) if isinstance(prompt[0], list) else list(prompt)
-    (answer,) = encode_rows(tokenizer, "{prompt}", [("", str(row["answer"]))], endings([row]))
-    return Encoded([int(token) for token in ids], answer.answer_ids)
-
-
 def _needed(tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedTokenizerBase:
     if tokenizer is None:
         raise ValueError(
-            "rows of text were given to a teacher whose folder holds no tokenizer; give it rows "
-            "with `image` or `audio`, or put its tokenizer.json beside config.json"
+            "rows of text were given to a teacher whose folder holds no tokenizer; put its "
+            "tokenizer.json next to config.json, or give it rows of the medium that it reads"
         )
     return tokenizer

@@ -44,6 +44,7 @@ def greedy_answers(
             batch_size=batch_size,
             finished=finished,
             progress=progress,
+            soft=[row.soft for row in rows],
         )
     answers: list[list[int]] = [[] for _ in rows]
     order = sorted(range(len(rows)), key=lambda index: (rows[index].tokens(), index))
@@ -111,6 +112,7 @@ def answers_log_probs(
             [row.prompt_ids for row in rows],
             [row.answer_ids for row in rows],
             batch_size=batch_size,
+            soft=[row.soft for row in rows],
         )
     sums = [0.0] * len(rows)
     order = sorted(range(len(rows)), key=lambda index: (rows[index].tokens(), index))

@@ -25,6 +25,7 @@ def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Targ
     return Target(
         id=f"profile:{teacher.id}/{name}",
         work="targets.profile.work:build",
+        code={"reading": "modalities.text.reading"},
         settings=declared.settings,
         origins={**declared.origins, **opened.origins},
         inputs={

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from modalities.json_files import read_json, read_rows
-from modalities.media_arrays import has_media
+from modalities.payloads import rows_with_paths
 from modalities.text.answers import Description
 from modalities.text.asking import Answers, Asker, asker_of
 from opened_models.loading import open_teacher
@@ -74,13 +74,20 @@ def build(job: Job) -> None:
     # A crash in a library would leave all that is in memory, states too, in the folder it ran in.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     settings = Settings.from_json(job.settings)
-    pilot = split_pilot(read_rows(job.inputs["pilot"]), settings, job.seed)
+    rows = rows_with_paths(read_rows(job.inputs["pilot"]), job.inputs.get("media"))
+    pilot = split_pilot(rows, settings, job.seed)
     description = Description.from_json(read_json(job.inputs["description"]))
     teacher = open_teacher(job)
-    media = any(has_media(row) for row in pilot.all_rows())
+    media = any("image" in row.get("parts", {}) for row in pilot.all_rows())
     structure = find_structure(teacher.model, media=media)
     asker = asker_of(
-        teacher, structure, description, settings.metric, pilot.all_rows(), settings.batch_tokens
+        teacher,
+        structure,
+        description,
+        settings.metric,
+        pilot.all_rows(),
+        settings.batch_tokens,
+        job.load("reading").read_as,
     )
     stages = Stages(job)
     once = stages.checkpoints.once

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import shutil
@@ -10,6 +9,7 @@ import wave
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -280,41 +280,44 @@ def save_model(family: Family, folder: Path) -> None:
         words.save_pretrained(folder)
 
 
-def image_bytes(index: int) -> str:
-    """A PNG of stripes and noise, in base64."""
+READING = {"text": "text", "image": "image", "image and text": "image", "sound": "audio"}
+
+
+def write_image(index: int, file: Path) -> None:
+    """A PNG of stripes and noise."""
     drawn = np.random.default_rng(index).integers(0, 80, (20, 24, 3), dtype=np.uint8)
     drawn[:, index % 24 :: 5] += np.uint8(100 + index)
-    file = io.BytesIO()
     Image.fromarray(drawn).save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()
 
 
-def sound_bytes(index: int) -> str:
-    """A second of a tone at 8 kHz, in base64."""
+def write_sound(index: int, file: Path) -> None:
+    """A second of a tone at 8 kHz."""
     time = np.arange(8000) / 8000
     tone = (8000 * np.sin(2 * np.pi * (200 + 50 * index) * time)).astype("<i2")
-    file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
+    with wave.open(str(file), "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
         sound.setframerate(8000)
         sound.writeframes(tone.tobytes())
-    return base64.b64encode(file.getvalue()).decode()
 
 
-def made_rows(kind: str, count: int) -> list[dict[str, str]]:
+def make_rows(kind: str, count: int, folder: Path) -> list[dict[str, Any]]:
+    """Rows of one kind; what they read besides text lies in files below `folder`."""
+    folder.mkdir(exist_ok=True)
     rows = []
     for index in range(count):
         words = [f"w{(5 * index + 7 * j * (index % 6 + 1)) % WORDS}" for j in range(4 + index % 5)]
-        row = {"id": f"{index:016x}", "prompt": "", "answer": ""}
+        row: dict[str, Any] = {"id": f"{index:016x}", "prompt": "", "answer": ""}
         if kind in ("text", "image and text"):
             row["prompt"] = " ".join(words)
         if kind in ("text", "sound"):
             row["answer"] = " ".join(reversed(words))
         if kind.startswith("image"):
-            row["image"] = image_bytes(index)
+            row["parts"] = {"image": str(folder / f"{index}.png")}
+            write_image(index, folder / f"{index}.png")
         if kind == "sound":
-            row["audio"] = sound_bytes(index)
+            row["parts"] = {"audio": str(folder / f"{index}.wav")}
+            write_sound(index, folder / f"{index}.wav")
         rows.append(row)
     return rows
 
@@ -334,7 +337,7 @@ def profiled(
     @cache
     def profile(name: str) -> Path:
         family = FAMILIES[name]
-        rows = made_rows(family.rows, 16)
+        rows = make_rows(family.rows, 16, folder / f"{name}-media")
         pilot = folder / f"{name}.jsonl"
         pilot.write_text("".join(json.dumps(row) + "\n" for row in rows))
         save_model(family, folder / name)
@@ -357,6 +360,7 @@ def profiled(
                 "pilot": pilot,
                 "description": folder / "dataset.json",
             },
+            code={"reading": f"modalities.{READING[family.rows]}.reading"},
         )
         build(job)
         return job.out
@@ -423,8 +427,10 @@ def test_going_on_above_a_removed_block_is_running_without_it(name: str, tmp_pat
     )
     teacher = open_teacher(job)
     structure = find_structure(teacher.model, media="image" in family.rows)
-    rows = made_rows(family.rows, 5)
-    asker = asker_of(teacher, structure, Description("{prompt} ", (), 4), "token_f1", rows)
+    rows = make_rows(family.rows, 5, tmp_path / "media")
+    read_as = import_module(f"modalities.{READING[family.rows]}.reading").read_as
+    described = Description("{prompt} ", (), 4)
+    asker = asker_of(teacher, structure, described, "token_f1", rows, read_as=read_as)
     with torch.inference_mode():
         (batch,) = asker.own_batches(asker.ask(rows), 4096)
         prefixed = PrefixedBatch(structure, batch)

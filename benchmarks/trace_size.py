@@ -76,7 +76,9 @@ def job_in(folder: Path, target: str, settings: dict[str, Any], **inputs: Path) 
     for name in ("out", "scratch"):
         (folder / name).mkdir(parents=True)
     out, scratch = folder / "out", folder / "scratch"
-    return Job(target, settings, inputs, {}, out, scratch, 0, 1, lambda *_, **__: None)
+    code = {"reading": "modalities.text.reading"}
+    silent = lambda *_, **__: None  # noqa: E731
+    return Job(target, settings, inputs, {}, out, scratch, 0, 1, silent, code=code)
 
 
 def traced(folder: Path, teacher: Path, data: Path, coefficient_rows: int) -> Path:

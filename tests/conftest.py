@@ -45,8 +45,7 @@ def restored_signals() -> Iterator[None]:
 
 def text_code(settings: Mapping[str, Any]) -> dict[str, str]:
     """The modules of the text room that any work may load, by role."""
-    roles = {"reading": "modalities.text.reading"}
-    return roles
+    return {"reading": "modalities.text.reading"}
 
 
 @pytest.fixture(scope="session")

@@ -98,6 +98,7 @@ def profile_job(
             "description": folder / "dataset.json",
             "model": folder / "teacher",
         },
+        code={"reading": "modalities.text.reading"},
         sources={},
         out=out,
         scratch=scratch,

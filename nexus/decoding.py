@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from nexus.soft_tokens import SoftTokens, soft_tokens
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -23,24 +25,6 @@ LOGITS_AT_ONCE = 1 << 26
 
 Finished = Callable[[list[int]], bool]
 Done = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class SoftTokens:
-    """States that take the place of embeddings: of a picture, a sound, of whatever is no text.
-
-    rows, positions: (count,) where in a batch of ids; states: (count, width).
-    """
-
-    rows: Tensor
-    positions: Tensor
-    states: Tensor
-
-    def place(self, embedded: Tensor) -> Tensor:
-        """Embeddings (rows, tokens, width) with these states in their places."""
-        placed = embedded.clone()
-        placed[self.rows, self.positions] = self.states.to(embedded)
-        return placed
 
 
 class Session(Protocol):
@@ -305,28 +289,6 @@ def left_padded(
     ids = [[0] * (width - len(text)) + list(text) for text in texts]
     mask = [[0] * (width - len(text)) + [1] * len(text) for text in texts]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
-
-
-def soft_tokens(
-    states: Sequence[Tensor | None], lengths: Sequence[int], device: torch.device | str
-) -> SoftTokens | None:
-    """States (count, width) that each row begins with, in a batch padded on the left.
-
-    lengths: of the rows' ids, the places of the states counted in. None where no row has any.
-    """
-    width = max(lengths)
-    found = [(row, of_row) for row, of_row in enumerate(states) if of_row is not None]
-    if not found:
-        return None
-    rows = [row for row, of_row in found for _ in range(len(of_row))]
-    positions = [
-        width - lengths[row] + place for row, of_row in found for place in range(len(of_row))
-    ]
-    return SoftTokens(
-        torch.tensor(rows, device=device),
-        torch.tensor(positions, device=device),
-        torch.cat([of_row for _, of_row in found]).to(device),
-    )
 
 
 def _budget(decoder: Decoder, row: Row) -> int:

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nexus.adapters import Adapter
-from nexus.decoding import SoftTokens
 from nexus.fused import FusedLinear, Updates, Weights, fused_updates, merged_weights
 from nexus.llama_weights import EMBEDDING, Layer, Reading, Shape
 from nexus.packing import PackedWeights
+from nexus.soft_tokens import SoftTokens
 
 Item = TypeVar("Item")
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from nexus.adapters import Adapter, AdapterSwitch
-from nexus.decoding import SoftTokens
+from nexus.soft_tokens import SoftTokens, reading_soft_tokens
 
 # Cached states are copied when their buffer is full: every GROWTH tokens, not at each of them.
 GROWTH = 64
@@ -91,7 +90,7 @@ class TransformersSession:
             extra["position_ids"] = self._positions
         if self._decoder.accepts("logits_to_keep"):
             extra["logits_to_keep"] = last
-        with self._decoder.turn, placed(soft, self._decoder.model):
+        with self._decoder.turn, reading_soft_tokens(soft, self._decoder.model):
             # Another session may have run between two steps of this one.
             self._decoder.use(self._adapter)
             output = self._decoder.model(
@@ -108,21 +107,6 @@ class TransformersSession:
     def keep(self, rows: Tensor) -> None:
         self._mask, self._positions = self._mask[rows], self._positions[rows]
         self._cache.batch_select_indices(rows)
-
-
-@contextmanager
-def placed(soft: SoftTokens | None, model: PreTrainedModel) -> Iterator[None]:
-    """While this holds, the model reads these states in place of its embeddings."""
-    if soft is None:
-        yield
-        return
-    handle = model.get_input_embeddings().register_forward_hook(
-        lambda _module, _inputs, embedded: soft.place(embedded)
-    )
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped

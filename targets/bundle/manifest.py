@@ -56,6 +56,7 @@ def manifest_of(settings: Settings, parts: Parts, folder: Path) -> dict[str, Any
         "components": _components(parts, folder),
         "files": _files(settings, folder),
         "made_of": parts.made_of,
+        **_encoders(settings),
         "seal": UNSEALED,
     }
 
@@ -83,7 +84,29 @@ def _capability(name: str, settings: Settings, parts: Parts) -> dict[str, Any]:
         "isolated": name in settings.isolated,
         "adapter": f"adapters/{name}_adapter.safetensors",
         "configuration": f"adapters/{name}_adapter.json",
+        **_reads(name, source.reads),
     }
+
+
+def _reads(name: str, media: tuple[str, ...]) -> dict[str, Any]:
+    """What a capability reads besides text; nothing where it reads text alone."""
+    if not media:
+        return {}
+    return {"reads": list(media), "projection": f"adapters/{name}_projection.safetensors"}
+
+
+def _encoders(settings: Settings) -> dict[str, Any]:
+    """The encoders that ship, by medium; nothing where text alone is read."""
+    if not settings.media:
+        return {}
+    files = {
+        medium: {
+            "weights": f"encoders/{medium}_encoder.safetensors",
+            "configuration": f"encoders/{medium}_encoder.json",
+        }
+        for medium in settings.media
+    }
+    return {"encoders": files}
 
 
 def _asking_the_backbone(settings: Settings, parts: Parts) -> dict[str, Any]:
@@ -116,6 +139,7 @@ def _components(parts: Parts, folder: Path) -> dict[str, Any]:
     }
     files = [folder / "router" / "router.safetensors"]
     files += sorted((folder / "adapters").glob("*.safetensors"))
+    files += sorted((folder / "encoders").glob("*.safetensors"))
     for file in files:
         with safe_open(file, framework="pt") as tensors:
             shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
@@ -138,7 +162,7 @@ def _files(settings: Settings, folder: Path) -> dict[str, Any]:
         f"adapters/{name}_adapter.{suffix}": name
         for name in settings.include
         for suffix in ("safetensors", "json")
-    }
+    } | {f"adapters/{name}_projection.safetensors": name for name in settings.include}
     listed = {}
     for file in sorted(folder.rglob("*")):
         path = file.relative_to(folder).as_posix()

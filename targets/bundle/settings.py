@@ -9,10 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class CapabilitySource:
-    """Which data set a capability is measured on, and which teachers it was learned from."""
+    """Which data set a capability is measured on, which teachers it was learned from, and which
+    media it reads besides text.
+    """
 
     dataset: str
     teachers: tuple[str, ...]
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,15 @@ class Settings:
             quantize=settings["quantize"],
             zip=bool(settings["zip"]),
             capabilities={
-                name: CapabilitySource(about["dataset"], tuple(about["teachers"]))
+                name: CapabilitySource(
+                    about["dataset"], tuple(about["teachers"]), tuple(about.get("reads", ()))
+                )
                 for name, about in settings["capabilities"].items()
             },
             contracts=settings["contracts"],
         )
+
+    @property
+    def media(self) -> tuple[str, ...]:
+        """What the capabilities that ship read besides text, sorted."""
+        return tuple(sorted({m for name in self.include for m in self.capabilities[name].reads}))

@@ -72,8 +72,13 @@ def _components(job: Job, settings: Settings) -> Iterator[tuple[Path, tuple[str,
     yield tokenizer, tuple(sorted(file.name for file in tokenizer.glob("*.json"))), "tokenizer"
     yield job.inputs["router"], ROUTER_FILES, "router"
     for name in settings.include:
-        files = (f"{name}_adapter.safetensors", f"{name}_adapter.json")
-        yield job.inputs[f"adapter/{name}"], files, "adapters"
+        files = [f"{name}_adapter.safetensors", f"{name}_adapter.json"]
+        if settings.capabilities[name].reads:
+            files.append(f"{name}_projection.safetensors")
+        yield job.inputs[f"adapter/{name}"], tuple(files), "adapters"
+    for medium in settings.media:
+        files = [f"{medium}_encoder.safetensors", f"{medium}_encoder.json"]
+        yield job.inputs[f"encoder/{medium}"], tuple(files), "encoders"
 
 
 def _parts(job: Job, settings: Settings) -> Parts:

@@ -12,6 +12,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from modalities.json_files import read_json, write_json
 from nexus.adapters import load_adapter
+from nexus.media.reading import projections_of
 from nexus.packing import INDEX, WEIGHTS
 from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS
 from targets.pack.layout import empty_model
@@ -22,6 +23,8 @@ from targets.pack.settings import Settings
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
+# Of an adapter that reads more than text: what brings states to the backbone's width.
+PROJECTION = "projection.safetensors"
 # Kept by transformers for its own bookkeeping; says where a model once lay.
 FORGOTTEN = ("_name_or_path", "_attn_implementation_autoset")
 
@@ -62,7 +65,9 @@ def build_backbone(job: Job) -> None:
 
 
 def build_adapter(job: Job) -> None:
-    """Write `<X>_adapter.safetensors` and its PEFT configuration `<X>_adapter.json`."""
+    """Write `<X>_adapter.safetensors` and its PEFT configuration `<X>_adapter.json`; and
+    `<X>_projection.safetensors`, where the capability reads more than text.
+    """
     capability = job.target.partition(":")[2]
     trained = job.inputs["adapter"]
     adapter = load_adapter(trained / "adapter_model.safetensors", trained / "lora_config.json")
@@ -73,6 +78,11 @@ def build_adapter(job: Job) -> None:
     tensors = dict(sorted(peft_tensors(packed).items()))
     save_file(tensors, job.out / f"{capability}_adapter.safetensors", metadata={"format": "pt"})
     write_json(job.out / f"{capability}_adapter.json", peft_config(packed))
+    if (trained / PROJECTION).is_file():
+        projection = dict(sorted(load_file(trained / PROJECTION).items()))
+        projections_of(projection)
+        name = f"{capability}_projection.safetensors"
+        save_file(projection, job.out / name, metadata={"format": "pt"})
 
 
 def build_router(job: Job) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from modalities.by_name import load_metric
 from modalities.json_files import read_json, read_rows
 from modalities.media_arrays import has_media
 from modalities.text.answers import Description
@@ -79,8 +80,9 @@ def build(job: Job) -> None:
     teacher = open_teacher(job)
     media = any(has_media(row) for row in pilot.all_rows())
     structure = find_structure(teacher.model, media=media)
+    metric = load_metric(job, settings.metric)
     asker = asker_of(
-        teacher, structure, description, settings.metric, pilot.all_rows(), settings.batch_tokens
+        teacher, structure, description, metric, pilot.all_rows(), settings.batch_tokens
     )
     stages = Stages(job)
     once = stages.checkpoints.once

@@ -24,6 +24,7 @@ from transformers import PreTrainedTokenizerFast as FastTokenizer
 
 from modalities.text.answers import Description
 from modalities.text.asking import asker_of
+from modalities.text.metrics.token_f1 import METRIC as TOKEN_F1
 from nexusbuild.cli import main
 from nexusbuild.graph import Job
 from opened_models.loading import open_teacher
@@ -424,7 +425,7 @@ def test_going_on_above_a_removed_block_is_running_without_it(name: str, tmp_pat
     teacher = open_teacher(job)
     structure = find_structure(teacher.model, media="image" in family.rows)
     rows = made_rows(family.rows, 5)
-    asker = asker_of(teacher, structure, Description("{prompt} ", (), 4), "token_f1", rows)
+    asker = asker_of(teacher, structure, Description("{prompt} ", (), 4), TOKEN_F1, rows)
     with torch.inference_mode():
         (batch,) = asker.own_batches(asker.ask(rows), 4096)
         prefixed = PrefixedBatch(structure, batch)

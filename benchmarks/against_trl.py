@@ -46,7 +46,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from modalities.json_files import write_json, write_rows
 from modalities.text.encoding import encode_rows
-from modalities.text.families import Shape, decoder_config, fresh_decoder
+from modalities.text.families.llama import decoder_config
+from modalities.text.fresh_decoder import Shape, Vocabulary, fresh_decoder
 from modalities.text.sequences import batch_rows, tokens_of_steps
 from nexus.packing import load_backbone
 from nexusbuild.graph import Job
@@ -60,7 +61,7 @@ from targets.tokenizer.training import trained_tokenizer
 from targets.trace.work import build as build_trace
 
 TEMPLATE = "{prompt}\n"
-STUDENT = Shape("llama", 128, 4, 4, 384)
+STUDENT = Shape(128, 4, 4, 384)
 RANK, BATCH, SEED = 32, 16, 0
 # As many rows as steps lie between two looks at them, as in the sample.
 VALIDATION = 30
@@ -109,7 +110,7 @@ class Bench:
         }
         self.tokenizer.save_pretrained(folder / "tokenizer")
         for name, shape in (("teacher", teacher), ("student", STUDENT)):
-            config = decoder_config(shape, len(self.tokenizer), *self.ends.values())
+            config = decoder_config(shape, Vocabulary.of(self.tokenizer))
             model = fresh_decoder(config, SEED)
             model.generation_config = GenerationConfig(**self.ends)
             model.save_pretrained(folder / name)
@@ -290,7 +291,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     width, layers = map(int, arguments.teacher.split("x"))
-    teacher = Shape("llama", width, layers, 5, width * 12 // 5)
+    teacher = Shape(width, layers, 5, width * 12 // 5)
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name), arguments.vocabulary, arguments.steps, teacher)
         once = bench.traced()

@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from samplers.spoken_values import words
+from samplers.parts.spoken_values import words
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("bpe", "bytes")

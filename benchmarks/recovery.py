@@ -23,7 +23,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from modalities.text.metrics import get_metric
 from modalities.text.student_rows import StudentRows, student_rows, trace_sources
 from nexus.packing import load_backbone
 from nexusbuild.graph import Job
@@ -172,7 +171,7 @@ def main() -> None:
             training, run = trained(capability, damage, recovery_steps)
             seconds = time.process_time() - began
             scores = training.validation_scores()
-            metric = get_metric(capability.settings.metric)
+            metric = capability.validation.metric
             value = metric.aggregate(scores, metric.weights(capability.validation.rows))
             how = "with" if recovery_steps else "without"
             lines.append(

@@ -13,7 +13,6 @@ the router's share of the first token; switching; opening.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import random
 import statistics
@@ -34,6 +33,7 @@ from nexus import NexusModel
 from nexus.decoding import Row, decoded, left_padded
 from nexus.packing import load_backbone
 from nexus.prompt import render
+from targets.commands.named_modules import named_sampler
 
 Tokenized = list[list[int]]
 ROWS = 16
@@ -94,11 +94,11 @@ def drawn_prompts(model: NexusModel, name: str, count: int) -> list[str]:
     about = model.manifest.capabilities[name]
     draw = random.Random(name)
     try:
-        sampler = importlib.import_module(f"samplers.{about.about.get('dataset')}")
-    except ModuleNotFoundError:
+        drawn = named_sampler(str(about.about.get("dataset")))
+    except ValueError:
         words = [f"w{place}" for place in range(10, 1000)]
         return [" ".join(draw.choices(words, k=draw.randint(10, 30))) for _ in range(count)]
-    return [render(about.template, sampler.draw(draw).prompt) for _ in range(count)]
+    return [render(about.template, drawn(draw).prompt) for _ in range(count)]
 
 
 def seconds(work: Callable[[], Any]) -> float:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modalities.text.metrics import get_metric
+from targets.commands.named_modules import named_metric
 from targets.gate.statistics import Estimate, retained_estimate
 from targets.gate.verdict import judged
 
-RIGHT_OR_WRONG = get_metric("exact_match")
+RIGHT_OR_WRONG = named_metric("exact_match")
 TRIALS = 2000
 
 

@@ -34,7 +34,8 @@ class Metric:
 
     score_all: rows and answers to one float each, in `unit`. weigh: what an item counts in the
     aggregate (bytes, where the aggregate is bits per byte of all text). chance: the aggregate of
-    whoever answers without having read the prompt; needs the rows' references only.
+    anyone who answers without having read the prompt; needs the rows' references only.
+    by_likelihood: it is about how likely the reference is, not about what is said.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Metric:
     score_all: Callable[[Sequence[Row], Sequence[Answer]], list[float]]
     weigh: Callable[[Row], float] = weigh_alike
     chance: Callable[[Sequence[Row]], float] = nothing
+    by_likelihood: bool = False
 
     def score(self, row: Row, answer: str | Answer) -> float:
         """The score of one answer."""
@@ -79,6 +81,16 @@ class Metric:
     def meets(self, score: float, threshold: float) -> bool:
         """Whether an aggregate is at least as good as a threshold in its unit."""
         return not self.is_better(threshold, score)
+
+
+def score_rows(metric: Metric, rows: Sequence[Row], answers: Sequence[str | Answer]) -> list[float]:
+    """One score per row, in the metric's unit. Answers are texts, or rows as `baseline` has them.
+
+    Raises ValueError for rows or answers that the metric cannot score.
+    """
+    if len(rows) != len(answers):
+        raise ValueError(f"{len(rows)} rows, but {len(answers)} answers")
+    return metric.score_all(rows, [as_answer(answer) for answer in answers])
 
 
 def as_answer(answer: str | Answer) -> Answer:

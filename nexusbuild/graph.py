@@ -106,7 +106,7 @@ class Seen:
     """What a resolver saw of the disk: the answer to one question about a path below `root`."""
 
     root: str
-    question: str  # "files" or "real_path"
+    question: str  # "files", "digests" or "real_path"
     path: str
     answer: Any
 
@@ -130,11 +130,28 @@ def _bytes(path: Path) -> int:
         return 0
 
 
+def _digests(root: str, pattern: str) -> tuple[tuple[str, str], ...]:
+    return tuple((path, _digest(Path(root, path))) for path, _ in _files(root, pattern))
+
+
+def _digest(path: Path) -> str:
+    from hashlib import sha256
+
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
 def _real_path(root: str, path: str) -> str:
     return str(Path(root, path).resolve())
 
 
-_ANSWERS: Mapping[str, Callable[[str, str], Any]] = {"files": _files, "real_path": _real_path}
+_ANSWERS: Mapping[str, Callable[[str, str], Any]] = {
+    "files": _files,
+    "digests": _digests,
+    "real_path": _real_path,
+}
 
 
 class SpecFolder:
@@ -149,6 +166,11 @@ class SpecFolder:
     def files(self, pattern: str) -> tuple[tuple[str, int], ...]:
         """(path, bytes) of what a pattern finds, sorted; a folder, or a link to nowhere, has 0."""
         found: tuple[tuple[str, int], ...] = self._answer("files", pattern)
+        return found
+
+    def digests(self, pattern: str) -> tuple[tuple[str, str], ...]:
+        """(path, sha256) of what a pattern finds, sorted; what cannot be read has none."""
+        found: tuple[tuple[str, str], ...] = self._answer("digests", pattern)
         return found
 
     def real_path(self, path: str) -> Path:

@@ -1,6 +1,7 @@
 """Seeded samplers of the data sets that need no file: tasks small enough to learn in minutes.
 
-Each is a module with `draw(random) -> Row` and with `build`, the work of the data sets that are
-made of it: so a change of one sampler, or another one, touches no other's data. What they give is
-right by construction, and the tests work every answer out a second way.
+Each module is one, by its name, with `draw(random) -> Row`: a data set is made of the sampler that
+it names, so a change of one sampler, or another one, touches no other's data. What they share
+stands in `parts/`. What they give is right by construction, and the tests work every answer out a
+second way.
 """

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modalities.text.row import Row
-from samplers.operations import (
+from samplers.parts.operations import (
     CONDITIONS,
     FILTERS,
     LIST_ENDS,
@@ -24,10 +24,6 @@ from samplers.operations import (
     STRINGS,
     Operation,
 )
-from targets.dataset.sampled import build_sampled
-
-if TYPE_CHECKING:
-    from nexusbuild.graph import Job
 
 LONGEST_ANSWER = 80
 LONGEST_PROMPT = 170
@@ -65,11 +61,6 @@ def draw(random: Random) -> Row:
         tests = _tests(task)
         if tests is not None:
             return Row(task.prompt, task.source, tests, task.structure)
-
-
-def build(job: Job) -> None:
-    """Make a data set of these rows."""
-    build_sampled(job, draw)
 
 
 def _of_number(random: Random) -> _Task:

@@ -9,14 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING
 
 from modalities.text.row import Row
-from samplers import spoken_values as say
-from targets.dataset.sampled import build_sampled
-
-if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+from samplers.parts import spoken_values as say
 
 
 @dataclass(frozen=True)
@@ -102,11 +97,6 @@ def draw(random: Random) -> Row:
     prompt = ASKED[index].format(name=name, kind=thing.kind, notes=", ".join(notes))
     structure = "|".join(f"{thing.kind}:{a}{b}" for a, b in pairwise((*phrasings, f"ask{index}")))
     return Row(prompt, _verdict(f"{name} {thing.kind}", faults), (), structure)
-
-
-def build(job: Job) -> None:
-    """Make a data set of these rows."""
-    build_sampled(job, draw)
 
 
 def _verdict(name: str, faults: list[str]) -> str:

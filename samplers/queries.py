@@ -10,14 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING
 
 from modalities.text.row import Row
-from samplers import spoken_values as say
-from targets.dataset.sampled import build_sampled
-
-if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+from samplers.parts import spoken_values as say
 
 LONGEST_PROMPT = 130
 LONGEST_ANSWER = 110
@@ -173,11 +168,6 @@ def draw(random: Random) -> Row:
         row = _ask(random, random.choice(TABLES))
         if len(row.prompt) <= LONGEST_PROMPT and len(row.answer) <= LONGEST_ANSWER:
             return row
-
-
-def build(job: Job) -> None:
-    """Make a data set of these rows."""
-    build_sampled(job, draw)
 
 
 def _ask(random: Random, table: Table) -> Row:

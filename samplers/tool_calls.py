@@ -12,14 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING
 
 from modalities.text.row import Row
-from samplers import spoken_values as say
-from targets.dataset.sampled import build_sampled
-
-if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+from samplers.parts import spoken_values as say
 
 LONGEST_ANSWER = 90
 LONGEST_PROMPT = 140
@@ -197,11 +192,6 @@ def draw(random: Random) -> Row:
             and len(row.answer) <= LONGEST_ANSWER
         ):
             return row
-
-
-def build(job: Job) -> None:
-    """Make a data set of these rows."""
-    build_sampled(job, draw)
 
 
 def _ask(random: Random, tool: Tool) -> Row | None:

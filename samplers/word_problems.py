@@ -1,6 +1,6 @@
 """Word problems of two or three arithmetic steps on numbers below 20, with worked answers.
 
-A prompt tells one of the families in `stories.py`; the answer is each step's equation and the
+A prompt tells one of the families in `parts/stories.py`; the answer is each step's equation and the
 final number after `####`.
 """
 
@@ -9,14 +9,9 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING
 
 from modalities.text.row import Row
-from targets.dataset.sampled import build_sampled
-
-if TYPE_CHECKING:
-    from nexusbuild.graph import Job
-from samplers.stories import DISTRACTIONS, FAMILIES, HE, SHE, Family
+from samplers.parts.stories import DISTRACTIONS, FAMILIES, HE, SHE, Family
 
 LARGEST = 60
 LONGEST_PROMPT = 110
@@ -36,11 +31,6 @@ def draw(random: Random) -> Row:
         # A number told twice would be found twice by whoever looks for what comes after it.
         if len(row.prompt) <= LONGEST_PROMPT and len(set(told)) == len(told):
             return row
-
-
-def build(job: Job) -> None:
-    """Make a data set of these rows."""
-    build_sampled(job, draw)
 
 
 def _tell(random: Random, family: Family) -> Row:

@@ -9,7 +9,17 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from specs.quantities import ALLOWED
-from specs.values import Auto, NotNegative, Positive, Rate, Section, Share, Text, Threshold
+from specs.values import (
+    Auto,
+    NotNegative,
+    Positive,
+    Rate,
+    Section,
+    Share,
+    ShippedFamily,
+    Text,
+    Threshold,
+)
 
 
 class Tokenizer(Section):
@@ -103,7 +113,7 @@ class Backbone(Section):
 
     init: Annotated[Init, Field(json_schema_extra={"default": "scratch"})] = None
     """`scratch`, or `{path: FOLDER}` of a small open model to start from."""
-    family: Literal["llama", "qwen3"] = "llama"
+    family: ShippedFamily = "llama"
     """Architecture, where it starts from scratch."""
     hidden: Auto = "auto"
     """Width of the residual stream; `auto` follows from the teachers' profiles."""

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    Strict,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import literal_schema
 
+from specs.names import families, family_traits, harness_prefix, metrics, samplers
 from specs.quantities import ALLOWED
 
 ROUTER = "router"
@@ -33,8 +44,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Threshold = Annotated[float, Field(gt=0, le=1.2)]
 Level = Annotated[float, Field(gt=0)]
 
-Family = Literal["llama", "gpt2", "qwen2", "qwen3"]
-Sampler = Literal["functions", "plain_talk", "queries", "tool_calls", "word_problems"]
 Precision = Literal["fp32", "bf16", "int8", "nf4"]
 Modality = Literal[
     "text",
@@ -50,26 +59,33 @@ Modality = Literal[
 ]
 # What there is a trainer for; the rest can be declared, and is said to be declared only.
 TRAINABLE_MODALITIES: tuple[Modality, ...] = ("text",)
-Metric = Literal[
-    "accuracy",
-    "bits_per_byte",
-    "cosine",
-    "exact_match",
-    "final_answer",
-    "json_equal",
-    "rouge_l",
-    "token_f1",
-    "unit_tests",
-    "word_error_rate",
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """A text that is one of these names."""
+
+    names: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return literal_schema(list(self.names))
+
+
+Metric = Annotated[str, OneOf(tuple(metrics().modules))]
+Sampler = Annotated[str, OneOf(tuple(samplers().modules))]
+Family = Annotated[str, OneOf(tuple(families().modules))]
+ShippedFamily = Annotated[
+    str, OneOf(tuple(name for name in families().modules if family_traits(name).can_ship))
 ]
 
-
-HARNESS_METRIC = re.compile(r"lm_eval/(?P<task>[\w.-]+)(/[\w.,-]+)?")
+HARNESS_METRIC = re.compile(rf"{harness_prefix()}(?P<task>[\w.-]+)(/[\w.,-]+)?")
 
 
 def _contract_metric(value: Any) -> Any:
     named = isinstance(value, str) and HARNESS_METRIC.fullmatch(value)
-    if value in get_args(Metric) or named:
+    if named or (isinstance(value, str) and value in metrics().modules):
         return value
     raise PydanticCustomError("metric", "no metric")
 
@@ -80,18 +96,16 @@ ContractMetric = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"enum": list(get_args(Metric))},
+                {"enum": list(metrics().modules)},
                 {
                     "type": "string",
                     "pattern": f"^{HARNESS_METRIC.pattern}$".replace("?P<task>", ""),
                 },
             ],
-            ALLOWED: f"{', '.join(get_args(Metric))}, lm_eval/TASK",
+            ALLOWED: f"{', '.join(metrics().modules)}, {harness_prefix()}TASK",
         }
     ),
 ]
-# Scores of these may be above 1; all others are shares.
-UNBOUNDED_METRICS = ("bits_per_byte", "word_error_rate")
 
 
 def _auto_or_positive(value: Any) -> Any:

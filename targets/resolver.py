@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import specs
-from nexusbuild.graph import Graph, ResolveError, SpecFolder, Target
+from nexusbuild.graph import Graph, ResolveError, Seen, SpecFolder, Target
 from specs.loading import shown_path
 from specs.model import Spec
+from specs.names import family_traits, read_files
 from targets.adapter import target as adapter
 from targets.architecture import target as architecture
 from targets.backbone import target as backbone
@@ -33,8 +34,6 @@ from targets.teacher import target as teacher
 from targets.tokenizer import target as tokenizer
 from targets.trace import target as trace
 from targets.trained_teacher import target as trained_teacher
-
-MODELLING = "transformers.models.{family}.modeling_{family}"
 
 
 def resolve(spec_path: Path, lock_values: Mapping[str, Any]) -> Graph:
@@ -75,7 +74,7 @@ def graph_of(spec: Spec, spec_path: Path, lock_values: Mapping[str, Any]) -> Gra
         vram_bytes=spec.hardware.vram,
         disk_bytes=spec.hardware.disk,
         notes=(*pins.notes, *declared_only_notes(spec), *_unused(spec, targets)),
-        seen=folder.seen,
+        seen=(*folder.seen, *_seen_of_names()),
     )
 
 
@@ -128,13 +127,21 @@ def preloaded_modules(spec: Spec) -> tuple[str, ...]:
         "transformers",
         "transformers.models.auto.modeling_auto",
         "transformers.models.auto.tokenization_auto",
-        *(MODELLING.format(family=family) for family in sorted(families)),
+        *(family_traits(family).preload for family in sorted(families)),
         "safetensors.torch",
         "tokenizers",
         "peft",
         "sklearn.linear_model",
         *(["bitsandbytes"] if quantised else []),
     )
+
+
+def _seen_of_names() -> Iterator[Seen]:
+    """Modules that the spec's names and what it must know of them were read from."""
+    for folder, pattern in read_files():
+        seen = SpecFolder(folder)
+        seen.digests(pattern)
+        yield from seen.seen
 
 
 def _unused(spec: Spec, targets: Mapping[str, Target]) -> list[str]:

@@ -43,9 +43,18 @@ def restored_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+FOLDERS = {"metric": "metrics", "family": "families"}
+
+
 def text_code(settings: Mapping[str, Any]) -> dict[str, str]:
     """The modules of the text room that any work may load, by role."""
-    return {"reading": "modalities.text.reading"}
+    named = {"reading": "modalities.text.reading"}
+    for role in ("metric", "family"):
+        if settings.get(role):
+            named[role] = f"modalities.text.{FOLDERS[role]}.{settings[role]}"
+    if settings.get("sample"):
+        named["sampler"] = f"samplers.{settings['sample']}"
+    return named
 
 
 @pytest.fixture(scope="session")

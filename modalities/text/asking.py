@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from modalities.metric import Metric, score_rows
 from modalities.text.answers import Description, answer_end
 from modalities.text.encoding import Encoded
-from modalities.text.metrics import get_metric, score_rows
-from modalities.text.metrics.likelihood import bits_per_byte
 from modalities.text.pilot_batches import batches
 from modalities.text.reading import read_as as read_text_as
 from modalities.text.teacher_decoding import answers_log_probs, greedy_answers
@@ -96,7 +95,7 @@ def asker_of(
     teacher: Teacher,
     structure: Structure,
     description: Description,
-    metric: str,
+    metric: Metric,
     rows: Sequence[Row],
     batch_tokens: int = 4096,
     read_as: ReadAs = read_text_as,
@@ -122,7 +121,7 @@ class AnswerAsker:
         teacher: Teacher,
         structure: Structure,
         description: Description,
-        metric: str,
+        metric: Metric,
         batch_tokens: int,
         read_as: ReadAs,
     ) -> None:
@@ -130,9 +129,9 @@ class AnswerAsker:
         self.read_as = read_as
         self.structure = structure
         self.description = description
-        self.metric = metric
-        self.higher_is_better = get_metric(metric).higher_is_better
-        self.by_likelihood = get_metric(metric).score_all is bits_per_byte
+        self.metric = metric.name
+        self.higher_is_better = metric.higher_is_better
+        self._scored_by = metric
         self.batch_tokens = batch_tokens
         if teacher.tokenizer is None:
             raise ValueError("the teacher answers in text, but its folder holds no tokenizer")
@@ -192,7 +191,7 @@ class AnswerAsker:
         )
 
     def scores(self, whole: Answers) -> list[float]:
-        if self.by_likelihood:
+        if self._scored_by.by_likelihood:
             return self._scored(whole.rows, whole.texts)
         longest = min(self.description.max_new_tokens, whole.room())
         _, texts = self._greedy(whole.rows, longest)
@@ -219,9 +218,9 @@ class AnswerAsker:
             {"id": row["id"], "answer": self._cut(text)}
             for row, text in zip(rows, texts, strict=True)
         ]
-        if self.by_likelihood:
+        if self._scored_by.by_likelihood:
             answers = self._with_likelihoods(rows, self.encoded(rows), answers)
-        return [float(score) for score in score_rows(self.metric, rows, answers)]
+        return [float(score) for score in score_rows(self._scored_by, rows, answers)]
 
     def _with_likelihoods(
         self,

@@ -35,6 +35,7 @@ def usable_rows(records: Iterable[Record], settings: Settings, dropped: Dropped)
 
 
 def _row(record: Record, settings: Settings) -> Row:
+    assert settings.prompt is not None  # rows of files have keys
     tests = texts_at(record.fields, settings.tests) if settings.tests else ()
     return Row(
         prompt_at(record.fields, settings.prompt).strip(),

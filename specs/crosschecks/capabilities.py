@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from specs.crosschecks.sections import Sections, as_mapping, is_positive, name_or_names, names_in
 from specs.document import FieldPath
+from specs.names import metric_traits, metrics
 from specs.problems import SpecProblem
 from specs.values import RESERVED_NAMES, TRAINABLE_MODALITIES
 
@@ -19,6 +20,21 @@ def capability_problems(sections: Sections) -> Iterator[SpecProblem]:
             )
         dataset = capability.get("dataset")
         yield from sections.unknown_name(dataset, (*path, "dataset"), "datasets")
+        yield from _without_tests(sections, name, (*path, "metric"))
+
+
+def _without_tests(sections: Sections, name: str, path: FieldPath) -> Iterator[SpecProblem]:
+    """A metric that runs tests, on files of which no field is said to hold any."""
+    metric = sections.capabilities[name].get("metric")
+    dataset = sections.datasets.get(str(sections.capabilities[name].get("dataset")), {})
+    if not isinstance(metric, str) or metric not in metrics().modules:
+        return
+    if metric_traits(metric).needs_tests and "path" in dataset and dataset.get("tests") is None:
+        yield sections.problem(
+            path,
+            f'"{metric}" needs tests, and the rows of "{name}" have none',
+            "name the field that holds them in the data set's `tests`, or choose another metric",
+        )
 
 
 def reference_problems(sections: Sections) -> Iterator[SpecProblem]:

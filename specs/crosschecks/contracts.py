@@ -7,8 +7,9 @@ from typing import Any
 
 from specs.crosschecks.sections import Sections, as_mapping, names_in
 from specs.document import FieldPath
+from specs.names import metric_traits, metrics
 from specs.problems import SpecProblem, known_names, suggestion
-from specs.values import HARNESS_METRIC, ROUTER, UNBOUNDED_METRICS
+from specs.values import HARNESS_METRIC, ROUTER
 
 HIGHEST_SHARE = 1.2
 
@@ -45,13 +46,19 @@ def _levels(
         level = contract.get(key)
         if not isinstance(level, int | float) or isinstance(level, bool):
             continue
-        own_unit = metric in UNBOUNDED_METRICS or str(metric).startswith("lm_eval/")
-        if level > HIGHEST_SHARE and not own_unit:
+        if level > HIGHEST_SHARE and _is_share(metric):
             yield sections.problem(
                 (*path, key),
                 f"{level:g} is not allowed",
                 f"allowed: a number above 0 and at most {HIGHEST_SHARE}: {metric} is a share",
             )
+
+
+def _is_share(metric: Any) -> bool:
+    """Whether scores of this metric end at 1; a harness task has a unit of its own."""
+    if isinstance(metric, str) and metric in metrics().modules:
+        return not metric_traits(metric).unbounded
+    return not (isinstance(metric, str) and HARNESS_METRIC.fullmatch(metric))
 
 
 def _harness_task(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nexusbuild.graph import Target
 from specs.model import Spec
+from specs.names import metrics
 from targets.budget.estimates import adapter_needs, adapter_seconds
 from targets.declaring.conduct import training_conduct
 from targets.declaring.references import reference
@@ -29,6 +30,7 @@ def declare(spec: Spec, name: str) -> Target:
     return Target(
         id=f"adapter:{name}",
         work="targets.adapter.work:build",
+        code={"metric": metrics().module(capability.metric)},
         settings=declared.settings,
         origins=declared.origins,
         inputs={

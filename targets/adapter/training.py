@@ -16,9 +16,9 @@ from torch.nn import functional
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from modalities.metric import Metric, score_rows
 from modalities.text.answers import Description, answered_rows
 from modalities.text.encoding import encode_rows, endings
-from modalities.text.metrics import get_metric, score_rows
 from modalities.text.outputs import answer_log_probs, cross_entropy
 from modalities.text.sequences import batch_rows, collate, tokens_of_steps
 from modalities.text.student_rows import StudentRows, distillation_loss
@@ -36,10 +36,13 @@ ANCHOR_WARMUP = 5
 
 @dataclass(frozen=True)
 class Validation:
-    """What an adapter is judged on while it trains: rows, and the best teacher's scores on them."""
+    """What an adapter is judged on while it trains: rows, and the best teacher's scores on them, by
+    the metric.
+    """
 
     rows: Sequence[Mapping[str, Any]]
     description: Description
+    metric: Metric
     teacher_scores: Sequence[float]
 
 
@@ -212,11 +215,11 @@ class AdapterTraining:
         )
         for name in self._adapter.a:
             parameters[name].copy_(self._base[name])
-        return score_rows(self.settings.metric, self.validation.rows, answered)
+        return score_rows(self.validation.metric, self.validation.rows, answered)
 
     def retained(self) -> float:
         """What it retains, on `validation`, of the teacher that is best there."""
-        metric = get_metric(self.settings.metric)
+        metric = self.validation.metric
         weights = metric.weights(self.validation.rows)
         return metric.retained(self.validation.teacher_scores, self.validation_scores(), weights)
 

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from transformers.modeling_utils import PreTrainedModel
 
 from modalities.json_files import read_json, read_rows, write_json, write_rows
+from modalities.metric import score_rows
 from modalities.text.answers import Description
-from modalities.text.metrics import get_metric, score_rows
 from modalities.text.student_rows import student_rows, trace_sources
 from nexus.packing import load_backbone
 from opened_models.tokenizers import open_tokenizer
@@ -102,10 +102,10 @@ def judged(training: AdapterTraining, run: Run) -> tuple[float, list[dict[str, A
 
 def validation_of(job: Job, settings: Settings) -> Validation:
     """The validation rows and the scores on them of the teacher that is best there."""
-    metric = get_metric(settings.metric)
+    metric = job.load("metric").METRIC
     rows = read_rows(job.inputs["validation"])
     of_teachers = [
-        score_rows(settings.metric, rows, read_rows(job.inputs[role]))
+        score_rows(metric, rows, read_rows(job.inputs[role]))
         for role in sorted(job.inputs)
         if role.startswith("baseline/")
     ]
@@ -116,7 +116,7 @@ def validation_of(job: Job, settings: Settings) -> Validation:
         if metric.retained(best, scores, metric.weights(rows)) > 1:
             best = scores
     description = Description.from_json(read_json(job.inputs["description"]))
-    return Validation(rows, description, best)
+    return Validation(rows, description, metric, best)
 
 
 def planned_ranks(job: Job, model: PreTrainedModel) -> dict[str, int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from nexusbuild.graph import Problem, SpecFolder, Target
 from specs.model import Spec
+from specs.names import families
 from targets.architecture.target import init_source
 from targets.budget.estimates import backbone_needs, backbone_seconds
 from targets.declaring.conduct import training_conduct
@@ -30,6 +31,7 @@ def declare(spec: Spec, pinned: tuple[TeacherOf, ...]) -> Target:
     return Target(
         id="backbone",
         work="targets.backbone.work:build",
+        code={} if init else {"family": families().module(backbone.family)},
         settings=declared.settings,
         origins=declared.origins,
         inputs={

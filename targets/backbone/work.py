@@ -10,7 +10,12 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from modalities.json_files import read_json, write_rows
-from modalities.text.families import Shape, decoder_config, fresh_decoder, matrices_and_others
+from modalities.text.fresh_decoder import (
+    Shape,
+    Vocabulary,
+    fresh_decoder,
+    matrices_and_others,
+)
 from modalities.text.outputs import answer_log_probs
 from modalities.text.sequences import batch_rows, tokens_of_steps
 from modalities.text.student_rows import distillation_loss, student_rows, trace_sources
@@ -97,17 +102,14 @@ def initial_backbone(job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrained
         return model
     plan = read_json(job.inputs["architecture"] / "backbone.json")
     shape = Shape(
-        plan["family"],
         plan["hidden_size"],
         plan["layers"],
         plan["heads"],
         plan["intermediate_size"],
         plan["kv_heads"],
     )
-    config = decoder_config(
-        shape, len(tokenizer), int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)
-    )
-    return fresh_decoder(config, job.seed)
+    family = job.load("family")
+    return fresh_decoder(family.decoder_config(shape, Vocabulary.of(tokenizer)), job.seed)
 
 
 def untie(model: PreTrainedModel) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nexusbuild.graph import SpecFolder, Target
 from specs.model import Spec
 from specs.teachers import Teacher
-from targets.declaring.harness_tasks import harness_fields, harness_sources
+from targets.declaring.harness_tasks import harness_code, harness_fields, harness_sources
 from targets.declaring.opened_teacher import opened_teacher
 from targets.declaring.references import teacher_is_reference
 from targets.declaring.slices import slice_of
@@ -23,6 +23,7 @@ def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str) -
     return Target(
         id=f"baseline:{teacher.id}/{capability}",
         work="targets.baseline.work:build",
+        code=harness_code(spec, capability),
         settings=declared.settings,
         origins={**declared.origins, **opened.origins},
         inputs={

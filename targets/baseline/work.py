@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from modalities.json_files import read_json, read_rows, write_rows
 from modalities.text.answers import Description, answered_rows
-from modalities.text.harness.answering import answer_tasks
-from modalities.text.harness.tasks import Harness, load_tasks
 from modalities.text.own_answers import own_answers
 from opened_models.loading import Teacher, answering_teacher
 from targets.baseline.settings import Settings
@@ -46,10 +44,10 @@ def build(job: Job) -> None:
         )
         write_rows(job.out / f"{name}.jsonl", answers)
         before += len(rows)
-    harness = Harness.from_job(job.settings, job.sources)
-    if harness is not None:
-        tasks = load_tasks(harness, job.scratch / "documents")
-        answer_tasks(teacher.model, teacher.tokenizer, tasks, job.out, batch=settings.batch)
+    if "harness" in job.settings:
+        harness = job.load("harness")
+        tasks = harness.tasks_of_job(job)
+        harness.answer_tasks(teacher.model, teacher.tokenizer, tasks, job.out, batch=settings.batch)
 
 
 def _own_references(

@@ -14,6 +14,7 @@ from glob import escape
 from nexusbuild.graph import Needs, SpecFolder
 from specs.datasets import Dataset
 from specs.model import Hardware, Spec
+from specs.names import family_traits
 from specs.student import Backbone, Tokenizer
 from specs.teachers import Teacher, TrainedSource
 
@@ -112,7 +113,7 @@ def layers_of(parameters: int) -> int:
 def trained_parameters(train: TrainedSource) -> int:
     """Parameters of a teacher that the build trains: attention, MLP, embedding and head."""
     inner = train.intermediate or 3 * train.hidden
-    matrices = 2 if train.family == "gpt2" else 3
+    matrices = family_traits(train.family).mlp_matrices
     return _parameters(train.hidden, train.layers, inner, matrices, train.tokenizer)
 
 

@@ -10,7 +10,8 @@ from typing import Any, get_args
 from opened_models.model_folder import is_model, model_folder
 from specs.edit import append_capability, append_dataset, append_teacher
 from specs.loading import shown_path
-from specs.values import Metric, Modality, Precision, Sampler
+from specs.names import metrics, samplers
+from specs.values import Modality, Precision
 from targets.commands.command import (
     DONE,
     Command,
@@ -89,8 +90,8 @@ def _configure_teacher(parser: argparse.ArgumentParser) -> None:
 def _configure_capability(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument(
-        "--metric", required=True, choices=get_args(Metric), metavar="METRIC",
-        help=f"how an answer is scored: {', '.join(get_args(Metric))}",
+        "--metric", required=True, choices=tuple(metrics().modules), metavar="METRIC",
+        help=f"how an answer is scored: {', '.join(metrics().modules)}",
     )  # fmt: skip
     parser.add_argument(
         "--modality", choices=get_args(Modality), metavar="MODALITY",
@@ -100,8 +101,8 @@ def _configure_capability(parser: argparse.ArgumentParser) -> None:
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--path", help="declare the data set too: a file, folder or glob")
     data.add_argument(
-        "--sample", choices=get_args(Sampler), metavar="SAMPLER",
-        help=f"or a sampler, with --rows: {', '.join(get_args(Sampler))}",
+        "--sample", choices=tuple(samplers().modules), metavar="SAMPLER",
+        help=f"or a sampler, with --rows: {', '.join(samplers().modules)}",
     )  # fmt: skip
     parser.add_argument("--rows", type=int, help="rows of the data set")
     parser.add_argument("--licence", help="SPDX name, of the data set")

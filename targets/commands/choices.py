@@ -9,6 +9,7 @@ from typing import Any
 
 from specs.loading import shown_path
 from specs.model import Hardware
+from specs.names import metric_traits
 from targets.budget.estimates import GIGABYTE, SMALL_MODEL_PARAMETERS, granted_ram, opened_needs
 from targets.commands.found_on_disk import FoundData, FoundModel, Machine, splits
 from targets.commands.known_capabilities import BY_NAME
@@ -170,7 +171,7 @@ def about_model(model: FoundModel) -> str:
 def _capability(name: str, tests: bool) -> Entry:
     known = BY_NAME.get(name)
     metric = known.metric if known is not None else "rouge_l"
-    if metric == "unit_tests" and not tests:
+    if metric_traits(metric).needs_tests and not tests:
         metric = "rouge_l"
     fields: dict[str, Any] = {"dataset": name, "metric": metric}
     if known is not None and known.isolated:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from targets.commands.command import (
     width,
 )
 from targets.commands.excerpt import labelled
+from targets.commands.named_modules import named_sampler
 from targets.dataset.target import declare
 
 NAME = "show"
@@ -93,7 +93,7 @@ def _document(
     seed = arguments.seed_of(spec.seed, target.id)
     most = None
     if settings.sample is not None:
-        draw = import_module(f"samplers.{settings.sample}").draw
+        draw = named_sampler(settings.sample)
         made = made_of_samples(target.id, settings, draw, seed, _quiet)
     else:
         paths = [root / source.path for source in target.sources.values()]

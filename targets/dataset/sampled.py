@@ -1,11 +1,11 @@
-"""A data set of the rows of a sampler. It reads no file, and imports nothing that does."""
+"""Make a data set of the rows of a sampler. It reads no file, and imports nothing that does."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from modalities.text.row import Row
-from samplers.sampling import Draw, sample
+from samplers.parts.sampling import Draw, sample
 from targets.dataset.dropped import Dropped
 from targets.dataset.making import Made, Progress, made
 from targets.dataset.settings import Settings
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
 
-def build_sampled(job: Job, draw: Draw) -> None:
-    """Make a data set of the rows of a sampler: the work of each sampler's own module."""
+def build(job: Job) -> None:
+    """Make a data set of the rows of the sampler that the settings name."""
     settings = Settings.from_json(job.settings)
+    assert settings.sample is not None
+    draw: Draw = job.load("sampler").draw
     write(job, settings, made_of_samples(job.target, settings, draw, job.seed, job.progress))
 
 

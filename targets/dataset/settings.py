@@ -11,12 +11,14 @@ from typing import Any
 class Settings:
     """Where rows come from, what they are made of, and how many go to which split.
 
+    What a person decides has no default here: `nexus.yaml` and its schema say it.
+
     sample: a sampler's name; None where the rows are read from the job's sources.
     rows: rows of all splits together; None takes every row that the files have.
     eval, validation, pilot: rows of these splits; `train` gets the rest.
     prompt, response, tests: key of a record, dotted path into it (`instances.0.output`), or text
     with keys in braces (`{question} {context}`). tests may be None; response None is the key
-    `response`, which may then be absent where no answer is required.
+    `response`, which may then be absent where no answer is required. Sampled rows have no keys.
     template: what a model sees, with `{prompt}` in it. stop: texts that end an answer.
     max_new_tokens: longest answer; None takes it from the rows.
     longest_row: characters of prompt and answer together above which a row is dropped.
@@ -24,28 +26,26 @@ class Settings:
     answer_required: False where only the teachers' own answers are learned: a row may lack one.
     """
 
+    eval: int
+    validation: int
+    pilot: int
+    template: str
+    stop: tuple[str, ...]
+    longest_row: int
     sample: str | None = None
     path: str | None = None
     rows: int | None = None
-    eval: int = 1000
-    validation: int = 200
-    pilot: int = 240
-    prompt: str = "prompt"
+    prompt: str | None = None
     response: str | None = None
     tests: str | None = None
     licence: str | None = None
-    template: str = "{prompt}\n"
-    stop: tuple[str, ...] = ()
     max_new_tokens: int | None = None
-    longest_row: int = 8000
     drop_similar: float | None = None
     answer_required: bool = True
 
     @staticmethod
     def from_json(settings: Mapping[str, Any]) -> Settings:
-        """The settings in a target's JSON; absent keys and nulls mean the default."""
+        """The settings in a target's JSON; other keys are ignored."""
         names = {field.name for field in fields(Settings)}
         given = {key: value for key, value in settings.items() if key in names}
-        given = {key: value for key, value in given.items() if value is not None}
-        given["stop"] = tuple(given.get("stop", ()))
-        return Settings(**given)
+        return Settings(**{**given, "stop": tuple(settings["stop"])})

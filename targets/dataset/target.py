@@ -7,6 +7,7 @@ from glob import has_magic
 from nexusbuild.graph import Source, SpecFolder, Target
 from specs.datasets import Dataset
 from specs.model import Spec
+from specs.names import samplers
 from targets.budget.estimates import QUICK_SECONDS, quick_needs
 from targets.declaring.origins import remedy
 from targets.declaring.slices import section_fields, slice_of
@@ -25,10 +26,12 @@ def declare(spec: Spec, folder: SpecFolder, name: str) -> Target:
         else:
             fields["answer_required"] = (False, "capabilities")
     declared = slice_of(spec, fields)
-    work = "dataset.work" if dataset.sample is None else f"samplers.{dataset.sample}"
+    # A sampled data set is made by a module that reads no file.
+    made_by = "work" if dataset.sample is None else "sampled"
     return Target(
         id=f"dataset:{name}",
-        work=f"targets.{work}:build",
+        work=f"targets.dataset.{made_by}:build",
+        code={} if dataset.sample is None else {"sampler": samplers().module(dataset.sample)},
         settings=declared.settings,
         origins=declared.origins,
         sources=data_sources(folder, dataset, name),

@@ -6,6 +6,8 @@ from nexusbuild.graph import Source
 from specs.model import Spec
 from targets.declaring.slices import Field
 
+ANSWERING = "modalities.text.harness.answering"
+
 
 def harness_fields(spec: Spec, capability: str) -> dict[str, Field]:
     """The setting `harness`; none where the capability has no task, so that no key changes."""
@@ -13,6 +15,11 @@ def harness_fields(spec: Spec, capability: str) -> dict[str, Field]:
     if harness is None:
         return {}
     return {"harness": ({"tasks": list(harness.tasks)}, f"capabilities.{capability}.harness")}
+
+
+def harness_code(spec: Spec, capability: str) -> dict[str, str]:
+    """What such a target loads by name; nothing where the capability has no task."""
+    return {} if spec.capabilities[capability].harness is None else {"harness": ANSWERING}
 
 
 def harness_sources(spec: Spec, capability: str) -> dict[str, Source]:

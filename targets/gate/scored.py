@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modalities.json_files import read_json, read_rows
-from modalities.metric import Row
-from modalities.text.harness.metric import HarnessMetric
-from modalities.text.metrics import Metric, get_metric, score_rows
+from modalities.metric import Metric, Row, score_rows
 from targets.gate.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,12 +25,14 @@ class Scored:
 
 
 def asked(job: Job, settings: Settings) -> tuple[Metric, Sequence[Row], Sequence[Row]]:
-    """The metric, the items, and the student's answers to them."""
+    """The metric, the items, and the student's answers to them. The items of a harness task stand
+    with the answers; those of a metric are the input `eval`.
+    """
     folder = job.inputs["score"]
-    harness = HarnessMetric.named(settings.metric)
-    if harness is None:
+    if "eval" in job.inputs:
         answers = read_rows(folder / "eval.jsonl")
-        return get_metric(settings.metric), read_rows(job.inputs["eval"]), answers
+        return job.load("metric").METRIC, read_rows(job.inputs["eval"]), answers
+    harness = job.load("harness").HarnessMetric.named(settings.metric)
     answered = read_rows(folder / "harness.jsonl")
     answers = [row for row in answered if row["task"] == harness.task]
     return harness.metric_of(read_json(folder / "harness.json")), answers, answers
@@ -76,15 +76,15 @@ def on_held_out(
 def of_backbone_alone(
     metric: Metric, rows: Sequence[Row], student: Scored, folder: Path
 ) -> dict[str, Any] | None:
-    """What the backbone scores without its adapter, beside what it scores with it on these items.
+    """What the backbone scores without its adapter, and what it scores with it on these items.
 
-    None where it was not asked: a harness task asks the whole student.
+    None where it was not asked about any: a harness task asks the whole student.
     """
     file = folder / "backbone.jsonl"
-    if HarnessMetric.named(metric.name) or not file.exists():
-        return None
-    answers = {answer["id"]: answer for answer in read_rows(file)}
+    answers = {row["id"]: row for row in read_rows(file)} if file.exists() else {}
     chosen = [index for index, row in enumerate(rows) if row["id"] in answers]
+    if not chosen:
+        return None
     asked = [rows[index] for index in chosen]
     weights = metric.weights(asked)
     alone = score_rows(metric, asked, [answers[row["id"]] for row in asked])

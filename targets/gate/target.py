@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from nexusbuild.graph import Target
 from specs.model import Spec
+from specs.names import HARNESS, metrics
 from specs.values import HARNESS_METRIC, ROUTER
 from targets.budget.estimates import QUICK_SECONDS, quick_needs, student_needs
 from targets.declaring.references import reference
@@ -36,6 +37,9 @@ def declare_capability(spec: Spec, name: str) -> Target:
     return Target(
         id=f"gate:{name}",
         work="targets.gate.work:build_capability",
+        code={"harness": HARNESS}
+        if harness
+        else {"metric": metrics().module(declared.settings["metric"])},
         settings=declared.settings,
         origins=declared.origins,
         inputs={
@@ -58,6 +62,7 @@ def declare_router(spec: Spec, routed: Iterable[str]) -> Target:
     return Target(
         id=f"gate:{ROUTER}",
         work="targets.gate.work:build_router",
+        code={"metric": metrics().module(declared.settings["metric"])},
         settings=declared.settings,
         origins=declared.origins,
         inputs={

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from modalities.json_files import read_rows, write_json, write_rows
-from modalities.metric import Row
-from modalities.text.metrics import Metric, get_metric, score_rows
+from modalities.metric import Metric, Row, score_rows
 from targets.gate.scored import Scored, asked, of_backbone_alone, on_held_out, scored
 from targets.gate.settings import Settings
 from targets.gate.statistics import Estimate, retained_estimate, score_estimate
@@ -112,7 +111,7 @@ def build_router(job: Job) -> None:
     from nexus.router import Router
 
     settings = Settings.from_json(job.settings)
-    metric = get_metric(settings.metric)
+    metric = job.load("metric").METRIC
     if settings.at_least is None:
         raise ValueError(f"{job.target}: the router's contract is `at_least`; it has no teacher")
     names = [role.partition("/")[2] for role in job.inputs if role.startswith("eval/")]

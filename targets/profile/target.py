@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nexusbuild.graph import SpecFolder, Target
 from specs.model import Spec
+from specs.names import metrics
 from specs.teachers import Teacher
 from targets.declaring.opened_teacher import opened_teacher
 from targets.declaring.slices import section_fields, slice_of
@@ -25,7 +26,10 @@ def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Targ
     return Target(
         id=f"profile:{teacher.id}/{name}",
         work="targets.profile.work:build",
-        code={"reading": "modalities.text.reading"},
+        code={
+            "reading": "modalities.text.reading",
+            "metric": metrics().module(capability.metric),
+        },
         settings=declared.settings,
         origins={**declared.origins, **opened.origins},
         inputs={

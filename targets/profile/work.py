@@ -84,7 +84,7 @@ def build(job: Job) -> None:
         teacher,
         structure,
         description,
-        settings.metric,
+        job.load("metric").METRIC,
         pilot.all_rows(),
         settings.batch_tokens,
         job.load("reading").read_as,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.budget.estimates import score_seconds, student_needs
-from targets.declaring.harness_tasks import harness_fields, harness_sources
+from targets.declaring.harness_tasks import harness_code, harness_fields, harness_sources
 from targets.declaring.references import reference
 from targets.declaring.slices import slice_of
 
@@ -17,6 +17,7 @@ def declare(spec: Spec, name: str) -> Target:
     return Target(
         id=f"score:{name}",
         work="targets.score.work:build",
+        code=harness_code(spec, name),
         settings=declared.settings,
         origins=declared.origins,
         inputs={

@@ -9,8 +9,6 @@ import torch
 
 from modalities.json_files import read_json, read_rows, write_json, write_rows
 from modalities.text.answers import Description, answered_rows
-from modalities.text.harness.answering import answer_tasks
-from modalities.text.harness.tasks import Harness, load_tasks
 from nexus.adapters import load_adapter, merged
 from nexus.packing import load_backbone
 from opened_models.tokenizers import open_tokenizer
@@ -29,9 +27,8 @@ def build(job: Job) -> None:
     the backbone without its adapter for the first prompts, and `confinement.json`; and what harness
     tasks the settings name, as `modalities.text.harness` has it.
     """
-    harness = Harness.from_job(job.settings, job.sources)
     # Before the confinement: documents may have to be fetched. No model is open yet.
-    tasks = load_tasks(harness, job.scratch / "documents") if harness else {}
+    tasks = job.load("harness").tasks_of_job(job) if "harness" in job.settings else {}
     confinement = run_confined(
         lambda progress: score(job, tasks, progress), job.inputs, job.out, job.scratch, job.progress
     )
@@ -57,7 +54,8 @@ def score(job: Job, tasks: Mapping[str, Any], progress: Progress) -> None:
             model, tokenizer, rows, description, batch=settings.batch, progress=progress
         )
         if tasks:
-            answer_tasks(model, tokenizer, tasks, job.out, batch=settings.batch)
+            harness = job.load("harness")
+            harness.answer_tasks(model, tokenizer, tasks, job.out, batch=settings.batch)
     write_rows(job.out / "eval.jsonl", answers)
     alone = answered_rows(model, tokenizer, rows[:BACKBONE_ROWS], description, batch=settings.batch)
     write_rows(job.out / "backbone.jsonl", alone)

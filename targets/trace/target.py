@@ -7,6 +7,7 @@ from typing import Any
 from nexusbuild.graph import SpecFolder, Target
 from specs.capabilities import Trace
 from specs.model import Spec
+from specs.names import metric_traits, metrics
 from specs.teachers import Teacher
 from targets.declaring.opened_teacher import opened_teacher
 from targets.declaring.references import teacher_is_reference
@@ -18,17 +19,19 @@ def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Targ
     opened = opened_teacher(spec, folder, teacher, name)
     capability = spec.capabilities[name]
     path = f"capabilities.{name}"
+    metric = _ranking_metric(spec, name)
     declared = slice_of(
         spec,
         {
             **opened.fields,
-            "metric": (_ranking_metric(spec, name), f"{path}.metric"),
+            "metric": (metric, f"{path}.metric"),
             **section_fields(_kept(capability.trace), f"{path}.trace"),
         },
     )
     return Target(
         id=f"trace:{teacher.id}/{name}",
         work="targets.trace.work:build",
+        code={"metric": metrics().module(metric)} if metric is not None else {},
         settings=declared.settings,
         origins={**declared.origins, **opened.origins},
         inputs={
@@ -58,7 +61,7 @@ def _ranking_metric(spec: Spec, name: str) -> str | None:
     the metric is not about what is said.
     """
     capability = spec.capabilities[name]
-    if capability.trace.answers == "dataset" or capability.metric == "bits_per_byte":
+    if capability.trace.answers == "dataset" or metric_traits(capability.metric).by_likelihood:
         return None
     return None if teacher_is_reference(spec, name) else capability.metric
 

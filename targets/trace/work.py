@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from modalities.json_files import read_json, read_rows, write_json
+from modalities.metric import Metric, score_rows
 from modalities.text.answers import Description
 from modalities.text.encoding import answer_byte_ends, token_bytes
 from modalities.text.likelihoods import teacher_log_probs
-from modalities.text.metrics import get_metric, score_rows
 from modalities.text.own_answers import own_answers
 from modalities.text.reading import read_as
 from modalities.text.sequences import collate
@@ -45,12 +45,13 @@ def build(job: Job) -> None:
     teacher = answering_teacher(job)
     assert teacher.tokenizer is not None  # it could not answer without
     vocabulary = int(teacher.model.config.get_text_config(decoder=True).vocab_size)
+    metric = None if settings.metric is None else job.load("metric").METRIC
     for number, start in enumerate(range(0, len(rows), SHARD_ROWS)):
         if shard_exists(job.scratch, number):
             continue
         shard = rows[start : start + SHARD_ROWS]
         if settings.answers == "teacher":
-            shard = _own_answers(teacher, shard, description, settings, job.seed + number)
+            shard = _own_answers(teacher, shard, description, settings, metric, job.seed + number)
         kept = max(0, settings.coefficient_rows - start)
         traced = _traced(job, teacher, shard, description, settings, kept, start, len(rows))
         write_shard(job.scratch, number, traced)
@@ -77,6 +78,7 @@ def _own_answers(
     rows: Sequence[dict[str, Any]],
     description: Description,
     settings: Settings,
+    metric: Metric | None,
     seed: int,
 ) -> list[dict[str, Any]]:
     """The rows with the teacher's own answers; scored where the data set has others to hold."""
@@ -89,9 +91,8 @@ def _own_answers(
         seed=seed,
         batch=settings.batch,
     )
-    if settings.metric is None:
+    if metric is None:
         return answered
-    metric = get_metric(settings.metric)
     sign = 1.0 if metric.higher_is_better else -1.0
     scores = score_rows(metric, rows, [one["answer"] for one in answered])
     return [{**own, "merit": sign * score} for own, score in zip(answered, scores, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nexusbuild.graph import Target
 from specs.model import Spec
+from specs.names import families
 from specs.teachers import Teacher, TrainedSource
 from targets.budget.estimates import (
     student_device,
@@ -26,6 +27,7 @@ def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:
     return Target(
         id=f"trained_teacher:{teacher.id}",
         work="targets.trained_teacher.work:build",
+        code={"family": families().module(train.family)},
         settings=declared.settings,
         origins=declared.origins,
         inputs={

@@ -9,7 +9,12 @@ from transformers import GenerationConfig
 
 from modalities.json_files import read_json, read_rows, write_rows
 from modalities.text.encoding import encode_rows
-from modalities.text.families import Shape, decoder_config, fresh_decoder, matrices_and_others
+from modalities.text.fresh_decoder import (
+    Shape,
+    Vocabulary,
+    fresh_decoder,
+    matrices_and_others,
+)
 from modalities.text.outputs import answer_log_probs, cross_entropy
 from modalities.text.sequences import batch_rows, tokens_of_steps
 from modalities.text.whole_text import WholeText
@@ -38,10 +43,9 @@ def build(job: Job) -> None:
     prompts = [row.prompt_ids for row in encoded]
     answers = [row.answer_ids for row in encoded]
 
-    shape = Shape(
-        settings.family, settings.hidden, settings.layers, settings.heads, settings.intermediate
-    )
-    config = decoder_config(shape, len(tokenizer), tokenizer.eos_token_id, tokenizer.pad_token_id)
+    shape = Shape(settings.hidden, settings.layers, settings.heads, settings.intermediate)
+    family = job.load("family")
+    config = family.decoder_config(shape, Vocabulary.of(tokenizer))
     device = device_of_job()
     model = fresh_decoder(config, job.seed).to(device)
     run = Run(

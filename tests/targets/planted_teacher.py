@@ -98,7 +98,10 @@ def profile_job(
             "description": folder / "dataset.json",
             "model": folder / "teacher",
         },
-        code={"reading": "modalities.text.reading"},
+        code={
+            "reading": "modalities.text.reading",
+            "metric": f"modalities.text.metrics.{settings.get('metric', 'exact_match')}",
+        },
         sources={},
         out=out,
         scratch=scratch,

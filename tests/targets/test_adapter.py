@@ -33,6 +33,7 @@ from targets.adapter.low_rank import (
 )
 from targets.adapter.settings import Settings
 from targets.adapter.training import AdapterTraining, Validation
+from targets.commands.named_modules import named_metric
 from training.loop import Run, Schedule
 from training.muon import MuonWithAdamW
 
@@ -88,7 +89,7 @@ def training_of(student: Any, tokenizer: Any, dataset: Path, **changes: Any):
     adapter = fresh_low_rank(student, all_ranks(student), seed=1)
     rows = read_rows(dataset / "validation.jsonl")
     description = Description.from_json(read_json(dataset / "dataset.json"))
-    validation = Validation(rows, description, [1.0] * len(rows))
+    validation = Validation(rows, description, named_metric("exact_match"), [1.0] * len(rows))
     training = AdapterTraining(
         student, tokenizer, adapter, rows_of(dataset, tokenizer), validation, settings
     )

@@ -47,7 +47,7 @@ def test_rows_are_those_of_the_build(
     told = shown(capsys, "sums", "--rows", "99")
     settings = {
         "prompt": "{0} {1}", "response": "2", "stop": ["STOP"],
-        "eval": 6, "validation": 4, "pilot": 3, "template": "Q: {prompt}\nA:",
+        "eval": 6, "validation": 4, "pilot": 3, "template": "Q: {prompt}\nA:", "longest_row": 8000,
     }  # fmt: skip
     job: Job = dataclasses.replace(
         make_job("dataset:sums", settings),

@@ -21,14 +21,21 @@ from modalities.text.near_duplicates import WORD, near_duplicates
 from modalities.text.row import Row, normal_form
 from nexusbuild.digest.digests import files_below
 from nexusbuild.graph import Job
-from samplers import functions, tool_calls
+from specs.datasets import Dataset
+from targets.dataset import sampled
 from targets.dataset.reading import data_files, records
 from targets.dataset.splitting import Splits, split
 from targets.dataset.work import build
 
-SAMPLERS = {"functions": functions.build, "tool_calls": tool_calls.build}
 SPLITS = ("train", "pilot", "validation", "eval")
-SMALL = {"eval": 6, "validation": 4, "pilot": 3}
+# What the spec passes where nothing is said, and smaller splits.
+SMALL = {
+    **Dataset().model_dump(mode="json", exclude={"origin"}),
+    "prompt": "prompt",
+    "eval": 6,
+    "validation": 4,
+    "pilot": 3,
+}
 
 MakeDataset = Callable[..., Job]
 
@@ -41,8 +48,7 @@ def make_dataset(make_job: Callable[..., Job]) -> MakeDataset:
         job = make_job("dataset:made", {**SMALL, **settings})
         named = {f"data{index}": path for index, path in enumerate(sources)}
         job = dataclasses.replace(job, sources=named)
-        sampler = settings.get("sample")
-        build(job) if sampler is None else SAMPLERS[sampler](job)
+        build(job) if settings.get("sample") is None else sampled.build(job)
         return job
 
     return make

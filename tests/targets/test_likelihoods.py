@@ -11,11 +11,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modalities.json_files import read_json, read_rows, write_rows
-from modalities.text.metrics import get_metric, score_rows
+from modalities.metric import score_rows
 from nexus.adapters import load_adapter, merged
 from nexus.packing import load_backbone
 from nexusbuild.graph import Job
 from targets.baseline.work import build as build_baseline
+from targets.commands.named_modules import named_metric
 from targets.gate.work import build_capability
 from targets.score.work import build as build_score
 
@@ -71,7 +72,7 @@ def test_teacher_and_student_are_judged_on_their_likelihoods(
     with merged(backbone, adapter):
         expected_of_student = bits_of_text(backbone, student_tokenizer, rows)
 
-    metric = get_metric("bits_per_byte")
+    metric = named_metric("bits_per_byte")
     for job, expected in ((teacher, expected_of_teacher), (student, expected_of_student)):
         scores = score_rows(metric, rows, read_rows(job.out / "eval.jsonl"))
         assert metric.aggregate(scores, metric.weights(rows)) == pytest.approx(expected, rel=1e-4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from itertools import pairwise
@@ -13,14 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modalities.text.metrics import METRICS, get_metric, score_rows
-from modalities.text.metrics.matching import final_number
-from modalities.text.metrics.overlap import edit_distance, longest_common_subsequence
-from modalities.text.metrics.unit_tests import Limits, run_candidates
+from modalities.metric import score_rows as score_rows_of
+from modalities.text.code_tests.running import Limits, run_candidates
+from modalities.text.metrics.final_answer import final_number
+from modalities.text.metrics.rouge_l import longest_common_subsequence
+from modalities.text.metrics.word_error_rate import edit_distance
+from specs.names import metric_traits, metrics
+from targets.commands.named_modules import named_metric as get_metric
 from targets.gate.statistics import items_to_settle, retained_estimate, score_estimate
 
+METRICS = {name: get_metric(name) for name in metrics().modules}
 HIGHER = [name for name, metric in METRICS.items() if metric.higher_is_better]
 LOWER = [name for name, metric in METRICS.items() if not metric.higher_is_better]
+
+
+def score_rows(metric: str, rows: list[dict[str, Any]], answers: list[Any]) -> list[float]:
+    return score_rows_of(get_metric(metric), rows, answers)
 
 
 def score(metric: str, reference: str, answer: str) -> float:
@@ -88,7 +95,7 @@ def test_bits_per_byte_is_of_all_text_and_needs_likelihoods() -> None:
         {"answer": "", "log_prob": -8 * math.log(2), "bytes": 4},
         {"answer": "", "log_prob": -12 * math.log(2), "bytes": 12},
     ]
-    scores = score_rows(metric, rows, answers)
+    scores = score_rows("bits_per_byte", rows, answers)
     assert scores == pytest.approx([2.0, 1.0])
     assert metric.aggregate(scores, metric.weights(rows)) == pytest.approx(20 / 16)
     with pytest.raises(ValueError, match="log_prob"):
@@ -106,7 +113,7 @@ def test_chance_is_what_one_answer_for_all_would_score() -> None:
 
 
 def test_mistakes_are_errors_that_say_what_to_do() -> None:
-    with pytest.raises(ValueError, match="the nearest is 'final_answer'"):
+    with pytest.raises(ValueError, match="did you mean final_answer"):
         get_metric("final-answer")
     with pytest.raises(ValueError, match="is no JSON"):
         score_rows("json_equal", [{"id": "r1", "answer": "plain"}], ["{}"])
@@ -319,5 +326,11 @@ def test_weights_count_in_the_estimate() -> None:
     assert estimate.value == pytest.approx(1.25)
 
 
-def test_every_metric_can_be_told_in_json() -> None:
-    assert json.dumps([[m.name, m.unit, m.higher_is_better] for m in METRICS.values()])
+@pytest.mark.parametrize("name", METRICS)
+def test_what_the_spec_reads_of_a_metric_is_what_it_is(name: str) -> None:
+    metric, traits = METRICS[name], metric_traits(name)
+    assert metric.name == name
+    assert (metric.unit, metric.higher_is_better) == (traits.unit, traits.higher_is_better)
+    assert metric.by_likelihood == traits.by_likelihood
+    if not traits.unbounded:
+        assert metric.higher_is_better, "at its best such a metric is 1"

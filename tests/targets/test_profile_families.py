@@ -24,6 +24,7 @@ from transformers import PreTrainedTokenizerFast as FastTokenizer
 
 from modalities.text.answers import Description
 from modalities.text.asking import asker_of
+from modalities.text.metrics.token_f1 import METRIC as TOKEN_F1
 from nexusbuild.cli import main
 from nexusbuild.graph import Job
 from opened_models.loading import open_teacher
@@ -430,7 +431,7 @@ def test_going_on_above_a_removed_block_is_running_without_it(name: str, tmp_pat
     rows = make_rows(family.rows, 5, tmp_path / "media")
     read_as = import_module(f"modalities.{READING[family.rows]}.reading").read_as
     described = Description("{prompt} ", (), 4)
-    asker = asker_of(teacher, structure, described, "token_f1", rows, read_as=read_as)
+    asker = asker_of(teacher, structure, described, TOKEN_F1, rows, read_as=read_as)
     with torch.inference_mode():
         (batch,) = asker.own_batches(asker.ask(rows), 4096)
         prefixed = PrefixedBatch(structure, batch)

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modalities.text.metrics.unit_tests import run_candidates
+from modalities.text.code_tests.running import run_candidates
 from modalities.text.row import Row, is_eval_prompt, is_held_out, normal_form
 from samplers import functions, plain_talk, queries, tool_calls, word_problems
 from samplers.functions import draw as draw_function
+from samplers.parts.sampling import Draw
+from samplers.parts.sampling import sample as sample_of
+from samplers.parts.stories import FAMILIES
 from samplers.plain_talk import THINGS
 from samplers.queries import TABLES
-from samplers.sampling import Draw
-from samplers.sampling import sample as sample_of
-from samplers.stories import FAMILIES
 from samplers.tool_calls import TOOLS
 
 SAMPLERS: dict[str, Draw] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from modalities.json_files import write_json
-from modalities.text.families import Shape, decoder_config, fresh_decoder
+from modalities.text.fresh_decoder import Shape, Vocabulary, fresh_decoder
 from modalities.text.outputs import answer_log_probs
 from modalities.text.sequences import collate
 from opened_models.structure import find_structure
@@ -38,7 +39,9 @@ def profile_of(folder: Path, width: int, importance: list[float]) -> dict[str, P
 def test_coefficients_of_heads_are_what_these_add_to_the_stream(
     family: str, tmp_path: Path
 ) -> None:
-    model = fresh_decoder(decoder_config(Shape(family, 32, 2, 4, 64), 48, end=0, padding=1), 3)
+    module = import_module(f"modalities.text.families.{family}")
+    config = module.decoder_config(Shape(32, 2, 4, 64), Vocabulary(48, end=0, padding=1))
+    model = fresh_decoder(config, 3)
     model.eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():

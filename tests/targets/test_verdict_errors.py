@@ -8,7 +8,7 @@ from scipy.optimize import brentq, minimize
 
 from benchmarks import verdict_errors
 from benchmarks.verdict_errors import World, estimate_of
-from modalities.text.metrics import get_metric
+from targets.commands.named_modules import named_metric
 from targets.gate.share_bounds import Pairs, deviations, ratio_bounds, share_bounds
 from targets.gate.statistics import items_to_settle, retained_estimate
 from targets.gate.verdict import judged
@@ -43,7 +43,7 @@ def test_with_a_confidence_a_verdict_is_wrong_as_seldom_as_it_says(world: World)
 
 def test_bounds_of_graded_scores_hold_too() -> None:
     """The bootstrap alone: bits per byte, items of unlike length, lower is better."""
-    metric, trials, items, truth = get_metric("bits_per_byte"), 100, 60, 0.97
+    metric, trials, items, truth = named_metric("bits_per_byte"), 100, 60, 0.97
     draw, wrong = np.random.default_rng(2), {"below": 0, "above": 0}
     for trial in range(trials):
         weights = draw.integers(20, 200, items).astype(float)

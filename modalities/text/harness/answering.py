@@ -9,14 +9,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from modalities.json_files import write_json, write_rows
+from modalities.text.harness.tasks import Harness, load_tasks
+
+if TYPE_CHECKING:
+    from nexusbuild.graph import Job
 
 ROWS, ABOUT = "harness.jsonl", "harness.json"
+
+
+def tasks_of_job(job: Job) -> Mapping[str, Any]:
+    """The harness's task objects that a target's settings name, with their documents: reads the
+    network where these come from a hub. Raises as `load_tasks`.
+    """
+    harness = Harness.from_job(job.settings, job.sources)
+    return load_tasks(harness, job.scratch / "documents") if harness else {}
 
 
 def answer_tasks(

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from modalities.metric import Answer, Floats, Row
+from modalities.metric import Answer, Floats, Metric, Row
+
+UNIT = "cosine"
+HIGHER_IS_BETTER = True
 
 
 def cosines(rows: Sequence[Row], answers: Sequence[Answer]) -> list[float]:
@@ -58,3 +61,6 @@ def _vector(text: str) -> Floats | None:
         return None
     scaled = vector / largest
     return np.asarray(scaled / np.linalg.norm(scaled))
+
+
+METRIC = Metric("cosine", UNIT, HIGHER_IS_BETTER, cosines, chance=mean_direction)

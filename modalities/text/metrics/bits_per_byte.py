@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from modalities.metric import Answer, Row
+from modalities.metric import Answer, Metric, Row
+
+UNIT = "bits per byte"
+HIGHER_IS_BETTER = False
+UNBOUNDED = True
+BY_LIKELIHOOD = True
 
 
 def bits_per_byte(rows: Sequence[Row], answers: Sequence[Answer]) -> list[float]:
@@ -30,5 +35,16 @@ def reference_bytes(row: Row) -> float:
 
 
 def uniform_bytes(rows: Sequence[Row]) -> float:
-    """Bits per byte of whoever finds every byte alike."""
+    """Bits per byte of a model that finds every byte equally likely."""
     return 8.0
+
+
+METRIC = Metric(
+    "bits_per_byte",
+    UNIT,
+    HIGHER_IS_BETTER,
+    bits_per_byte,
+    weigh=reference_bytes,
+    chance=uniform_bytes,
+    by_likelihood=BY_LIKELIHOOD,
+)

@@ -10,7 +10,6 @@ from transformers.modeling_utils import PreTrainedModel
 
 from modalities.by_name import load_metric
 from modalities.json_files import read_json, read_rows, write_json, write_rows
-from modalities.metric import score_rows
 from modalities.text.answers import Description
 from modalities.text.student_rows import student_rows, trace_sources
 from nexus.packing import load_backbone
@@ -106,7 +105,7 @@ def validation_of(job: Job, settings: Settings) -> Validation:
     metric = load_metric(job, settings.metric)
     rows = read_rows(job.inputs["validation"])
     of_teachers = [
-        score_rows(metric, rows, read_rows(job.inputs[role]))
+        metric.score_rows(rows, read_rows(job.inputs[role]))
         for role in sorted(job.inputs)
         if role.startswith("baseline/")
     ]

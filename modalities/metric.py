@@ -50,6 +50,15 @@ class Metric:
         """The score of one answer."""
         return self.score_all([row], [as_answer(answer)])[0]
 
+    def score_rows(self, rows: Sequence[Row], answers: Sequence[str | Answer]) -> list[float]:
+        """One score per row. Answers are texts, or rows as `baseline` has them.
+
+        Raises ValueError for rows or answers that this metric cannot score.
+        """
+        if len(rows) != len(answers):
+            raise ValueError(f"{len(rows)} rows, but {len(answers)} answers")
+        return self.score_all(rows, [as_answer(answer) for answer in answers])
+
     def weights(self, rows: Sequence[Row]) -> Floats:
         """(rows,) what each item counts."""
         return np.array([self.weigh(row) for row in rows], dtype=np.float64)
@@ -81,16 +90,6 @@ class Metric:
     def meets(self, score: float, threshold: float) -> bool:
         """Whether an aggregate is at least as good as a threshold in its unit."""
         return not self.is_better(threshold, score)
-
-
-def score_rows(metric: Metric, rows: Sequence[Row], answers: Sequence[str | Answer]) -> list[float]:
-    """One score per row, in the metric's unit. Answers are texts, or rows as `baseline` has them.
-
-    Raises ValueError for rows or answers that the metric cannot score.
-    """
-    if len(rows) != len(answers):
-        raise ValueError(f"{len(rows)} rows, but {len(answers)} answers")
-    return metric.score_all(rows, [as_answer(answer) for answer in answers])
 
 
 def as_answer(answer: str | Answer) -> Answer:

@@ -86,13 +86,13 @@ def families() -> Names:
 
 @lru_cache
 def metric_traits(name: str) -> MetricTraits:
-    """Raises ValueError where there is no such metric, SpecError where its module is silent."""
+    """Raises ValueError where there is none, SpecError where its module says too little."""
     return traits_of(MetricTraits, _file(metrics().module(name)))
 
 
 @lru_cache
 def family_traits(name: str) -> FamilyTraits:
-    """Raises ValueError where there is no such family, SpecError where its module is silent."""
+    """Raises ValueError where there is none, SpecError where its module says too little."""
     return traits_of(FamilyTraits, _file(families().module(name)))
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modalities.metric import Metric, score_rows
 from modalities.text.answers import Description, answer_end
 from modalities.text.encoding import Encoded
 from modalities.text.pilot_batches import batches
@@ -22,6 +21,9 @@ from opened_models.loading import Teacher
 from opened_models.losses import representations
 from opened_models.structure import Structure
 from opened_models.surgery import run_model
+
+if TYPE_CHECKING:
+    from modalities.metric import Metric
 
 # An answer longer than all of the whole teacher's by this many tokens is not waited for.
 SPARE_TOKENS = 8
@@ -220,7 +222,7 @@ class AnswerAsker:
         ]
         if self._scored_by.by_likelihood:
             answers = self._with_likelihoods(rows, self.encoded(rows), answers)
-        return [float(score) for score in score_rows(self._scored_by, rows, answers)]
+        return [float(score) for score in self._scored_by.score_rows(rows, answers)]
 
     def _with_likelihoods(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ from torch.nn import functional
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from modalities.metric import Metric, score_rows
 from modalities.text.answers import Description, answered_rows
 from modalities.text.encoding import encode_rows, endings
 from modalities.text.outputs import answer_log_probs, cross_entropy
@@ -28,6 +27,9 @@ from targets.adapter.recovery import LOSS, ROLL_BACKS, Recovery, Rows
 from targets.adapter.settings import Settings
 from training.loop import Run, train
 from training.watch import Watch
+
+if TYPE_CHECKING:
+    from modalities.metric import Metric
 
 VALIDATION_BATCH = 64
 # Anchors reach their full weight after this many times the learning rate's warm-up.
@@ -215,7 +217,7 @@ class AdapterTraining:
         )
         for name in self._adapter.a:
             parameters[name].copy_(self._base[name])
-        return score_rows(self.validation.metric, self.validation.rows, answered)
+        return self.validation.metric.score_rows(self.validation.rows, answered)
 
     def retained(self) -> float:
         """What it retains, on `validation`, of the teacher that is best there."""

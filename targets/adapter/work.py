@@ -9,7 +9,6 @@ from safetensors.torch import save_file
 from transformers.modeling_utils import PreTrainedModel
 
 from modalities.json_files import read_json, read_rows, write_json, write_rows
-from modalities.metric import score_rows
 from modalities.text.answers import Description
 from modalities.text.student_rows import student_rows, trace_sources
 from nexus.packing import load_backbone
@@ -105,7 +104,7 @@ def validation_of(job: Job, settings: Settings) -> Validation:
     metric = job.load("metric").METRIC
     rows = read_rows(job.inputs["validation"])
     of_teachers = [
-        score_rows(metric, rows, read_rows(job.inputs[role]))
+        metric.score_rows(rows, read_rows(job.inputs[role]))
         for role in sorted(job.inputs)
         if role.startswith("baseline/")
     ]

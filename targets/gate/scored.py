@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modalities.json_files import read_json, read_rows
-from modalities.metric import Metric, Row, score_rows
+from modalities.metric import Metric, Row
 from targets.gate.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def scored(
             + (f"; none for {missing[0]} and {len(missing) - 1} more" if missing else "")
             + "; the answers are of another `eval`: rebuild what made them"
         )
-    scores = score_rows(metric, rows, [answers[row["id"]] for row in rows])
+    scores = metric.score_rows(rows, [answers[row["id"]] for row in rows])
     return Scored(name, scores, float(metric.aggregate(scores, weights)))
 
 
@@ -87,7 +87,7 @@ def of_backbone_alone(
         return None
     asked = [rows[index] for index in chosen]
     weights = metric.weights(asked)
-    alone = score_rows(metric, asked, [answers[row["id"]] for row in asked])
+    alone = metric.score_rows(asked, [answers[row["id"]] for row in asked])
     return {
         "items": len(asked),
         "score": float(metric.aggregate(alone, weights)),

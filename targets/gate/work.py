@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from modalities.json_files import read_rows, write_json, write_rows
-from modalities.metric import Metric, Row, score_rows
+from modalities.metric import Metric, Row
 from targets.gate.scored import Scored, asked, of_backbone_alone, on_held_out, scored
 from targets.gate.settings import Settings
 from targets.gate.statistics import Estimate, retained_estimate, score_estimate
@@ -126,7 +126,7 @@ def build_router(job: Job) -> None:
         routes = router.route([item["prompt"] for item in items[start : start + ROUTED_AT_ONCE]])
         routed += [route.capability or "" for route in routes]
         job.progress(len(routed), len(items))
-    scores = score_rows(metric, items, routed)
+    scores = metric.score_rows(items, routed)
     estimate = score_estimate(
         metric,
         scores,

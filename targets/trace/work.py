@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from modalities.json_files import read_json, read_rows, write_json
-from modalities.metric import Metric, score_rows
 from modalities.text.answers import Description
 from modalities.text.encoding import answer_byte_ends, token_bytes
 from modalities.text.likelihoods import teacher_log_probs
@@ -30,6 +29,7 @@ from targets.trace.coefficients import coefficient_reader
 from targets.trace.settings import Settings
 
 if TYPE_CHECKING:
+    from modalities.metric import Metric
     from nexusbuild.graph import Job
 
 SHARD_ROWS = 2048
@@ -94,7 +94,7 @@ def _own_answers(
     if metric is None:
         return answered
     sign = 1.0 if metric.higher_is_better else -1.0
-    scores = score_rows(metric, rows, [one["answer"] for one in answered])
+    scores = metric.score_rows(rows, [one["answer"] for one in answered])
     return [{**own, "merit": sign * score} for own, score in zip(answered, scores, strict=True)]
 
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,8 @@ def test_what_a_resolver_saw_holds_as_long_as_it_is_so(tmp_path: Path) -> None:
     assert folder.files("**/*.txt") == (("a.txt", 1), ("b[1]/x.txt", 5), ("c.txt", 0))
     assert folder.files("b*") == (("b[1]", 0),)
     assert folder.real_path("c.txt") == tmp_path.resolve() / "nowhere"
+    one = sha256(b"1").hexdigest()
+    assert folder.digests("[ac].txt") == (("a.txt", one), ("c.txt", ""))
     (tmp_path / "d.txt").write_text("1")
     assert len(folder.files("**/*.txt")) == 3, "a resolver sees one state of the disk"
     asked = [(each.question, each.path, each.holds()) for each in folder.seen]
@@ -149,7 +152,10 @@ def test_what_a_resolver_saw_holds_as_long_as_it_is_so(tmp_path: Path) -> None:
         ("files", "**/*.txt", False),
         ("files", "b*", True),
         ("real_path", "c.txt", True),
+        ("digests", "[ac].txt", True),
     ]
+    (tmp_path / "a.txt").write_text("2")
+    assert not folder.seen[3].holds(), "of the same size, but another"
     (tmp_path / "c.txt").unlink()
     assert not folder.seen[2].holds()
 

@@ -11,7 +11,6 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modalities.json_files import read_json, read_rows, write_rows
-from modalities.metric import score_rows
 from nexus.adapters import load_adapter, merged
 from nexus.packing import load_backbone
 from nexusbuild.graph import Job
@@ -74,7 +73,7 @@ def test_teacher_and_student_are_judged_on_their_likelihoods(
 
     metric = named_metric("bits_per_byte")
     for job, expected in ((teacher, expected_of_teacher), (student, expected_of_student)):
-        scores = score_rows(metric, rows, read_rows(job.out / "eval.jsonl"))
+        scores = metric.score_rows(rows, read_rows(job.out / "eval.jsonl"))
         assert metric.aggregate(scores, metric.weights(rows)) == pytest.approx(expected, rel=1e-4)
 
     settings = {"metric": "bits_per_byte", "retain_fraction": 0.5}

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modalities.metric import score_rows as score_rows_of
 from modalities.text.code_tests.running import Limits, run_candidates
 from modalities.text.metrics.final_answer import final_number
 from modalities.text.metrics.rouge_l import longest_common_subsequence
@@ -27,7 +26,7 @@ LOWER = [name for name, metric in METRICS.items() if not metric.higher_is_better
 
 
 def score_rows(metric: str, rows: list[dict[str, Any]], answers: list[Any]) -> list[float]:
-    return score_rows_of(get_metric(metric), rows, answers)
+    return get_metric(metric).score_rows(rows, answers)
 
 
 def score(metric: str, reference: str, answer: str) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_resolver import TINY, edited, with_verse
+from test_resolver import ROOT, TINY, edited, with_verse
 
 from nexusbuild.graph import SpecFolder
 from targets.resolver import resolve
@@ -72,3 +72,12 @@ def test_all_that_it_sees_is_declared(tmp_path: Path, looked_at: list[str]) -> N
         ("real_path", "poems.jsonl"),
     }
     assert all(each.holds() for each in graph.seen)
+
+
+def test_it_says_what_names_it_read_from_which_folders() -> None:
+    graph = resolve(ROOT / "nexus.yaml", {})
+    assert graph.seen is not None
+    read = [
+        name for each in graph.seen if each.question == "digests" for name, digest in each.answer
+    ]
+    assert {"text/metrics/rouge_l.py", "text/families/llama.py", "functions.py"} <= set(read)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from nexusbuild.graph import Source, Target
 from specs.model import Spec
 from targets.budget.estimates import QUICK_SECONDS, quick_needs
+from targets.declaring.pins import TeacherOf
 from targets.declaring.slices import section_fields, slice_of
-from targets.pins import TeacherOf
 
 SHAPE = ("family", "hidden", "layers", "heads", "intermediate")
 

@@ -9,9 +9,9 @@ from specs.model import Spec
 from targets.architecture.target import init_source
 from targets.budget.estimates import backbone_needs, backbone_seconds
 from targets.declaring.conduct import training_conduct
+from targets.declaring.pins import BACKBONE, TeacherOf
 from targets.declaring.slices import section_fields, slice_of
 from targets.declaring.traced import tokenizer_inputs
-from targets.pins import BACKBONE, TeacherOf
 
 TRAINING = ("steps", "batch", "learning_rate", "kl_weight")
 

@@ -24,8 +24,8 @@ from targets.commands.found_on_disk import (
 )
 from targets.commands.questions import Questions
 from targets.commands.whole_file import write_new
-from targets.problems import as_resolve_error
 from targets.resolver import graph_of
+from targets.resolver.problems import as_resolve_error
 
 EXAMPLES = """\
 Looks for models (folders with config.json and safetensors) and for data (JSON

@@ -6,8 +6,8 @@ from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.values import ROUTER
 from targets.budget.estimates import QUICK_SECONDS, quick_needs, student_needs
+from targets.declaring.pins import BACKBONE
 from targets.declaring.slices import slice_of
-from targets.pins import BACKBONE
 
 
 def declare_backbone(spec: Spec) -> Target:

@@ -19,14 +19,14 @@ from targets.budget.disk import with_disk_needs
 from targets.budget.estimates import with_size_of_init
 from targets.bundle import target as bundle
 from targets.dataset import target as dataset
-from targets.declared_only import declared_only_notes, declared_only_targets
+from targets.declaring.pins import Pins, pins_of
 from targets.gate import target as gate
-from targets.isolation import isolation_problems
 from targets.pack import target as pack
-from targets.pins import Pins, pins_of
-from targets.problems import as_resolve_error
 from targets.profile import target as profile
 from targets.registry import target as registry
+from targets.resolver.declared_only import declared_only_notes, declared_only_targets
+from targets.resolver.isolation import isolation_problems
+from targets.resolver.problems import as_resolve_error
 from targets.router import target as router
 from targets.score import target as score
 from targets.teacher import target as teacher

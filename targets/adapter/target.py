@@ -5,10 +5,9 @@ from __future__ import annotations
 from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.budget.estimates import adapter_needs, adapter_seconds
-from targets.declaring.conduct import training_conduct
-from targets.declaring.references import reference
-from targets.declaring.slices import Field, slice_of
-from targets.declaring.traced import tokenizer_inputs
+from targets.declaring.answers import reference
+from targets.declaring.slices import Field, slice_of, training_conduct
+from targets.declaring.teachers import tokenizer_inputs
 
 # Decided by the architecture, which caps what the profiles ask for.
 NOT_OF_TRAINING = "rank"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Source, Target
+from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.budget.estimates import QUICK_SECONDS, quick_needs
 from targets.declaring.pins import TeacherOf
 from targets.declaring.slices import section_fields, slice_of
+from targets.declaring.sources import init_source
 
 SHAPE = ("family", "hidden", "layers", "heads", "intermediate")
 
@@ -52,15 +53,3 @@ def declare_adapter(spec: Spec, name: str) -> Target:
         needs=quick_needs(),
         expected_seconds=QUICK_SECONDS,
     )
-
-
-def init_source(spec: Spec) -> dict[str, Source]:
-    """Role `init`: the model that the backbone starts from, where it does not from scratch."""
-    init = spec.student.backbone.init
-    if init is None:
-        return {}
-    remedy = (
-        "put the model's folder there (config.json, *.safetensors), "
-        "or correct student.backbone.init"
-    )
-    return {"init": Source(init.path, remedy)}

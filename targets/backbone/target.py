@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 from nexusbuild.graph import Problem, SpecFolder, Target
 from specs.model import Spec
-from targets.architecture.target import init_source
 from targets.budget.estimates import backbone_needs, backbone_seconds
-from targets.declaring.conduct import training_conduct
 from targets.declaring.pins import BACKBONE, TeacherOf
-from targets.declaring.slices import section_fields, slice_of
-from targets.declaring.traced import tokenizer_inputs
+from targets.declaring.slices import section_fields, slice_of, training_conduct
+from targets.declaring.sources import init_source
+from targets.declaring.teachers import tokenizer_inputs
 
 TRAINING = ("steps", "batch", "learning_rate", "kl_weight")
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from nexusbuild.graph import SpecFolder, Target
 from specs.model import Spec
 from specs.teachers import Teacher
-from targets.declaring.harness_tasks import harness_fields, harness_sources
-from targets.declaring.opened_teacher import opened_teacher
-from targets.declaring.references import teacher_is_reference
+from targets.declaring.answers import harness_fields, harness_sources, teacher_is_reference
 from targets.declaring.slices import slice_of
+from targets.declaring.teachers import opened_teacher
 
 
 def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str) -> Target:

@@ -6,7 +6,7 @@ from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.values import ROUTER
 from targets.budget.estimates import QUICK_SECONDS, student_needs
-from targets.declaring.slices import Field, Slice, listed_capabilities, placed, slice_of
+from targets.declaring.slices import Field, Slice, listed_capabilities, slice_of, with_origins
 from targets.gate.target import contract_fields, router_contract_fields
 
 
@@ -71,4 +71,4 @@ def _slice(spec: Spec, included: tuple[str, ...]) -> Slice:
     )
     for name, fields in contracts.items():
         origins |= {f"contracts.{name}.{key}": field for key, (_, field) in fields.items()}
-    return placed(declared, origins)
+    return with_origins(declared, origins)

@@ -8,8 +8,9 @@ from nexusbuild.graph import Source, SpecFolder, Target
 from specs.datasets import Dataset
 from specs.model import Spec
 from targets.budget.estimates import QUICK_SECONDS, quick_needs
-from targets.declaring.origins import remedy
+from targets.declaring.answers import answers_needed
 from targets.declaring.slices import section_fields, slice_of
+from targets.declaring.sources import remedy
 
 
 def declare(spec: Spec, folder: SpecFolder, name: str) -> Target:
@@ -35,16 +36,6 @@ def declare(spec: Spec, folder: SpecFolder, name: str) -> Target:
         needs=quick_needs(),
         expected_seconds=QUICK_SECONDS,
     )
-
-
-def answers_needed(spec: Spec, name: str) -> bool:
-    """Whether anything is learned from a data set's own answers: not where every capability that
-    uses it learns the teachers' own, and no teacher is trained on it.
-    """
-    uses = [one for one, value in spec.capabilities.items() if value.dataset == name]
-    own = [spec.capabilities[one].trace.answers == "dataset" for one in uses]
-    trained = [teacher.source.train for one in uses for teacher in spec.teachers_of(one)]
-    return not uses or any(own) or any(train is not None for train in trained)
 
 
 def data_sources(folder: SpecFolder, dataset: Dataset, name: str) -> dict[str, Source]:

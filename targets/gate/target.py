@@ -8,7 +8,7 @@ from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.values import HARNESS_METRIC, ROUTER
 from targets.budget.estimates import QUICK_SECONDS, quick_needs, student_needs
-from targets.declaring.references import reference
+from targets.declaring.answers import reference
 from targets.declaring.slices import Field, section_fields, slice_of
 
 VERDICT = "verdict.json"

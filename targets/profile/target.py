@@ -5,8 +5,8 @@ from __future__ import annotations
 from nexusbuild.graph import SpecFolder, Target
 from specs.model import Spec
 from specs.teachers import Teacher
-from targets.declaring.opened_teacher import opened_teacher
 from targets.declaring.slices import section_fields, slice_of
+from targets.declaring.teachers import opened_teacher
 
 
 def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Target:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.budget.estimates import score_seconds, student_needs
-from targets.declaring.harness_tasks import harness_fields, harness_sources
-from targets.declaring.references import reference
+from targets.declaring.answers import harness_fields, harness_sources, reference
 from targets.declaring.slices import slice_of
 
 

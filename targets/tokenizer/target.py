@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from nexusbuild.graph import Target
 from specs.model import Spec
-from targets.architecture.target import init_source
 from targets.budget.estimates import QUICK_SECONDS, quick_needs
 from targets.declaring.pins import TOKENIZER
 from targets.declaring.slices import section_fields, slice_of
-from targets.declaring.traced import tokenizer_inputs
+from targets.declaring.sources import init_source
+from targets.declaring.teachers import tokenizer_inputs
 
 
 def declare(spec: Spec, pinned_datasets: tuple[str, ...]) -> Target:

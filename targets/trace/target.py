@@ -8,9 +8,9 @@ from nexusbuild.graph import SpecFolder, Target
 from specs.capabilities import Trace
 from specs.model import Spec
 from specs.teachers import Teacher
-from targets.declaring.opened_teacher import opened_teacher
-from targets.declaring.references import teacher_is_reference
+from targets.declaring.answers import teacher_is_reference
 from targets.declaring.slices import section_fields, slice_of
+from targets.declaring.teachers import opened_teacher
 
 
 def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Target:

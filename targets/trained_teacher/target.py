@@ -12,8 +12,7 @@ from targets.budget.estimates import (
     training_seconds,
     volume,
 )
-from targets.declaring.conduct import training_conduct
-from targets.declaring.slices import section_fields, slice_of
+from targets.declaring.slices import section_fields, slice_of, training_conduct
 
 
 def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:

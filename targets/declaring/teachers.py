@@ -1,4 +1,4 @@
-"""What every target that opens a teacher declares in the same way."""
+"""How targets take in a teacher: those that open it, and those that learn from its traces."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from nexusbuild.graph import Needs, Source, SpecFolder
 from specs.model import Spec
 from specs.teachers import Teacher
 from targets.budget.estimates import opened_needs, opened_seconds, teacher_parameters
-from targets.declaring.origins import remedy
 from targets.declaring.slices import Field
+from targets.declaring.sources import remedy
+
+# Of a teacher, training reads the tokenizer alone: another licence retrains nothing.
+TOKENIZER_OF = "teacher:{teacher}#tokenizer"
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,8 @@ def _folder(written: str, origin: str | None, path: str) -> Source:
     content = "config.json, *.safetensors, tokenizer.json"
     own = f"put the model's folder there ({content})"
     return Source(written, remedy(origin, own, f"{path}.source.path"))
+
+
+def tokenizer_inputs(teachers: list[str]) -> dict[str, str]:
+    """Role `tokenizer/<teacher>`: of each teacher that a target's traces are from."""
+    return {f"tokenizer/{teacher}": TOKENIZER_OF.format(teacher=teacher) for teacher in teachers}

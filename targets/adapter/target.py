@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nexusbuild.graph import Target
 from specs.model import Spec
-from targets.budget.estimates import adapter_needs, adapter_seconds
+from targets.adapter.estimate import estimate
 from targets.declaring.answers import reference
+from targets.declaring.kind import Context, Kind, Per
 from targets.declaring.slices import Field, slice_of, training_conduct
 from targets.declaring.teachers import tokenizer_inputs
 
@@ -43,9 +46,7 @@ def declare(spec: Spec, name: str) -> Target:
                 for teacher in teachers
             },
         },
-        needs=adapter_needs(spec, name),
         conduct=training_conduct(spec),
-        expected_seconds=adapter_seconds(spec, name),
     )
 
 
@@ -62,3 +63,17 @@ def training_fields(spec: Spec, name: str) -> dict[str, Field]:
         for key, value in spec.training_of(name).model_dump(mode="json").items()
         if key != NOT_OF_TRAINING
     }
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """One for each capability."""
+    for name in context.capabilities:
+        yield declare(context.spec, name)
+
+
+KIND = Kind(
+    name="adapter",
+    per=Per.CAPABILITY,
+    declare=declare_all,
+    estimate=estimate,
+)

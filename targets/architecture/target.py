@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nexusbuild.graph import Target
 from specs.model import Spec
-from targets.budget.estimates import QUICK_SECONDS, quick_needs
+from targets.declaring.kind import Context, Kind, Per
 from targets.declaring.pins import TeacherOf
 from targets.declaring.slices import section_fields, slice_of
 from targets.declaring.sources import init_source
@@ -27,9 +29,7 @@ def declare_backbone(spec: Spec, pinned: tuple[TeacherOf, ...]) -> Target:
         origins=declared.origins,
         inputs=inputs,
         sources=init_source(spec),
-        needs=quick_needs(),
         pin="backbone",
-        expected_seconds=QUICK_SECONDS,
     )
 
 
@@ -50,6 +50,18 @@ def declare_adapter(spec: Spec, name: str) -> Target:
         settings=declared.settings,
         origins=declared.origins,
         inputs={**profiles, "backbone": "architecture:backbone"},
-        needs=quick_needs(),
-        expected_seconds=QUICK_SECONDS,
     )
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """The backbone's, and one for each capability."""
+    yield declare_backbone(context.spec, context.pins.backbone_parts)
+    for name in context.capabilities:
+        yield declare_adapter(context.spec, name)
+
+
+KIND = Kind(
+    name="architecture",
+    per=Per.CAPABILITY,
+    declare=declare_all,
+)

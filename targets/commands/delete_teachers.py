@@ -18,7 +18,7 @@ import specs
 from nexusbuild.graph import Graph, Problem, ResolveError
 from specs.model import Spec
 from specs.teachers import Teacher
-from targets.budget.estimates import GIGABYTE
+from targets.budget.devices import GIGABYTE
 
 MEGABYTE = 2**20
 FIELD = "teachers.{}.source.path"

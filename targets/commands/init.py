@@ -10,7 +10,7 @@ from pathlib import Path
 import specs
 from nexusbuild.graph import Problem, ResolveError
 from specs.loading import shown_path
-from targets.budget.estimates import GIGABYTE
+from targets.budget.devices import GIGABYTE
 from targets.commands.check import beyond_hardware, missing_sources
 from targets.commands.choices import about_model, chosen_spec
 from targets.commands.command import DONE, SPEC_NAME, Command, counted, refusal, say

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nexusbuild.graph import Needs, Source, SpecFolder
-from specs.model import Spec
+from nexusbuild.graph import Source
 from specs.teachers import Teacher
-from targets.budget.estimates import opened_needs, opened_seconds, teacher_parameters
 from targets.declaring.slices import Field
 from targets.declaring.sources import remedy
 
@@ -24,18 +22,13 @@ class OpenedTeacher:
     sources: Mapping[str, Source]
     fields: Mapping[str, Field]
     origins: Mapping[str, str]
-    needs: Needs
-    seconds_of: Mapping[str, float]
 
 
-def opened_teacher(
-    spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str | None = None
-) -> OpenedTeacher:
-    """How a target of this spec, which lies in `folder`, opens a teacher, for a capability."""
+def opened_teacher(teacher: Teacher) -> OpenedTeacher:
+    """How a target opens a teacher."""
     path = f"teachers.{teacher.id}"
     source = teacher.source
     hub = {"repo": source.hub, "revision": source.revision} if source.hub else None
-    parameters = teacher_parameters(folder, teacher)
     return OpenedTeacher(
         inputs={"model": f"trained_teacher:{teacher.id}"} if source.train else {},
         sources={"model": _folder(source.path, source.origin, path)} if source.path else {},
@@ -43,8 +36,6 @@ def opened_teacher(
         origins={"hub.repo": f"{path}.source.hub", "hub.revision": f"{path}.source.revision"}
         if hub
         else {},
-        needs=opened_needs(spec.hardware, parameters, teacher.load),
-        seconds_of=opened_seconds(spec, parameters, teacher.load, capability),
     )
 
 

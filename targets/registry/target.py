@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nexusbuild.graph import Target
 from specs.model import Spec
-from targets.budget.estimates import QUICK_SECONDS, quick_needs
+from targets.declaring.kind import Context, Kind, Per
 from targets.declaring.slices import listed_capabilities, slice_of, with_origins
 
 
@@ -21,6 +23,17 @@ def declare(spec: Spec) -> Target:
         inputs={
             teacher.id: f"teacher:{teacher.id}" for teacher in spec.teachers if teacher.id in used
         },
-        needs=quick_needs(),
-        expected_seconds=QUICK_SECONDS,
     )
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """The one of a build."""
+    yield declare(context.spec)
+
+
+KIND = Kind(
+    name="registry",
+    per=Per.BUILD,
+    declare=declare_all,
+    lists_only=True,
+)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +10,15 @@ import specs
 from nexusbuild.graph import Graph, ResolveError, SpecFolder, Target
 from specs.loading import shown_path
 from specs.model import Spec
-from targets.adapter import target as adapter
-from targets.architecture import target as architecture
-from targets.backbone import target as backbone
-from targets.baseline import target as baseline
-from targets.budget.disk import with_disk_needs
-from targets.budget.estimates import with_size_of_init
-from targets.bundle import target as bundle
-from targets.dataset import target as dataset
+from targets.budget.sizes import find_sizes
+from targets.declaring.kind import Context, Kind
 from targets.declaring.pins import Pins, pins_of
-from targets.gate import target as gate
-from targets.pack import target as pack
-from targets.profile import target as profile
-from targets.registry import target as registry
 from targets.resolver.declared_only import declared_only_notes, declared_only_targets
+from targets.resolver.estimates import estimates, with_estimates
 from targets.resolver.isolation import isolation_problems
-from targets.resolver.problems import as_resolve_error
-from targets.router import target as router
-from targets.score import target as score
-from targets.teacher import target as teacher
-from targets.tokenizer import target as tokenizer
-from targets.trace import target as trace
-from targets.trained_teacher import target as trained_teacher
+from targets.resolver.kinds import find_kinds
+from targets.resolver.order import in_order
+from targets.resolver.problems import as_resolve_error, init_problems
 
 MODELLING = "transformers.models.{family}.modeling_{family}"
 
@@ -48,73 +34,52 @@ def resolve(spec_path: Path, lock_values: Mapping[str, Any]) -> Graph:
 
 def graph_of(spec: Spec, spec_path: Path, lock_values: Mapping[str, Any]) -> Graph:
     """All targets of a spec that was read from `spec_path`. Raises as `resolve`."""
+    found = find_kinds()
     pins = pins_of(spec, lock_values)
     folder = SpecFolder(spec_path.parent)
-    targets = {target.id: target for target in declared_targets(spec, folder, pins)}
-    sized = with_size_of_init(spec, folder)
-    if sized is not spec:
-        targets |= {
-            each.id: replace(
-                targets[each.id], needs=each.needs, expected_seconds=each.expected_seconds
-            )
-            for each in declared_targets(sized, folder, pins)
-        }
-    targets |= {target.id: target for target in declared_only_targets(spec, folder, targets)}
+    targets = declared_targets(found.kinds, whole_context(spec, folder, pins))
+    targets |= declared_only_targets(found.kinds, whole_context(spec, folder, pins), targets)
     file = shown_path(spec_path)
     problems = [
-        *isolation_problems(spec, targets, folder, file),
-        *backbone.init_problems(spec, folder, file),
+        *isolation_problems(spec, targets, found.kinds, folder, file),
+        *init_problems(spec, folder, file),
     ]
     if problems:
         raise ResolveError(problems)
+    taken = estimates(targets, found.kinds, find_sizes(spec, folder))
     return Graph(
-        targets=with_disk_needs(sized, folder, targets),
+        targets=with_estimates(targets, taken),
         preload=preloaded_modules(spec),
         lock_values=pins.lock_values,
         ram_bytes=spec.hardware.ram,
         vram_bytes=spec.hardware.vram,
         disk_bytes=spec.hardware.disk,
         notes=(*pins.notes, *declared_only_notes(spec), *_unused(spec, targets)),
-        seen=folder.seen,
+        seen=(*found.seen, *folder.seen),
     )
 
 
-def declared_targets(spec: Spec, folder: SpecFolder, pins: Pins) -> Iterator[Target]:
-    """Every target of a spec that lies in `folder`, each after its inputs' kinds."""
-    served = spec.served_capabilities()
-    routed = [name for name in spec.included_capabilities() if not spec.capabilities[name].isolated]
-    used = {spec.capabilities[name].dataset for name in served} | set(pins.tokenizer_datasets)
+def whole_context(spec: Spec, folder: SpecFolder, pins: Pins) -> Context:
+    """All that can be built of a spec that lies in `folder`."""
+    used = {spec.capabilities[name].dataset for name in spec.served_capabilities()}
+    return Context(
+        spec=spec,
+        folder=folder,
+        pins=pins,
+        data_sets=tuple(sorted(used | set(pins.tokenizer_datasets))),
+        taught=tuple(
+            (teacher, name)
+            for teacher in spec.teachers
+            for name in sorted(teacher.capabilities)
+            if not spec.untrainable(teacher, name)
+        ),
+    )
 
-    for name in sorted(used):
-        yield dataset.declare(spec, folder, name)
-    for one in spec.teachers:
-        if one.source.train is not None:
-            yield trained_teacher.declare(spec, one, one.source.train)
-        learned = [name for name in sorted(one.capabilities) if not spec.untrainable(one, name)]
-        if learned:
-            yield teacher.declare(spec, folder, one)
-        for name in learned:
-            yield baseline.declare(spec, folder, one, name)
-            yield profile.declare(spec, folder, one, name)
-            yield trace.declare(spec, folder, one, name)
-    yield registry.declare(spec)
 
-    yield tokenizer.declare(spec, pins.tokenizer_datasets)
-    yield architecture.declare_backbone(spec, pins.backbone_parts)
-    yield backbone.declare(spec, pins.backbone_parts)
-    yield pack.declare_backbone(spec)
-
-    for name in served:
-        yield architecture.declare_adapter(spec, name)
-        yield adapter.declare(spec, name)
-        yield pack.declare_adapter(spec, name)
-        yield score.declare(spec, name)
-        yield gate.declare_capability(spec, name)
-
-    yield router.declare(spec, routed)
-    yield pack.declare_router(spec)
-    yield gate.declare_router(spec, routed)
-    yield bundle.declare(spec)
+def declared_targets(kinds: Mapping[str, Kind], context: Context) -> dict[str, Target]:
+    """What all kinds declare, each target after its inputs."""
+    declared = [target for kind in kinds.values() for target in kind.declare(context)]
+    return {target.id: target for target in in_order(declared, kinds, context.spec)}
 
 
 def preloaded_modules(spec: Spec) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import specs
 from nexusbuild.graph import ResolveError
-from targets.budget.report import Limits, budget_of, misfits
+from targets.commands.budget import Limits, budget_of, misfits
 from tests.specs.small_spec import SMALL
 
 PIECES = [

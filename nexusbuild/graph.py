@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+LONGEST_TEXT = 1 << 20
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -106,7 +108,7 @@ class Seen:
     """What a resolver saw of the disk: the answer to one question about a path below `root`."""
 
     root: str
-    question: str  # "files", "digests" or "real_path"
+    question: str  # "files", "digests", "real_path" or "text"
     path: str
     answer: Any
 
@@ -147,10 +149,20 @@ def _real_path(root: str, path: str) -> str:
     return str(Path(root, path).resolve())
 
 
+def _text(root: str, path: str) -> str | None:
+    try:
+        with Path(root, path).open("rb") as file:
+            content = file.read(LONGEST_TEXT + 1)
+        return content.decode("utf-8") if len(content) <= LONGEST_TEXT else None
+    except (OSError, ValueError):
+        return None
+
+
 _ANSWERS: Mapping[str, Callable[[str, str], Any]] = {
     "files": _files,
     "digests": _digests,
     "real_path": _real_path,
+    "text": _text,
 }
 
 
@@ -176,6 +188,13 @@ class SpecFolder:
     def real_path(self, path: str) -> Path:
         """Where it lies, with all links followed."""
         return Path(self._answer("real_path", path))
+
+    def text(self, path: str) -> str | None:
+        """What a small file says; None where it is not there, longer than LONGEST_TEXT bytes, or
+        not UTF-8.
+        """
+        text: str | None = self._answer("text", path)
+        return text
 
     @property
     def seen(self) -> tuple[Seen, ...]:

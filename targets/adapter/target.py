@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.names import metrics
-from targets.budget.estimates import adapter_needs, adapter_seconds
-from targets.declaring.conduct import training_conduct
-from targets.declaring.references import reference
-from targets.declaring.slices import Field, slice_of
-from targets.declaring.traced import tokenizer_inputs
+from targets.adapter.estimate import estimate
+from targets.declaring.answers import reference
+from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.slices import Field, slice_of, training_conduct
+from targets.declaring.teachers import tokenizer_inputs
 
 # Decided by the architecture, which caps what the profiles ask for.
 NOT_OF_TRAINING = "rank"
@@ -46,9 +48,7 @@ def declare(spec: Spec, name: str) -> Target:
                 for teacher in teachers
             },
         },
-        needs=adapter_needs(spec, name),
         conduct=training_conduct(spec),
-        expected_seconds=adapter_seconds(spec, name),
     )
 
 
@@ -65,3 +65,17 @@ def training_fields(spec: Spec, name: str) -> dict[str, Field]:
         for key, value in spec.training_of(name).model_dump(mode="json").items()
         if key != NOT_OF_TRAINING
     }
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """One for each capability."""
+    for name in context.capabilities:
+        yield declare(context.spec, name)
+
+
+KIND = Kind(
+    name="adapter",
+    per=Per.CAPABILITY,
+    declare=declare_all,
+    estimate=estimate,
+)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Source, Target
+from collections.abc import Iterator
+
+from nexusbuild.graph import Target
 from specs.model import Spec
-from targets.budget.estimates import QUICK_SECONDS, quick_needs
+from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.pins import TeacherOf
 from targets.declaring.slices import section_fields, slice_of
-from targets.pins import TeacherOf
+from targets.declaring.sources import init_source
 
 SHAPE = ("family", "hidden", "layers", "heads", "intermediate")
 
@@ -26,9 +29,7 @@ def declare_backbone(spec: Spec, pinned: tuple[TeacherOf, ...]) -> Target:
         origins=declared.origins,
         inputs=inputs,
         sources=init_source(spec),
-        needs=quick_needs(),
         pin="backbone",
-        expected_seconds=QUICK_SECONDS,
     )
 
 
@@ -49,18 +50,18 @@ def declare_adapter(spec: Spec, name: str) -> Target:
         settings=declared.settings,
         origins=declared.origins,
         inputs={**profiles, "backbone": "architecture:backbone"},
-        needs=quick_needs(),
-        expected_seconds=QUICK_SECONDS,
     )
 
 
-def init_source(spec: Spec) -> dict[str, Source]:
-    """Role `init`: the model that the backbone starts from, where it does not from scratch."""
-    init = spec.student.backbone.init
-    if init is None:
-        return {}
-    remedy = (
-        "put the model's folder there (config.json, *.safetensors), "
-        "or correct student.backbone.init"
-    )
-    return {"init": Source(init.path, remedy)}
+def declare_all(context: Context) -> Iterator[Target]:
+    """The backbone's, and one for each capability."""
+    yield declare_backbone(context.spec, context.pins.backbone_parts)
+    for name in context.capabilities:
+        yield declare_adapter(context.spec, name)
+
+
+KIND = Kind(
+    name="architecture",
+    per=Per.CAPABILITY,
+    declare=declare_all,
+)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nexusbuild.graph import Problem, SpecFolder, Target
+from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.names import families
-from targets.architecture.target import init_source
-from targets.budget.estimates import backbone_needs, backbone_seconds
-from targets.declaring.conduct import training_conduct
-from targets.declaring.slices import section_fields, slice_of
-from targets.declaring.traced import tokenizer_inputs
-from targets.pins import BACKBONE, TeacherOf
+from targets.backbone.estimate import estimate
+from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.pins import BACKBONE, TeacherOf
+from targets.declaring.slices import section_fields, slice_of, training_conduct
+from targets.declaring.sources import init_source
+from targets.declaring.teachers import tokenizer_inputs
 
 TRAINING = ("steps", "batch", "learning_rate", "kl_weight")
 
@@ -43,27 +43,19 @@ def declare(spec: Spec, pinned: tuple[TeacherOf, ...]) -> Target:
             **{f"tensors/{name}": f"teacher:{name}#tensors.json" for name in teachers},
         },
         sources=init,
-        needs=backbone_needs(spec),
         pin=BACKBONE,
         conduct=training_conduct(spec),
-        expected_seconds=backbone_seconds(spec),
     )
 
 
-def init_problems(spec: Spec, folder: SpecFolder, file: str) -> Iterator[Problem]:
-    """A backbone that would start from a teacher's own folder under another path: by way of a
-    link, say. The spec itself refuses the same path; copies are known by their tensors when the
-    backbone is built, and again in the bundle.
-    """
-    init = spec.student.backbone.init
-    if init is None:
-        return
-    for teacher in spec.teachers:
-        path = teacher.source.path
-        if path is not None and folder.real_path(path) == folder.real_path(init.path):
-            yield Problem(
-                message=f'{init.path} is the teacher "{teacher.id}": its weights would ship',
-                file=file,
-                field="student.backbone.init",
-                remedy="start from a model that is no teacher, or from scratch",
-            )
+def declare_all(context: Context) -> Iterator[Target]:
+    """The one of a build."""
+    yield declare(context.spec, context.pins.backbone_parts)
+
+
+KIND = Kind(
+    name="backbone",
+    per=Per.BUILD,
+    declare=declare_all,
+    estimate=estimate,
+)

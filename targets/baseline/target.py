@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import SpecFolder, Target
+from collections.abc import Iterator
+
+from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.teachers import Teacher
-from targets.declaring.harness_tasks import harness_code, harness_fields, harness_sources
-from targets.declaring.opened_teacher import opened_teacher
-from targets.declaring.references import teacher_is_reference
+from targets.baseline.estimate import estimate
+from targets.declaring.answers import (
+    harness_code,
+    harness_fields,
+    harness_sources,
+    teacher_is_reference,
+)
+from targets.declaring.kind import Context, Kind, Per
 from targets.declaring.slices import slice_of
+from targets.declaring.teachers import opened_teacher
 
 
-def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str) -> Target:
+def declare(spec: Spec, teacher: Teacher, capability: str) -> Target:
     """A teacher's answers; which metric scores them is decided at the gate."""
-    opened = opened_teacher(spec, folder, teacher, capability)
+    opened = opened_teacher(teacher)
     fields = {**opened.fields, **harness_fields(spec, capability)}
     if teacher_is_reference(spec, capability):
         temperature = spec.capabilities[capability].trace.temperature
@@ -33,6 +41,19 @@ def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str) -
             "description": f"{dataset}#dataset.json",
         },
         sources={**opened.sources, **harness_sources(spec, capability)},
-        needs=opened.needs,
-        expected_seconds=opened.seconds_of["baseline"],
     )
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """The answers of every teacher for each of its capabilities."""
+    for teacher, name in context.taught:
+        yield declare(context.spec, teacher, name)
+
+
+KIND = Kind(
+    name="baseline",
+    per=Per.TEACHER_AND_CAPABILITY,
+    declare=declare_all,
+    estimate=estimate,
+    opens_teacher=True,
+)

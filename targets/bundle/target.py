@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.values import ROUTER
-from targets.budget.estimates import QUICK_SECONDS, student_needs
-from targets.declaring.slices import Field, Slice, listed_capabilities, placed, slice_of
+from targets.bundle.estimate import estimate
+from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.slices import Field, Slice, listed_capabilities, slice_of, with_origins
 from targets.gate.target import contract_fields, router_contract_fields
 
 
@@ -40,9 +43,7 @@ def declare(spec: Spec) -> Target:
         settings=declared.settings,
         origins=declared.origins,
         inputs=inputs,
-        needs=student_needs(spec),
         release=True,
-        expected_seconds=QUICK_SECONDS,
     )
 
 
@@ -71,4 +72,18 @@ def _slice(spec: Spec, included: tuple[str, ...]) -> Slice:
     )
     for name, fields in contracts.items():
         origins |= {f"contracts.{name}.{key}": field for key, (_, field) in fields.items()}
-    return placed(declared, origins)
+    return with_origins(declared, origins)
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """The one of a build."""
+    yield declare(context.spec)
+
+
+KIND = Kind(
+    name="bundle",
+    per=Per.BUILD,
+    declare=declare_all,
+    estimate=estimate,
+    lists_only=True,
+)

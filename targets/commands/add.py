@@ -21,7 +21,7 @@ from targets.commands.command import (
     spec_path,
 )
 from targets.commands.spec_file import as_written, edited, name_from
-from targets.declaring.origins import HUB_NAME
+from targets.declaring.sources import HUB_NAME
 
 _TEACHER = """\
   nexusbuild add teacher models/Qwen3-8B --capabilities reasoning code

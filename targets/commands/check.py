@@ -11,7 +11,7 @@ from typing import Any
 import specs
 from nexusbuild.graph import Graph, Problem, ResolveError
 from specs.loading import shown_path
-from targets.budget.report import Limits, budget_of, misfits, size
+from targets.commands.budget import Limits, budget_of, misfits, size
 from targets.commands.command import (
     DONE,
     WRONG,

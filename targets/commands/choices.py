@@ -10,7 +10,8 @@ from typing import Any
 from specs.loading import shown_path
 from specs.model import Hardware
 from specs.names import metric_traits
-from targets.budget.estimates import GIGABYTE, SMALL_MODEL_PARAMETERS, granted_ram, opened_needs
+from targets.budget.devices import GIGABYTE, SMALL_MODEL_PARAMETERS, granted_ram
+from targets.budget.needs import opened_needs
 from targets.commands.found_on_disk import FoundData, FoundModel, Machine, splits
 from targets.commands.known_capabilities import BY_NAME
 from targets.commands.new_spec import Entry, NewSpec

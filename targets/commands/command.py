@@ -16,7 +16,7 @@ import specs
 from nexusbuild.graph import Problem, ResolveError
 from specs.model import Spec
 from specs.problems import SpecProblem
-from targets.problems import as_resolve_error
+from targets.resolver.problems import as_resolve_error
 
 SPEC_NAME = "nexus.yaml"
 DONE, FAILED, WRONG = 0, 1, 2

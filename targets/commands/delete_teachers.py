@@ -18,7 +18,8 @@ import specs
 from nexusbuild.graph import Graph, Problem, ResolveError
 from specs.model import Spec
 from specs.teachers import Teacher
-from targets.budget.estimates import GIGABYTE
+from targets.budget.devices import GIGABYTE
+from targets.resolver.kinds import find_kinds
 
 MEGABYTE = 2**20
 FIELD = "teachers.{}.source.path"
@@ -103,9 +104,8 @@ def local_copies(built: Built) -> Iterator[Copy]:
     """What of the spec's teachers lies here: trained ones in the store, folders, a hub's cache."""
     spec = specs.load(built.spec)
     for teacher in spec.teachers:
-        if teacher.source.train is not None:
-            yield from _trained(built, teacher)
-        elif teacher.source.path is not None:
+        yield from _trained(built, teacher)
+        if teacher.source.path is not None:
             yield from _folder(built, spec, teacher, teacher.source.path)
         elif teacher.source.hub is not None:
             yield from _cached(teacher)
@@ -128,10 +128,16 @@ def agreed(copies: Sequence[Copy], yes: bool) -> list[Copy]:
 
 
 def _trained(built: Built, teacher: Teacher) -> Iterator[Copy]:
-    target = [f"trained_teacher:{teacher.id}"]
-    stored = built.stored_bytes(target)
+    """What targets of the build made of it."""
+    kinds = find_kinds().kinds
+    made = [
+        target.id
+        for target in built.graph
+        if kinds[target.kind].makes_teacher and target.name == teacher.id
+    ]
+    stored = built.stored_bytes(made) if made else 0
     if stored:
-        yield Copy(teacher.id, target[0], stored, False, lambda: built.drop_files(target))
+        yield Copy(teacher.id, ", ".join(made), stored, False, lambda: built.drop_files(made))
 
 
 def _folder(built: Built, spec: Spec, teacher: Teacher, written: str) -> Iterator[Copy]:

@@ -14,7 +14,7 @@ from opened_models.model_folder import ModelFolder, model_folders, stated_licenc
 from raw_data.findings import findings
 from raw_data.formats import head_of
 from specs.datasets import Dataset
-from targets.budget.estimates import GIGABYTE
+from targets.budget.devices import GIGABYTE
 from targets.commands.known_capabilities import BY_NAME, told_capabilities
 from targets.dataset.reading import records
 

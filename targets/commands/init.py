@@ -10,7 +10,7 @@ from pathlib import Path
 import specs
 from nexusbuild.graph import Problem, ResolveError
 from specs.loading import shown_path
-from targets.budget.estimates import GIGABYTE
+from targets.budget.devices import GIGABYTE
 from targets.commands.check import beyond_hardware, missing_sources
 from targets.commands.choices import about_model, chosen_spec
 from targets.commands.command import DONE, SPEC_NAME, Command, counted, refusal, say
@@ -24,8 +24,8 @@ from targets.commands.found_on_disk import (
 )
 from targets.commands.questions import Questions
 from targets.commands.whole_file import write_new
-from targets.problems import as_resolve_error
 from targets.resolver import graph_of
+from targets.resolver.problems import as_resolve_error
 
 EXAMPLES = """\
 Looks for models (folders with config.json and safetensors) and for data (JSON

@@ -10,7 +10,7 @@ import specs
 from nexusbuild.graph import Problem
 from specs.fill_in import gathered
 from targets.commands.command import WRONG, complain, counted
-from targets.problems import with_remedy
+from targets.resolver.problems import with_remedy
 
 AnyProblem = specs.SpecProblem | Problem
 

@@ -11,8 +11,9 @@ from typing import Any
 import specs
 from nexusbuild.graph import ResolveError
 from specs.loading import shown_path
-from targets.budget import estimates
-from targets.budget.report import OPENED, Budget, Estimate, Limits, budget_of, misfits, size
+from specs.values import RESERVED_NAMES
+from targets.budget.devices import CONSUMER_GPU, CPU_THREAD, granted_ram
+from targets.commands.budget import Budget, Limits, TargetBudget, budget_of, misfits, size
 from targets.commands.command import DONE, WRONG, counted, print_json, say, say_fitted
 from targets.commands.lock_file import lock_values_of
 from targets.commands.problems import complain_of_all, problem_json
@@ -43,7 +44,7 @@ def show_budget(arguments: argparse.Namespace, path: Path) -> int:
 
 def granted(spec: specs.Spec) -> Limits:
     """What the spec grants; of main memory, what the machine has, unless it says."""
-    ram = estimates.granted_ram(spec.hardware)
+    ram = granted_ram(spec.hardware)
     return Limits(spec.hardware.vram, ram, spec.hardware.disk)
 
 
@@ -57,41 +58,40 @@ def _fits(budget: Budget) -> bool:
 def _table(budget: Budget, every: bool) -> None:
     say(f"{'target':<{NAME_WIDTH}}{'VRAM':>8}{'RAM':>8}{'disk':>8}{'time':>8}")
     _lines(budget.buildable, _target if every else _kind_and_teacher)
-    declared = [each for each in budget.estimates if each.obstacle]
+    declared = [each for each in budget.targets if each.obstacle]
     if declared:
         say("\ndeclared only: there is no trainer yet")
         _lines(declared, _target if every else _teacher)
 
 
-def _lines(chosen: Sequence[Estimate], group: Callable[[Estimate], str]) -> None:
-    groups: dict[str, list[Estimate]] = {}
+def _lines(chosen: Sequence[TargetBudget], group: Callable[[TargetBudget], str]) -> None:
+    groups: dict[str, list[TargetBudget]] = {}
     for each in chosen:
         groups.setdefault(group(each), []).append(each)
     for name, members in groups.items():
         say(_line(name, members))
 
 
-def _target(estimate: Estimate) -> str:
+def _target(budget: TargetBudget) -> str:
     """A line for each."""
-    return estimate.target
+    return budget.target
 
 
-def _kind_and_teacher(estimate: Estimate) -> str:
+def _kind_and_teacher(budget: TargetBudget) -> str:
     """Targets that differ in the capability alone share a line; the name selects all of them."""
-    kind, _, name = estimate.target.partition(":")
-    if kind in OPENED and "/" in name:
-        return f"{kind}:{name.partition('/')[0]}/*"
-    special = not name or name in ("backbone", "router") or kind in OPENED
-    return estimate.target if special else f"{kind}:*"
+    kind, _, name = budget.target.partition(":")
+    if budget.teacher is not None and "/" in name:
+        return f"{kind}:{budget.teacher}/*"
+    special = not name or name in RESERVED_NAMES or budget.teacher is not None
+    return budget.target if special else f"{kind}:*"
 
 
-def _teacher(estimate: Estimate) -> str:
+def _teacher(budget: TargetBudget) -> str:
     """A line for all that opens one teacher."""
-    kind, _, name = estimate.target.partition(":")
-    return f"*:{name.partition('/')[0]}*" if kind in OPENED else f"{kind}:*"
+    return f"*:{budget.teacher}*" if budget.teacher is not None else f"{budget.kind}:*"
 
 
-def _line(name: str, members: Sequence[Estimate]) -> str:
+def _line(name: str, members: Sequence[TargetBudget]) -> str:
     number = f" ({len(members)})" if len(members) > 1 else ""
     only = members[0].target if len(members) == 1 else name
     room = NAME_WIDTH - len(number) - 1
@@ -134,7 +134,7 @@ def _totals(budget: Budget) -> None:
     say(f"each takes at most {largest}; the store {size(budget.store)}")
     if budget.fetched:
         say(f"models still to be fetched: about {size(budget.fetched)}")
-    declared = len(budget.estimates) - len(budget.buildable)
+    declared = len(budget.targets) - len(budget.buildable)
     if declared:
         say(f"{counted(declared, 'target')} declared only, in no sum")
     say("by configurations alone; docs/spec.md says what is assumed")
@@ -151,7 +151,7 @@ def duration(seconds: float) -> str:
 
 
 def _document(path: Path, budget: Budget, code: int) -> dict[str, Any]:
-    gpu, cpu = estimates.CONSUMER_GPU, estimates.CPU_THREAD
+    gpu, cpu = CONSUMER_GPU, CPU_THREAD
     return {
         "spec": shown_path(path),
         "assumes": {"gpu": asdict(gpu), "cpu_thread": asdict(cpu)},
@@ -172,7 +172,7 @@ def _document(path: Path, budget: Budget, code: int) -> dict[str, Any]:
                 ],
                 "obstacle": each.obstacle,
             }
-            for each in budget.estimates
+            for each in budget.targets
         ],
         "totals": {
             "seconds": round(sum(each.seconds for each in budget.buildable), 1),

@@ -15,7 +15,7 @@ from specs.loading import shown_path
 from specs.problems import SpecProblem
 from targets.commands.command import in_words, refusal
 from targets.commands.whole_file import write_whole
-from targets.problems import as_resolve_error
+from targets.resolver.problems import as_resolve_error
 
 
 def edited(path: Path, edit: Callable[[str], str]) -> None:

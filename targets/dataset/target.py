@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from glob import has_magic
 
 from nexusbuild.graph import Source, SpecFolder, Target
 from specs.datasets import Dataset
 from specs.model import Spec
 from specs.names import samplers
-from targets.budget.estimates import QUICK_SECONDS, quick_needs
-from targets.declaring.origins import remedy
+from targets.dataset.estimate import estimate
+from targets.declaring.answers import answers_needed
+from targets.declaring.kind import Context, Kind, Per
 from targets.declaring.slices import section_fields, slice_of
+from targets.declaring.sources import remedy
 
 
 def declare(spec: Spec, folder: SpecFolder, name: str) -> Target:
@@ -35,19 +38,7 @@ def declare(spec: Spec, folder: SpecFolder, name: str) -> Target:
         settings=declared.settings,
         origins=declared.origins,
         sources=data_sources(folder, dataset, name),
-        needs=quick_needs(),
-        expected_seconds=QUICK_SECONDS,
     )
-
-
-def answers_needed(spec: Spec, name: str) -> bool:
-    """Whether anything is learned from a data set's own answers: not where every capability that
-    uses it learns the teachers' own, and no teacher is trained on it.
-    """
-    uses = [one for one, value in spec.capabilities.items() if value.dataset == name]
-    own = [spec.capabilities[one].trace.answers == "dataset" for one in uses]
-    trained = [teacher.source.train for one in uses for teacher in spec.teachers_of(one)]
-    return not uses or any(own) or any(train is not None for train in trained)
 
 
 def data_sources(folder: SpecFolder, dataset: Dataset, name: str) -> dict[str, Source]:
@@ -64,3 +55,17 @@ def data_sources(folder: SpecFolder, dataset: Dataset, name: str) -> dict[str, S
         return {"data0": Source(written, how)}
     digits = len(str(len(found) - 1))
     return {f"data{index:0{digits}}": Source(path, how) for index, path in enumerate(found)}
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """Every data set that something is learned from."""
+    for name in context.data_sets:
+        yield declare(context.spec, context.folder, name)
+
+
+KIND = Kind(
+    name="dataset",
+    per=Per.DATA_SET,
+    declare=declare_all,
+    estimate=estimate,
+)

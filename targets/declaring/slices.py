@@ -1,6 +1,7 @@
-"""The slice of the spec that a target's result depends on, each part with where it stands there.
+"""What a target takes from the spec.
 
-Changes of a slice make a target stale, and the plan names the spec's own field for each.
+Its slice is what its result depends on, each part with where it stands in the spec: a change makes
+the target stale, and the plan names the spec's own field. Its conduct changes no result.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def slice_of(spec: Spec, fields: Mapping[str, Field] | None = None) -> Slice:
     """A slice with the spec's seed and the fields given: name -> (value, field of the spec).
 
     Where a value is a mapping, its parts are taken to stand below that field by the same names;
-    what stands elsewhere is put right with `placed`.
+    what stands elsewhere is put right with `with_origins`.
     """
     settings: dict[str, Any] = {"seed": spec.seed}
     origins = {"seed": "seed"}
@@ -37,7 +38,7 @@ def slice_of(spec: Spec, fields: Mapping[str, Field] | None = None) -> Slice:
     return Slice(settings, origins)
 
 
-def placed(declared: Slice, origins: Mapping[str, str]) -> Slice:
+def with_origins(declared: Slice, origins: Mapping[str, str]) -> Slice:
     """The slice with these parts said to stand elsewhere: dotted setting -> field of the spec."""
     return Slice(declared.settings, {**declared.origins, **origins})
 
@@ -58,6 +59,14 @@ def listed_capabilities(spec: Spec, names: Iterable[str]) -> tuple[dict[str, Any
 def section_fields(section: Mapping[str, Any], path: str) -> dict[str, Field]:
     """Every field of a section of the spec that stands at `path`."""
     return {name: (value, f"{path}.{name}") for name, value in section.items()}
+
+
+def training_conduct(spec: Spec) -> dict[str, Any]:
+    """How training treats the machine: heat and pauses of the spec's `hardware`, as
+    `training.watch` reads them.
+    """
+    hardware = spec.hardware.model_dump(mode="json", include={"max_temperature_c", "cooldown"})
+    return {name: value for name, value in hardware.items() if value is not None}
 
 
 def _origins(name: str, value: Any, field: str) -> dict[str, str]:

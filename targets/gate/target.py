@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.names import HARNESS, metrics
 from specs.values import HARNESS_METRIC, ROUTER
-from targets.budget.estimates import QUICK_SECONDS, quick_needs, student_needs
-from targets.declaring.references import reference
+from targets.declaring.answers import reference
+from targets.declaring.kind import Context, Kind, Per
 from targets.declaring.slices import Field, section_fields, slice_of
+from targets.gate.estimate import estimate
 
 VERDICT = "verdict.json"
 
@@ -50,9 +51,7 @@ def declare_capability(spec: Spec, name: str) -> Target:
                 for teacher in spec.teachers_of(name)
             },
         },
-        needs=quick_needs(),
         verdict=VERDICT,
-        expected_seconds=QUICK_SECONDS,
     )
 
 
@@ -74,7 +73,20 @@ def declare_router(spec: Spec, routed: Iterable[str]) -> Target:
                 for name in routed
             },
         },
-        needs=student_needs(spec),
         verdict=VERDICT,
-        expected_seconds=QUICK_SECONDS,
     )
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """One for each capability, and the router's."""
+    for name in context.capabilities:
+        yield declare_capability(context.spec, name)
+    yield declare_router(context.spec, context.routed)
+
+
+KIND = Kind(
+    name="gate",
+    per=Per.CAPABILITY,
+    declare=declare_all,
+    estimate=estimate,
+)

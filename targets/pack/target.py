@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.values import ROUTER
-from targets.budget.estimates import QUICK_SECONDS, quick_needs, student_needs
+from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.pins import BACKBONE
 from targets.declaring.slices import slice_of
-from targets.pins import BACKBONE
+from targets.pack.estimate import estimate
 
 
 def declare_backbone(spec: Spec) -> Target:
@@ -19,9 +22,7 @@ def declare_backbone(spec: Spec) -> Target:
         settings=declared.settings,
         origins=declared.origins,
         inputs={"backbone": "backbone"},
-        needs=student_needs(spec),
         pin=BACKBONE,
-        expected_seconds=QUICK_SECONDS,
     )
 
 
@@ -34,8 +35,6 @@ def declare_adapter(spec: Spec, name: str) -> Target:
         settings=declared.settings,
         origins=declared.origins,
         inputs={"adapter": f"adapter:{name}", "backbone": "pack:backbone#config.json"},
-        needs=student_needs(spec),
-        expected_seconds=QUICK_SECONDS,
     )
 
 
@@ -48,6 +47,20 @@ def declare_router(spec: Spec) -> Target:
         settings=declared.settings,
         origins=declared.origins,
         inputs={"router": ROUTER},
-        needs=quick_needs(),
-        expected_seconds=QUICK_SECONDS,
     )
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """The backbone's, each adapter's and the router's."""
+    yield declare_backbone(context.spec)
+    for name in context.capabilities:
+        yield declare_adapter(context.spec, name)
+    yield declare_router(context.spec)
+
+
+KIND = Kind(
+    name="pack",
+    per=Per.CAPABILITY,
+    declare=declare_all,
+    estimate=estimate,
+)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import SpecFolder, Target
+from collections.abc import Iterator
+
+from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.names import metrics
 from specs.teachers import Teacher
-from targets.declaring.opened_teacher import opened_teacher
+from targets.declaring.kind import Context, Kind, Per
 from targets.declaring.slices import section_fields, slice_of
+from targets.declaring.teachers import opened_teacher
+from targets.profile.estimate import estimate
 
 
-def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Target:
+def declare(spec: Spec, teacher: Teacher, name: str) -> Target:
     """The NIWT profile of a teacher for the capability `name`."""
-    opened = opened_teacher(spec, folder, teacher, name)
+    opened = opened_teacher(teacher)
     capability = spec.capabilities[name]
     path = f"capabilities.{name}"
     declared = slice_of(
@@ -38,6 +42,19 @@ def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Targ
             "description": f"dataset:{capability.dataset}#dataset.json",
         },
         sources=opened.sources,
-        needs=opened.needs,
-        expected_seconds=opened.seconds_of["profile"],
     )
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """A profile of every teacher for each of its capabilities."""
+    for teacher, name in context.taught:
+        yield declare(context.spec, teacher, name)
+
+
+KIND = Kind(
+    name="profile",
+    per=Per.TEACHER_AND_CAPABILITY,
+    declare=declare_all,
+    estimate=estimate,
+    opens_teacher=True,
+)

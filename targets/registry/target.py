@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nexusbuild.graph import Target
 from specs.model import Spec
-from targets.budget.estimates import QUICK_SECONDS, quick_needs
-from targets.declaring.slices import listed_capabilities, placed, slice_of
+from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.slices import listed_capabilities, slice_of, with_origins
 
 
 def declare(spec: Spec) -> Target:
     """The list of all teachers that can be learned from, whether what they teach ships or not."""
     served, origins = listed_capabilities(spec, spec.served_capabilities())
     used = {teacher.id for name in served for teacher in spec.teachers_of(name)}
-    declared = placed(slice_of(spec, {"capabilities": (served, "capabilities")}), origins)
+    declared = with_origins(slice_of(spec, {"capabilities": (served, "capabilities")}), origins)
     return Target(
         id="registry",
         work="targets.registry.work:build",
@@ -21,6 +23,17 @@ def declare(spec: Spec) -> Target:
         inputs={
             teacher.id: f"teacher:{teacher.id}" for teacher in spec.teachers if teacher.id in used
         },
-        needs=quick_needs(),
-        expected_seconds=QUICK_SECONDS,
     )
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """The one of a build."""
+    yield declare(context.spec)
+
+
+KIND = Kind(
+    name="registry",
+    per=Per.BUILD,
+    declare=declare_all,
+    lists_only=True,
+)

@@ -20,7 +20,7 @@ def sizes(project: Project) -> list[Element]:
         path = next((path for path in target.outputs if path.endswith(MANIFEST)), None)
         if path is not None:
             found += _bundle(read_json(target.outputs[path]))
-    ranks = [_ranks(each) for each in project.of_kind("architecture") if PLAN in each.outputs]
+    ranks = [_ranks(each) for each in project.with_output(PLAN)]
     if ranks:
         found += [tag("h3", "Ranks of the adapters"),
                   table(["adapter", "ranks by block", "intrinsic dimension", "at most"], ranks,

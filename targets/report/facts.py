@@ -76,6 +76,18 @@ class Project:
             if target.kind in kinds and target.provenance:
                 yield target
 
+    def with_output(self, *paths: str) -> Iterator[Target]:
+        """Targets, of whatever kind, that have a result with these files in it."""
+        for target in self.overview.targets:
+            if target.provenance and all(path in target.outputs for path in paths):
+                yield target
+
+    def with_verdict(self) -> Iterator[Target]:
+        """Targets that have judged something."""
+        for target in self.overview.targets:
+            if target.provenance and target.verdict is not None:
+                yield target
+
     @property
     def built(self) -> bool:
         return any(target.provenance for target in self.overview.targets)

@@ -78,7 +78,7 @@ def _in_short(project: Project) -> Element:
     if not project.built:
         return tag("p", "Nothing is built yet. ", tag("code", "nexusbuild"), " builds it; below "
                    "stands what it would do.", class_="lead")  # fmt: skip
-    gates = [each for each in project.of_kind("gate") if each.verdict is not None]
+    gates = list(project.with_verdict())
     missed = [each for each in gates if (each.verdict or {}).get("verdict") != "pass"]
     unjudged = [each for each in project.overview.targets if each.kind == "gate"]
     if missed:

@@ -17,11 +17,8 @@ MOST_POINTS = 120
 
 def profiles(project: Project) -> list[Element]:
     """Three charts for every profile."""
-    found = [
-        _profile(each)
-        for each in project.of_kind("profile")
-        if {"profile.json", "heads_importance.json"} <= each.outputs.keys()
-    ]
+    profiled = project.with_output("profile.json", "heads_importance.json")
+    found = [_profile(each) for each in profiled]
     return found or [tag("p", "No teacher is profiled yet.")]
 
 

@@ -20,7 +20,7 @@ SHOWN_BUILDS = 20
 
 def retention(project: Project) -> list[Element]:
     """A card for every contract: the figure, its interval, the least that is asked for."""
-    cards = [_card(each) for each in project.of_kind("gate") if each.verdict is not None]
+    cards = [_card(each) for each in project.with_verdict()]
     if not cards:
         return [tag("p", "No contract is judged yet.")]
     return [tag("div", *cards, class_="cards")]

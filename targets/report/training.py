@@ -14,12 +14,11 @@ from targets.report.facts import Project, Target
 from targets.report.markup import tag
 
 LOG = "training_log.jsonl"
-KINDS = ("adapter", "backbone", "trained_teacher")
 
 
 def training(project: Project) -> list[Element]:
     """A chart for everything that was trained."""
-    cards = [_card(each) for each in project.of_kind(*KINDS) if LOG in each.outputs]
+    cards = [_card(each) for each in project.with_output(LOG)]
     found = [each for each in cards if each is not None]
     return [tag("div", *found, class_="cards")] if found else [tag("p", "Nothing is trained yet.")]
 

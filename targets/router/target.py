@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.values import ROUTER
-from targets.budget.estimates import QUICK_SECONDS, student_needs
+from targets.declaring.kind import Context, Kind, Per
 from targets.declaring.slices import slice_of
+from targets.router.estimate import estimate
 
 
 def declare(spec: Spec, routed: Iterable[str]) -> Target:
@@ -25,6 +26,17 @@ def declare(spec: Spec, routed: Iterable[str]) -> Target:
         settings=declared.settings,
         origins=declared.origins,
         inputs=inputs,
-        needs=student_needs(spec),
-        expected_seconds=QUICK_SECONDS,
     )
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """The one of a build."""
+    yield declare(context.spec, context.routed)
+
+
+KIND = Kind(
+    name="router",
+    per=Per.BUILD,
+    declare=declare_all,
+    estimate=estimate,
+)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nexusbuild.graph import Target
 from specs.model import Spec
-from targets.budget.estimates import score_seconds, student_needs
-from targets.declaring.harness_tasks import harness_code, harness_fields, harness_sources
-from targets.declaring.references import reference
+from targets.declaring.answers import harness_code, harness_fields, harness_sources, reference
+from targets.declaring.kind import Context, Kind, Per
 from targets.declaring.slices import slice_of
+from targets.score.estimate import estimate
 
 
 def declare(spec: Spec, name: str) -> Target:
@@ -28,6 +30,18 @@ def declare(spec: Spec, name: str) -> Target:
             "description": f"dataset:{dataset}#dataset.json",
         },
         sources=harness_sources(spec, name),
-        needs=student_needs(spec),
-        expected_seconds=score_seconds(spec, name),
     )
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """One for each capability."""
+    for name in context.capabilities:
+        yield declare(context.spec, name)
+
+
+KIND = Kind(
+    name="score",
+    per=Per.CAPABILITY,
+    declare=declare_all,
+    estimate=estimate,
+)

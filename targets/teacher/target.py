@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import SpecFolder, Target
+from collections.abc import Iterator
+
+from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.teachers import Teacher
-from targets.declaring.opened_teacher import opened_teacher
+from targets.declaring.kind import Context, Kind, Per
 from targets.declaring.slices import slice_of
+from targets.declaring.teachers import opened_teacher
+from targets.teacher.estimate import estimate
 
 
-def declare(spec: Spec, folder: SpecFolder, teacher: Teacher) -> Target:
+def declare(spec: Spec, teacher: Teacher) -> Target:
     """The record of a teacher; the one target that its licence belongs to."""
-    opened = opened_teacher(spec, folder, teacher)
+    opened = opened_teacher(teacher)
     licence = (teacher.licence, f"teachers.{teacher.id}.licence")
     declared = slice_of(spec, {**opened.fields, "licence": licence})
     return Target(
@@ -21,6 +25,19 @@ def declare(spec: Spec, folder: SpecFolder, teacher: Teacher) -> Target:
         origins={**declared.origins, **opened.origins},
         inputs=opened.inputs,
         sources=opened.sources,
-        needs=opened.needs,
-        expected_seconds=opened.seconds_of["teacher"],
     )
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """Every teacher that something is learned from."""
+    for teacher in context.teachers:
+        yield declare(context.spec, teacher)
+
+
+KIND = Kind(
+    name="teacher",
+    per=Per.TEACHER,
+    declare=declare_all,
+    estimate=estimate,
+    opens_teacher=True,
+)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nexusbuild.graph import Target
 from specs.model import Spec
-from targets.architecture.target import init_source
-from targets.budget.estimates import QUICK_SECONDS, quick_needs
+from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.pins import TOKENIZER
 from targets.declaring.slices import section_fields, slice_of
-from targets.declaring.traced import tokenizer_inputs
-from targets.pins import TOKENIZER
+from targets.declaring.sources import init_source
+from targets.declaring.teachers import tokenizer_inputs
 
 
 def declare(spec: Spec, pinned_datasets: tuple[str, ...]) -> Target:
@@ -28,8 +30,18 @@ def declare(spec: Spec, pinned_datasets: tuple[str, ...]) -> Target:
         settings=declared.settings,
         origins=declared.origins,
         inputs=tokenizer_inputs([taken]) if taken else rows,
-        needs=quick_needs(),
         sources=init_source(spec),
         pin=TOKENIZER,
-        expected_seconds=QUICK_SECONDS,
     )
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """The student's."""
+    yield declare(context.spec, context.pins.tokenizer_datasets)
+
+
+KIND = Kind(
+    name="tokenizer",
+    per=Per.BUILD,
+    declare=declare_all,
+)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from nexusbuild.graph import SpecFolder, Target
+from nexusbuild.graph import Target
 from specs.capabilities import Trace
 from specs.model import Spec
 from specs.names import metric_traits, metrics
 from specs.teachers import Teacher
-from targets.declaring.opened_teacher import opened_teacher
-from targets.declaring.references import teacher_is_reference
+from targets.declaring.answers import teacher_is_reference
+from targets.declaring.kind import Context, Kind, Per
 from targets.declaring.slices import section_fields, slice_of
+from targets.declaring.teachers import opened_teacher
+from targets.trace.estimate import estimate
 
 
-def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Target:
+def declare(spec: Spec, teacher: Teacher, name: str) -> Target:
     """What training for the capability `name` needs of a teacher."""
-    opened = opened_teacher(spec, folder, teacher, name)
+    opened = opened_teacher(teacher)
     capability = spec.capabilities[name]
     path = f"capabilities.{name}"
     metric = _ranking_metric(spec, name)
@@ -41,8 +44,6 @@ def declare(spec: Spec, folder: SpecFolder, teacher: Teacher, name: str) -> Targ
             **_bases(capability.trace.coefficient_rows, f"profile:{teacher.id}/{name}"),
         },
         sources=opened.sources,
-        needs=opened.needs,
-        expected_seconds=opened.seconds_of["trace"],
     )
 
 
@@ -69,3 +70,18 @@ def _ranking_metric(spec: Spec, name: str) -> str | None:
 def _bases(coefficient_rows: int, profile: str) -> dict[str, str]:
     """The profile, where coefficients in its bases are wanted."""
     return {"profile": profile} if coefficient_rows else {}
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """A trace of every teacher for each of its capabilities."""
+    for teacher, name in context.taught:
+        yield declare(context.spec, teacher, name)
+
+
+KIND = Kind(
+    name="trace",
+    per=Per.TEACHER_AND_CAPABILITY,
+    declare=declare_all,
+    estimate=estimate,
+    opens_teacher=True,
+)

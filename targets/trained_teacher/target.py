@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.names import families
 from specs.teachers import Teacher, TrainedSource
-from targets.budget.estimates import (
-    student_device,
-    student_needs,
-    trained_parameters,
-    training_seconds,
-    volume,
-)
-from targets.declaring.conduct import training_conduct
-from targets.declaring.slices import section_fields, slice_of
+from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.slices import section_fields, slice_of, training_conduct
+from targets.trained_teacher.estimate import estimate
 
 
 def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:
@@ -34,18 +30,26 @@ def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:
             "train": f"dataset:{dataset}#train.jsonl",
             "description": f"dataset:{dataset}#dataset.json",
         },
-        needs=student_needs(spec),
         conduct=training_conduct(spec),
-        expected_seconds=training_seconds(
-            trained_parameters(train),
-            train.steps,
-            train.batch,
-            volume(spec.datasets[dataset]).tokens,
-            student_device(spec),
-        ),
     )
 
 
 def _usual_heads(hidden: int) -> int:
     """One for each 32 of the width, or the next fewer that divide it."""
     return next(heads for heads in range(max(1, hidden // 32), 0, -1) if hidden % heads == 0)
+
+
+def declare_all(context: Context) -> Iterator[Target]:
+    """Every teacher that the build trains."""
+    for teacher in context.spec.teachers:
+        if teacher.source.train is not None:
+            yield declare(context.spec, teacher, teacher.source.train)
+
+
+KIND = Kind(
+    name="trained_teacher",
+    per=Per.TEACHER,
+    declare=declare_all,
+    estimate=estimate,
+    makes_teacher=True,
+)

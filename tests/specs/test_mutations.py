@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import specs
 from nexusbuild.graph import ResolveError
-from targets.budget.report import Limits, budget_of, misfits
+from targets.commands.budget import Limits, budget_of, misfits
 from tests.specs.small_spec import SMALL
 
 PIECES = [
@@ -133,7 +133,7 @@ def test_what_loads_resolves_and_is_estimated(data: st.DataObject) -> None:
     path = omni.with_name("mutated.yaml")
     with contextlib.suppress(ResolveError):
         budget = budget_of(found, path, {}, Limits(2**34, 2**34, 2**34))
-        assert all(each.seconds >= 0 and each.disk >= 0 for each in budget.estimates)
+        assert all(each.seconds >= 0 and each.disk >= 0 for each in budget.targets)
         assert misfits(budget) is not None
 
 

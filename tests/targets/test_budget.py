@@ -8,9 +8,10 @@ import pytest
 
 import specs
 from opened_models.model_folder import configured_parameters, model_folder, model_folders
-from targets.budget.estimates import GIGABYTE, opened_needs
-from targets.budget.report import Budget, Limits, budget_of
+from targets.budget.devices import GIGABYTE
+from targets.budget.needs import opened_needs
 from targets.commands import check
+from targets.commands.budget import Budget, Limits, budget_of
 from tests.targets.test_domain_commands import TINY, ran
 
 ROOT = Path(__file__).parents[2]
@@ -70,16 +71,16 @@ def test_what_is_no_configuration_says_nothing(config: dict[str, Any]) -> None:
 
 def test_every_target_is_estimated(spec: Path) -> None:
     found = budget(spec)
-    assert len(found.estimates) == 42
-    assert all(each.ram > 0 and each.seconds > 0 and each.disk > 0 for each in found.estimates)
-    assert not any(each.problems for each in found.estimates)
+    assert len(found.targets) == 42
+    assert all(each.ram > 0 and each.seconds > 0 and each.disk > 0 for each in found.targets)
+    assert not any(each.problems for each in found.targets)
     assert found.fetched == 0
 
 
 def test_the_sample_takes_about_what_it_took() -> None:
     """Eight to eleven minutes one after the other, measured; the estimate is of that order."""
     found = budget(ROOT / "nexus.yaml")
-    assert 5 * 60 < sum(each.seconds for each in found.estimates) < 20 * 60
+    assert 5 * 60 < sum(each.seconds for each in found.targets) < 20 * 60
 
 
 def test_a_model_that_is_a_configuration_alone(spec: Path) -> None:
@@ -89,10 +90,10 @@ def test_a_model_that_is_a_configuration_alone(spec: Path) -> None:
     folder = spec.parent / "models" / "big"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(CONFIGURATIONS["Qwen3-8B"][1]), encoding="utf-8")
-    profile = next(e for e in budget(spec).estimates if e.target == "profile:big/code")
+    profile = next(e for e in budget(spec).targets if e.target == "profile:big/code")
     assert profile.vram == pytest.approx(8.19e9 * 4 * 1.2 + 2 * GIGABYTE, rel=0.03)
     assert profile.takes in ("minutes", "hours")
-    estimates = budget(spec, vram=16 * GIGABYTE).estimates
+    estimates = budget(spec, vram=16 * GIGABYTE).targets
     tight = next(each for each in estimates if each.target == "profile:big/code")
     (problem,) = tight.problems
     assert problem.says == "38.6GB of GPU memory, 16.0GB granted"
@@ -148,7 +149,7 @@ def test_a_step_that_is_too_large_names_the_one_that_fits(spec: Path) -> None:
     text = omni.read_text(encoding="utf-8").replace("    batch: 8  ", "    batch: 32  ")
     spec.write_text(text, encoding="utf-8")
     backbone = next(
-        each for each in budget(spec, vram=16 * GIGABYTE).estimates if each.target == "backbone"
+        each for each in budget(spec, vram=16 * GIGABYTE).targets if each.target == "backbone"
     )
     (problem,) = backbone.problems
     assert problem.kind == "vram"
@@ -156,7 +157,7 @@ def test_a_step_that_is_too_large_names_the_one_that_fits(spec: Path) -> None:
     assert 8 <= rows < 32
     spec.write_text(text.replace("    batch: 32  ", f"    batch: {rows}  "), encoding="utf-8")
     fitting = budget(spec, vram=16 * GIGABYTE)
-    assert not next(each for each in fitting.estimates if each.target == "backbone").problems
+    assert not next(each for each in fitting.targets if each.target == "backbone").problems
 
 
 def test_smaller_formats_need_less() -> None:

@@ -455,7 +455,8 @@ def test_what_a_model_to_start_from_needs_follows_from_its_files(folder: Folder)
     # Weights in float32, once to score, and with gradients and momentum to train.
     assert large["score:code"].needs.ram_bytes > 4 * 600e6
     assert large["backbone"].needs.ram_bytes > 4 * 4 * 600e6
-    assert large["backbone"].needs.disk_bytes > 4 * 600e6 > 1e9 > small["backbone"].needs.disk_bytes
+    assert large["backbone"].needs.disk_bytes >= 4 * 600e6
+    assert small["backbone"].needs.disk_bytes < 1e9
     assert (large["backbone"].expected_seconds or 0) > 100 * (
         small["backbone"].expected_seconds or 1
     )

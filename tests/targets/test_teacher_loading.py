@@ -17,7 +17,7 @@ from nexusbuild.graph import Job
 from opened_models.loading import open_teacher
 from opened_models.streaming import is_streamed
 from specs.model import Hardware
-from targets.budget.estimates import opened_needs
+from targets.budget.needs import opened_needs
 from targets.profile.work import build as build_profile
 
 GIGABYTE = 2**30

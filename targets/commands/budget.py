@@ -1,25 +1,28 @@
 """What every target will need: memory, disk, time, by configurations alone; and what would help.
 
 A teacher's size is what the spec says, else what its config.json or the headers of its files say.
-Nothing is opened. The assumptions are those of `targets.budget.estimates`.
+Nothing is opened. The assumptions are those of `targets.budget`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nexusbuild.graph import Graph, Target
+from nexusbuild.graph import Graph, SpecFolder, Target
 from opened_models.model_folder import is_model, model_folder
 from specs.model import Spec
 from specs.teachers import Teacher
-from targets.budget import estimates
-from targets.budget.estimates import GIGABYTE
+from targets.budget.devices import BYTES_PER_PARAMETER, GIGABYTE, granted_ram
+from targets.budget.estimate import Estimate
+from targets.budget.needs import STREAMED_LOADS, opened_needs, streamed_bytes
+from targets.budget.sizes import STORED_BYTES_PER_PARAMETER, Sizes, find_sizes
+from targets.declaring.kind import Kind
 from targets.resolver import graph_of
-
-OPENED = ("teacher", "baseline", "profile", "trace")
+from targets.resolver.estimates import estimates, with_estimates
+from targets.resolver.kinds import find_kinds
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,14 @@ class Misfit(Problem):
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Of one target. disk: what the store keeps of it. problems: what of it does not fit."""
+class TargetBudget:
+    """Of one target. teacher: the one that it opens. disk: what the store keeps of it. problems:
+    what of it does not fit.
+    """
 
     target: str
     kind: str
+    teacher: str | None
     vram: int
     ram: int
     disk: int
@@ -73,15 +79,15 @@ class Estimate:
 class Budget:
     """unknown: teachers whose size nothing says. fetched: bytes of models that are not here yet."""
 
-    estimates: list[Estimate]
+    targets: list[TargetBudget]
     limits: Limits
     unknown: list[str]
     fetched: int
     graph: Graph
 
     @property
-    def buildable(self) -> list[Estimate]:
-        return [each for each in self.estimates if each.obstacle is None]
+    def buildable(self) -> list[TargetBudget]:
+        return [each for each in self.targets if each.obstacle is None]
 
     @property
     def store(self) -> int:
@@ -94,37 +100,34 @@ def budget_of(
 ) -> Budget:
     """Of a spec that was read from `spec_path`."""
     root = spec_path.parent
-    known = spec.model_copy(
-        update={"teachers": tuple(with_size(teacher, root) for teacher in spec.teachers)}
+    sizes = find_sizes(
+        spec, SpecFolder(root), {teacher.id: _size_of(teacher, root) for teacher in spec.teachers}
     )
-    graph = graph_of(known, spec_path, lock_values)
-    teachers = {teacher.id: teacher for teacher in known.teachers}
+    graph = graph_of(spec, spec_path, lock_values)
+    kinds = find_kinds().kinds
+    taken = estimates(graph.targets, kinds, sizes)
+    graph = replace(graph, targets=with_estimates(graph.targets, taken))
     return Budget(
-        estimates=[_estimate(known, target, limits) for target in graph],
+        targets=[
+            _target_budget(each, kinds[each.kind], taken[each.id], sizes, limits) for each in graph
+        ],
         limits=limits,
-        unknown=[name for name, one in teachers.items() if _size(one) is None],
+        unknown=[name for name, parameters in sizes.teachers.items() if parameters is None],
         fetched=sum(
-            int((_size(one) or 0) * estimates.STORED_BYTES_PER_PARAMETER)
-            for one in teachers.values()
+            int((sizes.teachers[one.id] or 0) * STORED_BYTES_PER_PARAMETER)
+            for one in spec.teachers
             if not _is_here(one, root)
         ),
         graph=graph,
     )
 
 
-def with_size(teacher: Teacher, root: Path) -> Teacher:
-    """The teacher with its size, where its folder says it."""
+def _size_of(teacher: Teacher, root: Path) -> int | None:
+    """Parameters, as the spec or the teacher's folder says."""
     if teacher.parameters is not None or teacher.source.path is None:
-        return teacher
+        return teacher.parameters
     folder = root / teacher.source.path
-    parameters = model_folder(folder).parameters if is_model(folder) else None
-    return teacher.model_copy(update={"parameters": parameters})
-
-
-def _size(teacher: Teacher) -> int | None:
-    if teacher.source.train is not None:
-        return estimates.trained_parameters(teacher.source.train)
-    return teacher.parameters
+    return model_folder(folder).parameters if is_model(folder) else None
 
 
 def _is_here(teacher: Teacher, root: Path) -> bool:
@@ -132,16 +135,20 @@ def _is_here(teacher: Teacher, root: Path) -> bool:
     return source.train is not None or (source.path is not None and (root / source.path).exists())
 
 
-def _estimate(spec: Spec, target: Target, limits: Limits) -> Estimate:
-    return Estimate(
+def _target_budget(
+    target: Target, kind: Kind, estimate: Estimate, sizes: Sizes, limits: Limits
+) -> TargetBudget:
+    teacher = target.name.partition("/")[0] if kind.opens_teacher else None
+    return TargetBudget(
         target=target.id,
         kind=target.kind,
+        teacher=teacher,
         vram=target.needs.vram_bytes,
         ram=target.needs.ram_bytes,
         disk=target.needs.disk_bytes,
-        seconds=target.expected_seconds or estimates.QUICK_SECONDS,
+        seconds=estimate.seconds,
         obstacle=target.obstacle,
-        problems=tuple(_problems(spec, target, limits)),
+        problems=tuple(_problems(estimate, teacher, sizes, limits)),
     )
 
 
@@ -150,8 +157,7 @@ def misfits(budget: Budget) -> list[Misfit]:
     found: dict[tuple[str, Problem], list[str]] = {}
     for each in budget.buildable:
         for problem in each.problems:
-            teacher = each.target.partition(":")[2].partition("/")[0]
-            about = f"teacher {teacher}" if each.kind in OPENED else each.target
+            about = f"teacher {each.teacher}" if each.teacher is not None else each.target
             found.setdefault((about, problem), []).append(each.target)
     return [
         Misfit(problem.kind, problem.says, problem.remedies, about, tuple(targets))
@@ -159,47 +165,43 @@ def misfits(budget: Budget) -> list[Misfit]:
     ]
 
 
-def _problems(spec: Spec, target: Target, limits: Limits) -> Iterator[Problem]:
+def _problems(
+    estimate: Estimate, teacher: str | None, sizes: Sizes, limits: Limits
+) -> Iterator[Problem]:
+    """teacher: the one that the target opens."""
     for kind, word, need, granted in (
-        ("vram", "GPU memory", target.needs.vram_bytes, limits.vram),
-        ("ram", "memory", target.needs.ram_bytes, limits.ram),
+        ("vram", "GPU memory", estimate.needs.vram_bytes, limits.vram),
+        ("ram", "memory", estimate.needs.ram_bytes, limits.ram),
     ):
         if granted is not None and need > granted:
             says = f"{size(need)} of {word}, {size(granted)} granted"
-            yield Problem(kind, says, tuple(_remedies(spec, target, need, granted)))
+            remedies: list[str] = []
+            if teacher is not None:
+                remedies += _teacher_remedies(sizes, teacher, granted, estimate.needs.gpu)
+            elif estimate.step is not None:
+                step = estimate.step
+                rows = int(step.rows - (need - granted) / step.bytes_per_row)
+                fitting = f"{step.field}: {rows}"
+                remedies.append(fitting if rows >= 1 else "a smaller student, or shorter rows")
+            remedies.append("a larger GPU" if estimate.needs.gpu else "a machine with more memory")
+            yield Problem(kind, says, tuple(remedies))
 
 
-def _remedies(spec: Spec, target: Target, need: int, granted: int) -> Iterator[str]:
-    if target.kind in OPENED:
-        yield from _teacher_remedies(spec, target, granted)
-    elif target.kind in ("backbone", "adapter"):
-        rows = spec.student.backbone.batch
-        names, path = estimates.backbone_datasets(spec), "student.backbone.batch"
-        if target.kind == "adapter":
-            rows = spec.training_of(target.name).batch
-            names = [spec.capabilities[target.name].dataset]
-            path = f"capabilities.{target.name}.training.batch"
-        row = estimates.kept_bytes_per_row(spec, names)
-        fitting = int(rows - (need - granted) / row)
-        yield f"{path}: {fitting}" if fitting >= 1 else "a smaller student, or shorter rows"
-    yield "a larger GPU" if target.needs.gpu else "a machine with more memory"
-
-
-def _teacher_remedies(spec: Spec, target: Target, granted: int) -> Iterator[str]:
-    teacher = next(one for one in spec.teachers if one.id == target.name.partition("/")[0])
-    parameters = _size(teacher) or 0
-    order = list(estimates.BYTES_PER_PARAMETER)
+def _teacher_remedies(sizes: Sizes, name: str, granted: int, gpu: bool) -> Iterator[str]:
+    teacher = next(one for one in sizes.spec.teachers if one.id == name)
+    hardware, parameters = sizes.spec.hardware, sizes.teachers[name] or 0
+    order = list(BYTES_PER_PARAMETER)
     for load in order[order.index(teacher.load) + 1 :]:
-        needs = estimates.opened_needs(spec.hardware, parameters, load)
-        need = needs.vram_bytes if target.needs.gpu else needs.ram_bytes
+        needs = opened_needs(hardware, parameters, load)
+        need = needs.vram_bytes if gpu else needs.ram_bytes
         if need <= granted:
             yield f"load: {load} ({size(need)})"
             break
     # What is quantised is not streamed, and nothing is on a GPU.
-    load = teacher.load if teacher.load in estimates.STREAMED_LOADS else "bf16"
-    streamed = estimates.streamed_bytes(parameters, load)
-    if streamed <= estimates.granted_ram(spec.hardware):
-        how = f"hardware.device: cpu and load: {load}" if target.needs.gpu else f"load: {load}"
+    load = teacher.load if teacher.load in STREAMED_LOADS else "bf16"
+    streamed = streamed_bytes(parameters, load)
+    if streamed <= granted_ram(hardware):
+        how = f"hardware.device: cpu and load: {load}" if gpu else f"load: {load}"
         yield f"{how}: streamed block by block, {size(streamed)}"
 
 

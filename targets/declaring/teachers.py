@@ -1,16 +1,17 @@
-"""What every target that opens a teacher declares in the same way."""
+"""How targets take in a teacher: those that open it, and those that learn from its traces."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nexusbuild.graph import Needs, Source, SpecFolder
-from specs.model import Spec
+from nexusbuild.graph import Source
 from specs.teachers import Teacher
-from targets.budget.estimates import opened_needs, opened_seconds, teacher_parameters
-from targets.declaring.origins import remedy
 from targets.declaring.slices import Field
+from targets.declaring.sources import remedy
+
+# Of a teacher, training reads the tokenizer alone: another licence retrains nothing.
+TOKENIZER_OF = "teacher:{teacher}#tokenizer"
 
 
 @dataclass(frozen=True)
@@ -21,18 +22,13 @@ class OpenedTeacher:
     sources: Mapping[str, Source]
     fields: Mapping[str, Field]
     origins: Mapping[str, str]
-    needs: Needs
-    seconds_of: Mapping[str, float]
 
 
-def opened_teacher(
-    spec: Spec, folder: SpecFolder, teacher: Teacher, capability: str | None = None
-) -> OpenedTeacher:
-    """How a target of this spec, which lies in `folder`, opens a teacher, for a capability."""
+def opened_teacher(teacher: Teacher) -> OpenedTeacher:
+    """How a target opens a teacher."""
     path = f"teachers.{teacher.id}"
     source = teacher.source
     hub = {"repo": source.hub, "revision": source.revision} if source.hub else None
-    parameters = teacher_parameters(folder, teacher)
     return OpenedTeacher(
         inputs={"model": f"trained_teacher:{teacher.id}"} if source.train else {},
         sources={"model": _folder(source.path, source.origin, path)} if source.path else {},
@@ -40,8 +36,6 @@ def opened_teacher(
         origins={"hub.repo": f"{path}.source.hub", "hub.revision": f"{path}.source.revision"}
         if hub
         else {},
-        needs=opened_needs(spec.hardware, parameters, teacher.load),
-        seconds_of=opened_seconds(spec, parameters, teacher.load, capability),
     )
 
 
@@ -49,3 +43,8 @@ def _folder(written: str, origin: str | None, path: str) -> Source:
     content = "config.json, *.safetensors, tokenizer.json"
     own = f"put the model's folder there ({content})"
     return Source(written, remedy(origin, own, f"{path}.source.path"))
+
+
+def tokenizer_inputs(teachers: list[str]) -> dict[str, str]:
+    """Role `tokenizer/<teacher>`: of each teacher that a target's traces are from."""
+    return {f"tokenizer/{teacher}": TOKENIZER_OF.format(teacher=teacher) for teacher in teachers}

@@ -1,6 +1,7 @@
 """Isolated capabilities, enforced on the graph itself.
 
-Nothing of an isolated capability may reach any target but its own, the registry and the bundle.
+Nothing of an isolated capability may reach any target but its own, and those that only list what
+there is: the registry and the bundle.
 """
 
 from __future__ import annotations
@@ -10,15 +11,13 @@ from pathlib import Path
 
 from nexusbuild.graph import Problem, SpecFolder, Target, input_target
 from specs.model import Spec
+from targets.declaring.kind import Kind, Per
 
-# They list what there is and ship it as a file of its own: no row or weight flows on from them.
-EXEMPT = ("registry", "bundle")
-OF_TEACHER = ("baseline", "profile", "trace")
-CHAIN = ("architecture", "adapter", "pack", "score", "gate")
+Kinds = Mapping[str, Kind]
 
 
 def isolation_problems(
-    spec: Spec, targets: Mapping[str, Target], folder: SpecFolder, file: str
+    spec: Spec, targets: Mapping[str, Target], kinds: Kinds, folder: SpecFolder, file: str
 ) -> list[Problem]:
     """Every way in which an isolated capability would reach something else."""
     return [
@@ -26,32 +25,37 @@ def isolation_problems(
         for name, capability in spec.capabilities.items()
         if capability.isolated and f"dataset:{capability.dataset}" in targets
         for problem in (
-            *_leaks(spec, targets, name, file),
+            *_leaks(spec, targets, kinds, name, file),
             *_shared_files(spec, targets, name, folder, file),
         )
     ]
 
 
-def own_targets(spec: Spec, targets: Mapping[str, Target], name: str) -> set[str]:
+def own_targets(spec: Spec, targets: Mapping[str, Target], kinds: Kinds, name: str) -> set[str]:
     """The targets that belong to the capability `name` alone."""
-    teachers = [teacher.id for teacher in spec.teachers if set(teacher.capabilities) == {name}]
-    own = {f"dataset:{spec.capabilities[name].dataset}"}
-    own |= {f"{kind}:{name}" for kind in CHAIN}
-    own |= {f"{kind}:{teacher}" for kind in ("trained_teacher", "teacher") for teacher in teachers}
-    own |= {target.id for target in targets.values() if _is_of(target, OF_TEACHER, name)}
-    return own
+    own_names = {
+        Per.DATA_SET: {spec.capabilities[name].dataset},
+        Per.TEACHER: {one.id for one in spec.teachers if set(one.capabilities) == {name}},
+        Per.TEACHER_AND_CAPABILITY: {f"{one.id}/{name}" for one in spec.teachers},
+        Per.CAPABILITY: {name},
+        Per.BUILD: set[str](),
+    }
+    return {
+        target.id for target in targets.values() if target.name in own_names[kinds[target.kind].per]
+    }
 
 
-def ways_from(spec: Spec, targets: Mapping[str, Target], name: str) -> dict[str, tuple[str, ...]]:
-    """Targets made from the data, a profile, a trace or the adapter of `name`, each with its way.
+def ways_from(
+    spec: Spec, targets: Mapping[str, Target], kinds: Kinds, name: str
+) -> dict[str, tuple[str, ...]]:
+    """Targets made from what belongs to `name` alone, its teachers apart, each with its way.
 
     A way is the ids from one of these to the target, both included.
     """
-    dataset, adapter = f"dataset:{spec.capabilities[name].dataset}", f"adapter:{name}"
     ways: dict[str, tuple[str, ...]] = {
-        target.id: (target.id,)
-        for target in targets.values()
-        if target.id in (dataset, adapter) or _is_of(target, ("profile", "trace"), name)
+        target: (target,)
+        for target in own_targets(spec, targets, kinds, name)
+        if kinds[targets[target].kind].per is not Per.TEACHER
     }
     found = True
     while found:
@@ -67,17 +71,15 @@ def ways_from(spec: Spec, targets: Mapping[str, Target], name: str) -> dict[str,
     return ways
 
 
-def _is_of(target: Target, kinds: tuple[str, ...], capability: str) -> bool:
-    return target.kind in kinds and target.name.endswith(f"/{capability}")
-
-
-def _leaks(spec: Spec, targets: Mapping[str, Target], name: str, file: str) -> Iterator[Problem]:
+def _leaks(
+    spec: Spec, targets: Mapping[str, Target], kinds: Kinds, name: str, file: str
+) -> Iterator[Problem]:
     """Where something of the capability first enters a target that is not its own."""
-    own = own_targets(spec, targets, name)
-    ways = ways_from(spec, targets, name)
+    own = own_targets(spec, targets, kinds, name)
+    ways = ways_from(spec, targets, kinds, name)
     entries: dict[str, str] = {}
     for target in targets.values():
-        if target.id in own or target.id in EXEMPT:
+        if target.id in own or kinds[target.kind].lists_only:
             continue
         made_from = (input_target(reference) for reference in target.inputs.values())
         entry = next((source for source in made_from if source in own and source in ways), None)

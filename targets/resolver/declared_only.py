@@ -9,33 +9,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from nexusbuild.graph import SpecFolder, Target
+from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.teachers import Teacher
 from specs.values import TRAINABLE_MODALITIES, Modality
-from targets.baseline import target as baseline
-from targets.dataset import target as dataset
-from targets.profile import target as profile
-from targets.teacher import target as teacher
-from targets.trace import target as trace
+from targets.declaring.kind import Context, Kind, Per
+from targets.resolver.order import in_order
+
+BEGINNINGS = (Per.DATA_SET, Per.TEACHER, Per.TEACHER_AND_CAPABILITY)
 
 
 def declared_only_targets(
-    spec: Spec, folder: SpecFolder, built: Mapping[str, Target]
-) -> Iterator[Target]:
+    kinds: Mapping[str, Kind], context: Context, built: Mapping[str, Target]
+) -> dict[str, Target]:
     """Every target that a declared pair of teacher and capability would begin with."""
+    spec = context.spec
+    found: dict[str, Target] = {}
     for one, name, modality in _untrainable(spec):
-        obstacle = f"{name}: no trainer for {modality} yet"
-        targets = [
-            dataset.declare(spec, folder, spec.capabilities[name].dataset),
-            teacher.declare(spec, folder, one),
-            baseline.declare(spec, folder, one, name),
-            profile.declare(spec, folder, one, name),
-            trace.declare(spec, folder, one, name),
+        data_set = spec.capabilities[name].dataset
+        pair = replace(context, data_sets=(data_set,), taught=((one, name),))
+        begun = [
+            target
+            for kind in kinds.values()
+            if kind.per in BEGINNINGS
+            for target in kind.declare(pair)
+            if target.id not in built
         ]
-        yield from (
-            replace(target, obstacle=obstacle) for target in targets if target.id not in built
-        )
+        obstacle = f"{name}: no trainer for {modality} yet"
+        found |= {
+            target.id: replace(target, obstacle=obstacle) for target in in_order(begun, kinds, spec)
+        }
+    return found
 
 
 def declared_only_notes(spec: Spec) -> list[str]:

@@ -1,8 +1,11 @@
-"""How a person gets what is not on the disk, by where the spec says that it can be had."""
+"""What targets read from outside the store, and how a person gets what is not on the disk."""
 
 from __future__ import annotations
 
 import re
+
+from nexusbuild.graph import Source
+from specs.model import Spec
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -19,3 +22,15 @@ def remedy(origin: str | None, own: str, field: str, *, data: bool = False) -> s
         kind = " --repo-type dataset" if data else ""
         return f"$ hf download {origin}{kind} --local-dir {{path}}\nor correct {field}"
     return f"fetch it from {origin} and put it there, or correct {field}"
+
+
+def init_source(spec: Spec) -> dict[str, Source]:
+    """Role `init`: the model that the backbone starts from; none where it starts from scratch."""
+    init = spec.student.backbone.init
+    if init is None:
+        return {}
+    remedy = (
+        "put the model's folder there (config.json, *.safetensors), "
+        "or correct student.backbone.init"
+    )
+    return {"init": Source(init.path, remedy)}

@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from specs.rooms import TEXT, missing_trainer
 from specs.student import Training
 from specs.values import (
     ContractMetric,
     Level,
+    Media,
     Metric,
     Modality,
     Name,
@@ -20,6 +22,7 @@ from specs.values import (
     Share,
     Text,
     Threshold,
+    WrittenMedium,
 )
 
 
@@ -67,8 +70,13 @@ class Capability(Section):
     """The data set it is learned from and measured on."""
     metric: Metric
     """How an answer is scored."""
+    reads: Media = ()
+    """Media that are read besides text."""
+    writes: WrittenMedium = "text"
+    """The medium that is written."""
     modality: Modality = "text"
-    """What is read and what is written. Only `text` can be trained today; all else is declared."""
+    """What is read and written, in a word, where there is no room for it yet: such a capability is
+    declared only."""
     isolated: bool = False
     """Kept apart from everything else; never routed to, used only when asked for."""
     profile: Profile = Profile()
@@ -79,6 +87,15 @@ class Capability(Section):
     """Tasks of lm-evaluation-harness that are answered, too; none, unless said."""
     training: Training = Training()
     """What differs from `student.training`."""
+
+    @property
+    def media(self) -> tuple[str, ...]:
+        """What is read besides text, sorted: the order of its soft tokens."""
+        return tuple(sorted(set(self.reads) - {TEXT}))
+
+    def without_a_trainer(self) -> str | None:
+        """What there is no trainer for, in words; None where it can be trained."""
+        return missing_trainer(self.modality, self.media, self.writes)
 
 
 class Contract(Section):

@@ -17,7 +17,6 @@ from typing import Any
 import yaml
 
 from specs.document import composed, parse_document
-from specs.values import TRAINABLE_MODALITIES
 
 Section = tuple[str, ...]
 
@@ -42,7 +41,7 @@ def append_teacher(text: str, teacher: Mapping[str, Any], comments: Comments | N
     for capability in teacher.get("capabilities", ()):
         modality = _at(data, ("capabilities", capability, "modality")) or "text"
         known = isinstance(include, list) and capability in include
-        if isinstance(include, list) and not known and modality in TRAINABLE_MODALITIES:
+        if isinstance(include, list) and not known and modality == "text":
             text = appended(text, ("bundle", "include"), capability)
     return text
 

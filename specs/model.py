@@ -16,7 +16,7 @@ from specs.datasets import Dataset
 from specs.quantities import Duration, Size
 from specs.student import Student, Training
 from specs.teachers import Teacher
-from specs.values import TRAINABLE_MODALITIES, Modality, Name, Names, Positive, Section, Texts
+from specs.values import Name, Names, Positive, Section, Texts
 
 
 class Cooldown(Section):
@@ -99,13 +99,19 @@ class Spec(Section):
             if capability in teacher.capabilities and self.untrainable(teacher, capability) is None
         )
 
-    def untrainable(self, teacher: Teacher, capability: str) -> Modality | None:
-        """The modality of a teacher's capability that there is no trainer for; None if it can be
+    def untrainable(self, teacher: Teacher, capability: str) -> str | None:
+        """What of a teacher's capability there is no trainer for, in words; None if it can be
         trained."""
-        for modality in (self.capabilities[capability].modality, teacher.modality):
-            if modality is not None and modality not in TRAINABLE_MODALITIES:
-                return modality
-        return None
+        if (why := self.capabilities[capability].without_a_trainer()) is not None:
+            return why
+        return None if teacher.modality in (None, "text") else teacher.modality
+
+    def media(self) -> tuple[str, ...]:
+        """What the capabilities that are learned read besides text, sorted."""
+        served = self.served_capabilities()
+        return tuple(
+            sorted({medium for name in served for medium in self.capabilities[name].media})
+        )
 
     def served_capabilities(self) -> tuple[str, ...]:
         """Capabilities that at least one teacher serves and that can be trained, sorted."""

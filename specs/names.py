@@ -108,10 +108,17 @@ def read_files() -> Iterator[tuple[Path, str]]:
     """
     folders = ("metrics", "families", "samplers")
     yield _place(SAMPLERS), "*.py"
+    yield _place(ROOMS), "*/spec.py"
     yield from ((_place(ROOMS), f"*/{folder}/*.py") for folder in folders)
     yield _file(HARNESS).parent, _file(HARNESS).name
     for room in _other_rooms():
+        yield _place(room), "spec.py"
         yield from ((_place(room), f"{folder}/*.py") for folder in folders)
+
+
+def rooms_with(file: str) -> tuple[str, ...]:
+    """Packages of the rooms that have a file of this name."""
+    return tuple(room for room in _rooms() if (_place(room) / file).is_file())
 
 
 def _names(what: str, packages: Iterable[str]) -> Names:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model
 from pydantic_core import PydanticCustomError
 
 from specs.quantities import ALLOWED
+from specs.rooms import readable
 from specs.values import (
     Auto,
     NotNegative,
@@ -133,6 +134,34 @@ class Backbone(Section):
     """As `training.kl_weight`, with the teachers of all capabilities."""
 
 
+class _Encoders(Section):
+    """Shapes of the encoders, by medium."""
+
+    def of(self, medium: str) -> dict[str, Any]:
+        """The fields of one medium's encoder, as JSON values."""
+        section: BaseModel = getattr(self, medium)
+        return section.model_dump(mode="json")
+
+
+if TYPE_CHECKING:
+    Encoders = _Encoders
+else:
+    Encoders = create_model(
+        "Encoders",
+        __base__=_Encoders,
+        __module__=__name__,
+        **{
+            medium: (
+                create_model(medium, __base__=(room.encoder_fields, Section)),
+                Field({}, validate_default=True),
+            )
+            for medium, room in readable().items()
+            if room.encoder_fields is not None
+        },
+    )
+    Encoders.__doc__ = _Encoders.__doc__
+
+
 class Student(Section):
     """The model that ships."""
 
@@ -140,5 +169,7 @@ class Student(Section):
     """How the student cuts text into tokens."""
     backbone: Backbone = Backbone()
     """The frozen base that all adapters share."""
+    encoders: Encoders = Encoders()
+    """What turns a medium into states, for each medium that is read besides text."""
     training: Training = Training()
-    """How adapters are trained, unless a capability says otherwise."""
+    """How adapters are trained; a capability's own `training` overrides single fields."""

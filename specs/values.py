@@ -20,11 +20,12 @@ from pydantic_core.core_schema import literal_schema
 
 from specs.names import families, family_traits, harness_prefix, metrics, samplers
 from specs.quantities import ALLOWED
+from specs.rooms import readable, writable
 
 ROUTER = "router"
 # SPDX's own word for a licence that nobody has stated.
 NO_ASSERTION = "NOASSERTION"
-RESERVED_NAMES = ("backbone", "router")
+RESERVED_NAMES = ("backbone", "router", "encoder", "decoder")
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[
@@ -57,8 +58,6 @@ Modality = Literal[
     "any-to-any",
     "features",
 ]
-# What there is a trainer for; the rest can be declared, and is said to be declared only.
-TRAINABLE_MODALITIES: tuple[Modality, ...] = ("text",)
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,15 @@ Family = Annotated[str, OneOf(tuple(families().modules))]
 ShippedFamily = Annotated[
     str, OneOf(tuple(name for name in families().modules if family_traits(name).can_ship))
 ]
+
+# Media that a capability may name; those without a room yet are declared only.
+KNOWN_MEDIA = ("text", "image", "audio", "video")
+WRITTEN_MEDIA = ("text", "speech", "image", "video")
+Media = Annotated[
+    tuple[Annotated[str, OneOf(tuple(dict.fromkeys((*KNOWN_MEDIA, *readable()))))], ...],
+    Strict(False),
+]
+WrittenMedium = Annotated[str, OneOf(tuple(dict.fromkeys((*WRITTEN_MEDIA, *writable()))))]
 
 HARNESS_METRIC = re.compile(rf"{harness_prefix()}(?P<task>[\w.-]+)(/[\w.,-]+)?")
 

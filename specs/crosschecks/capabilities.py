@@ -8,7 +8,7 @@ from specs.crosschecks.sections import Sections, as_mapping, is_positive, name_o
 from specs.document import FieldPath
 from specs.names import metric_traits, metrics
 from specs.problems import SpecProblem
-from specs.values import RESERVED_NAMES, TRAINABLE_MODALITIES
+from specs.values import RESERVED_NAMES
 
 
 def capability_problems(sections: Sections) -> Iterator[SpecProblem]:
@@ -70,7 +70,7 @@ def trace_problems(sections: Sections) -> Iterator[SpecProblem]:
                 "say `answers: teacher` beside it, or leave it out",
                 at_key=True,
             )
-        trained = name in sections.served and sections.modality(name) in TRAINABLE_MODALITIES
+        trained = name in sections.served and sections.without_a_trainer(name) is None
         if trace.get("coefficient_rows", 0) != 0 or not trained:
             continue
         for key in ("activation_anchor", "attention_anchor"):

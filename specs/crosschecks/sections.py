@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeGuard, get_args
 
 from specs.document import Document, FieldPath
 from specs.problems import SpecProblem, known_names, nearest, suggestion
+from specs.rooms import TEXT, missing_trainer
 from specs.values import Modality
 
 Declaring = Literal["datasets", "teachers", "capabilities"]
@@ -40,11 +41,15 @@ class Sections:
             for name in name_or_names(teacher.get("capabilities"))
         }
 
-    def modality(self, name: Any) -> str:
-        """A capability's modality; text where there is none that can be read."""
+    def without_a_trainer(self, name: Any) -> str | None:
+        """What of a capability there is no trainer for, in words; None where it can be trained,
+        or what it says of itself is not what a capability may say.
+        """
         capability = self.capabilities.get(name, {}) if isinstance(name, str) else {}
-        modality = capability.get("modality", "text")
-        return modality if modality in get_args(Modality) else "text"
+        modality, writes = capability.get("modality", TEXT), capability.get("writes", TEXT)
+        known = modality if modality in get_args(Modality) else TEXT
+        reads = names_in(capability.get("reads"))
+        return missing_trainer(known, reads, writes if isinstance(writes, str) else TEXT)
 
     def uneven_heads(self, hidden: Any, heads: Any, path: FieldPath) -> Iterator[SpecProblem]:
         """Attention heads that do not divide the width."""

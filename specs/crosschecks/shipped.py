@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from specs.crosschecks.sections import Sections, as_list
 from specs.document import FieldPath
 from specs.problems import SpecProblem
-from specs.values import TRAINABLE_MODALITIES
+from specs.rooms import readable, writable
 
 
 def include_problems(sections: Sections) -> Iterator[SpecProblem]:
@@ -24,18 +24,20 @@ def include_problems(sections: Sections) -> Iterator[SpecProblem]:
 
 def trainable_problems(sections: Sections) -> Iterator[SpecProblem]:
     """What ships must be something that there is a trainer for."""
-    allowed = f"allowed: {', '.join(TRAINABLE_MODALITIES)}"
     include = as_list(sections.bundle.get("include"))
     for index, name in enumerate(include):
-        modality = sections.modality(name)
-        if modality not in TRAINABLE_MODALITIES:
+        missing = sections.without_a_trainer(name)
+        if missing is not None:
             yield sections.problem(
                 ("bundle", "include", index),
-                f'"{name}" cannot ship: there is no trainer for {modality} yet',
+                f'"{name}" cannot ship: there is no trainer for {missing} yet',
                 "leave it out: it stays declared, and the plan says so",
             )
-    modalities = [sections.modality(name) for name in sections.capabilities]
-    if modalities and not any(one in TRAINABLE_MODALITIES for one in modalities):
+    missing_in = [sections.without_a_trainer(name) for name in sections.capabilities]
+    if missing_in and None not in missing_in:
+        remedy = (
+            f"declare one that reads {', '.join(readable())} and writes {', '.join(writable())}"
+        )
         yield sections.problem(
-            ("capabilities",), "none of these can be trained yet", allowed, at_key=True
+            ("capabilities",), "none of these can be trained yet", remedy, at_key=True
         )

@@ -12,7 +12,6 @@ from dataclasses import replace
 from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.teachers import Teacher
-from specs.values import TRAINABLE_MODALITIES, Modality
 from targets.declaring.kind import Context, Kind, Per
 from targets.resolver.order import in_order
 
@@ -52,10 +51,10 @@ def declared_only_notes(spec: Spec) -> list[str]:
                 f"teacher {one.id} is declared only: no text comes from it ({modality}); "
                 f"{name} is learned from the others"
             )
-    declared: dict[Modality, list[str]] = {}
+    declared: dict[str, list[str]] = {}
     for name, capability in spec.capabilities.items():
-        if capability.modality not in TRAINABLE_MODALITIES:
-            declared.setdefault(capability.modality, []).append(name)
+        if (why := capability.without_a_trainer()) is not None:
+            declared.setdefault(why, []).append(name)
     if declared:
         kinds = [f"{', '.join(names)} ({modality})" for modality, names in declared.items()]
         notes.append(
@@ -65,7 +64,7 @@ def declared_only_notes(spec: Spec) -> list[str]:
     return notes
 
 
-def _untrainable(spec: Spec) -> Iterator[tuple[Teacher, str, Modality]]:
+def _untrainable(spec: Spec) -> Iterator[tuple[Teacher, str, str]]:
     for one in spec.teachers:
         for name in sorted(one.capabilities):
             modality = spec.untrainable(one, name)

@@ -17,6 +17,7 @@ import targets
 from nexusbuild.digest.fingerprint import CodeFingerprints
 from nexusbuild.digest.statcache import StatCache
 from nexusbuild.graph import Graph
+from nexusbuild.rule.sources import loaded_modules
 from targets.resolver import resolve
 
 EDIT = "\n_EDITED = 1\n"
@@ -45,7 +46,7 @@ def main(modules: list[str], specs: list[str]) -> None:
 def codes_of(fingerprints: CodeFingerprints, graph: Graph) -> dict[str, str]:
     """Each target's code fingerprint."""
     return {
-        target.id: fingerprints.of(target.work, target.id, target.code).fingerprint
+        target.id: fingerprints.of(target.work, target.id, loaded_modules(target)).fingerprint
         for target in graph
     }
 

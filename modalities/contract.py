@@ -21,10 +21,7 @@ A room that only reads has the first four. The half of a medium that ships is in
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,40 +35,6 @@ if TYPE_CHECKING:
 TEXT = "text"
 Row = Mapping[str, Any]
 """A row as its file has it: `id`, `prompt`, `answer`, perhaps `parts`, `tests`, `group`."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One row of a data set before it is written.
-
-    prompt: the text that is read. answer: the reference. tests: what the answer passes.
-    structure: the combinations that it is made of, joined by `|`. parts: what is read besides
-    text, medium -> JSON value, large payloads as file names by digest. group: rows of one group
-    (a speaker, a source picture) stand on one side of every split.
-    """
-
-    prompt: str
-    answer: str
-    tests: tuple[str, ...] = ()
-    structure: str = ""
-    parts: Mapping[str, Any] = field(default_factory=dict)
-    group: str = ""
-
-    @property
-    def id(self) -> str:
-        """Sixteen hex digits over what is read: the text, and the parts by their content."""
-        read = self.prompt if not self.parts else json.dumps([self.prompt, self._content()])
-        return hashlib.sha256(read.encode()).hexdigest()[:16]
-
-    @property
-    def source(self) -> str:
-        """What it shares with its group: the group's name, else the content of its parts."""
-        if self.group:
-            return f"group {self.group}"
-        return json.dumps(self._content()) if self.parts else ""
-
-    def _content(self) -> list[tuple[str, Any]]:
-        return sorted(self.parts.items())
 
 
 class RowsModule(Protocol):

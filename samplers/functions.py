@@ -13,7 +13,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from modalities.text.row import Row
+from modalities.example import Example
 from samplers.parts.operations import (
     CONDITIONS,
     FILTERS,
@@ -52,7 +52,7 @@ class _Task:
     structure: str
 
 
-def draw(random: Random) -> Row:
+def draw(random: Random) -> Example:
     """One description with its function and three tests."""
     while True:
         task = random.choice((_of_number, _of_pair, _of_list, _of_string, _of_choice))(random)
@@ -60,7 +60,7 @@ def draw(random: Random) -> Row:
             continue
         tests = _tests(task)
         if tests is not None:
-            return Row(task.prompt, task.source, tests, task.structure)
+            return Example(task.prompt, task.source, tests, task.structure)
 
 
 def _of_number(random: Random) -> _Task:

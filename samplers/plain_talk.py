@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
-from modalities.text.row import Row
+from modalities.example import Example
 from samplers.parts import spoken_values as say
 
 
@@ -79,7 +79,7 @@ ASKED = (
 LEAVE_AT = 2
 
 
-def draw(random: Random) -> Row:
+def draw(random: Random) -> Example:
     """One set of notes and the verdict on them."""
     thing = random.choice(THINGS)
     names = random.sample(sorted(thing.parts), random.randint(2, 3))
@@ -96,7 +96,7 @@ def draw(random: Random) -> Row:
     name = random.choice(thing.names)
     prompt = ASKED[index].format(name=name, kind=thing.kind, notes=", ".join(notes))
     structure = "|".join(f"{thing.kind}:{a}{b}" for a, b in pairwise((*phrasings, f"ask{index}")))
-    return Row(prompt, _verdict(f"{name} {thing.kind}", faults), (), structure)
+    return Example(prompt, _verdict(f"{name} {thing.kind}", faults), (), structure)
 
 
 def _verdict(name: str, faults: list[str]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
-from modalities.text.row import Row
+from modalities.example import Example
 from samplers.parts import spoken_values as say
 
 LONGEST_PROMPT = 130
@@ -162,7 +162,7 @@ AGGREGATES = {
 LIMITS = ("only {n}", "just the first {n}", "at most {n}")
 
 
-def draw(random: Random) -> Row:
+def draw(random: Random) -> Example:
     """One question and its query."""
     while True:
         row = _ask(random, random.choice(TABLES))
@@ -170,7 +170,7 @@ def draw(random: Random) -> Row:
             return row
 
 
-def _ask(random: Random, table: Table) -> Row:
+def _ask(random: Random, table: Table) -> Example:
     spoken, where, phrasings = _conditions(random, table)
     kind = random.choices(("list", "count", "aggregate"), weights=(5, 2, 3))[0]
     if kind == "list":
@@ -197,7 +197,9 @@ def _ask(random: Random, table: Table) -> Row:
     if where:
         query += f" WHERE {' AND '.join(where)}"
     structure = "|".join(f"{table.name}:{a}+{b}" for a, b in pairwise(phrasings))
-    return Row(prompt[:1].upper() + prompt[1:], query + tail, (), structure or f"{table.name}:bare")
+    return Example(
+        prompt[:1].upper() + prompt[1:], query + tail, (), structure or f"{table.name}:bare"
+    )
 
 
 def _conditions(random: Random, table: Table) -> tuple[list[str], list[str], list[str]]:

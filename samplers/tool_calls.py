@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
-from modalities.text.row import Row
+from modalities.example import Example
 from samplers.parts import spoken_values as say
 
 LONGEST_ANSWER = 90
@@ -182,7 +182,7 @@ CLOSINGS = (
 )
 
 
-def draw(random: Random) -> Row:
+def draw(random: Random) -> Example:
     """One request and its call."""
     while True:
         row = _ask(random, random.choice(TOOLS))
@@ -194,7 +194,7 @@ def draw(random: Random) -> Row:
             return row
 
 
-def _ask(random: Random, tool: Tool) -> Row | None:
+def _ask(random: Random, tool: Tool) -> Example | None:
     """A request of this tool; None where two arguments came out alike (a way from A to A)."""
     given = [name for name in tool.optional if random.random() < 0.4]
     random.shuffle(given)
@@ -226,4 +226,4 @@ def _ask(random: Random, tool: Tool) -> Row | None:
     if not tool.optional:
         combinations.append(f"{tool.name}:head{head}+{opening}+{closing}")
     answer = json.dumps({"name": tool.name, "arguments": arguments}, separators=(",", ":"))
-    return Row(prompt, answer, (), "|".join(combinations) or f"{tool.name}:alone")
+    return Example(prompt, answer, (), "|".join(combinations) or f"{tool.name}:alone")

@@ -10,7 +10,7 @@ import re
 from itertools import pairwise
 from random import Random
 
-from modalities.text.row import Row
+from modalities.example import Example
 from samplers.parts.stories import DISTRACTIONS, FAMILIES, HE, SHE, Family
 
 LARGEST = 60
@@ -23,7 +23,7 @@ NAME_AGAIN = 0.2
 JOINED = 0.3
 
 
-def draw(random: Random) -> Row:
+def draw(random: Random) -> Example:
     """One word problem."""
     while True:
         row = _tell(random, random.choice(FAMILIES))
@@ -33,7 +33,7 @@ def draw(random: Random) -> Row:
             return row
 
 
-def _tell(random: Random, family: Family) -> Row:
+def _tell(random: Random, family: Family) -> Example:
     steps = 3 if random.random() < THREE_STEPS else 2
     cast = _Cast(random)
     words = {"i": random.choice(family.items), "M": cast.other, "P": cast.hero}
@@ -84,7 +84,7 @@ def _tell(random: Random, family: Family) -> Row:
         )
     )
     answer = " ".join(f"{equation}." for equation in equations) + f" #### {value}"
-    return Row(prompt, answer, (), structure)
+    return Example(prompt, answer, (), structure)
 
 
 class _Cast:

@@ -1,8 +1,9 @@
 """Rooms of media: what each reads and writes, and what it adds to `nexus.yaml`.
 
 A room is a package with a `spec.py`: a folder of `modalities`, or one that another package brings
-by an entry point of the group `nexus.modalities`. Its `spec.py` holds READS, WRITES, or both, and
-perhaps two pydantic models, DatasetFields and EncoderFields; no model library is imported for it.
+by an entry point of the group `nexus.modalities`. Its `spec.py` holds READS, WRITES, or both;
+PAYLOADS where what is read lies in files; and perhaps two pydantic models, DatasetFields and
+EncoderFields. No model library is imported for it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Room:
     """One room. reads, writes: its medium, where it can be read, where it can be written.
 
     dataset_fields: what it adds to a data set. encoder_fields: `student.encoders.<medium>`.
+    payloads: whether what is read lies in files next to the rows.
     """
 
     package: str
@@ -31,6 +33,7 @@ class Room:
     writes: str | None
     dataset_fields: type[BaseModel] | None
     encoder_fields: type[BaseModel] | None
+    payloads: bool
 
     def module(self, name: str) -> str:
         """The dotted name of one of its modules."""
@@ -76,4 +79,5 @@ def _room(package: str) -> Room:
         getattr(module, "WRITES", None),
         getattr(module, "DatasetFields", None),
         getattr(module, "EncoderFields", None),
+        getattr(module, "PAYLOADS", False),
     )

@@ -8,18 +8,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from modalities.missing_field import MissingFieldError
 from raw_data.conversations import as_messages, text_of
 
 HOLES = re.compile(r"\{([^{}]+)\}")
 NUMBER = re.compile(r"-?\d+")
-
-
-class MissingFieldError(LookupError):
-    """A record has no such field. detail: what it has instead."""
-
-    def __init__(self, path: str, detail: str) -> None:
-        super().__init__(f"no field {path!r}")
-        self.detail = detail
 
 
 def text_at(fields: dict[str, Any], path: str) -> str:

@@ -1,4 +1,4 @@
-"""One sampled row, and which side of the split it may stand on.
+"""Which side of the split a prompt may stand on.
 
 A row's structure names the combinations that it is made of, joined by `|`. Some combinations
 are held out: decided by their hash alone, so whatever the seed, training never meets them.
@@ -7,20 +7,9 @@ are held out: decided by their hash alone, so whatever the seed, training never 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 HELD_OUT_ONE_IN = 12
 EVAL_PROMPTS_ONE_IN = 8
-
-
-@dataclass(frozen=True)
-class Row:
-    """A prompt, its reference answer, the tests that the answer passes, and its structure."""
-
-    prompt: str
-    answer: str
-    tests: tuple[str, ...]
-    structure: str
 
 
 def normal_form(prompt: str) -> str:

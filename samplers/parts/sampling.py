@@ -6,17 +6,18 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Literal
 
-from modalities.text.row import Row, is_eval_prompt, is_held_out, normal_form
+from modalities.example import Example
+from modalities.text.row import is_eval_prompt, is_held_out, normal_form
 
 HELD_OUT_SHARE = 0.2
 ATTEMPTS_PER_ROW = 20_000
 
-Draw = Callable[[Random], Row]
+Draw = Callable[[Random], Example]
 
 
 def sample(
     name: str, draw: Draw, seed: int, rows: int, split: Literal["train", "eval"]
-) -> Iterator[Row]:
+) -> Iterator[Example]:
     """Yield `rows` rows of distinct prompts; a longer sample begins with the shorter one.
 
     `eval` shares no prompt with `train`, whatever the seeds, and a fifth of it is made of

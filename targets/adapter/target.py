@@ -10,6 +10,7 @@ from specs.names import metrics
 from targets.adapter.estimate import estimate
 from targets.declaring.answers import reference
 from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.media import encoder_inputs, payload_inputs, reading_code, reads_fields
 from targets.declaring.slices import Field, slice_of, training_conduct
 from targets.declaring.teachers import tokenizer_inputs
 
@@ -27,12 +28,13 @@ def declare(spec: Spec, name: str) -> Target:
         {
             "metric": (capability.metric, f"capabilities.{name}.metric"),
             **training_fields(spec, name),
+            **reads_fields(spec, name),
         },
     )
     return Target(
         id=f"adapter:{name}",
         work="targets.adapter.work:build",
-        code={"metric": metrics().module(capability.metric)},
+        code={"metric": metrics().module(capability.metric), **reading_code(spec, name)},
         settings=declared.settings,
         origins=declared.origins,
         inputs={
@@ -47,6 +49,8 @@ def declare(spec: Spec, name: str) -> Target:
                 f"baseline/{teacher}": f"baseline:{teacher}/{name}#validation.jsonl"
                 for teacher in teachers
             },
+            **encoder_inputs(spec, name),
+            **payload_inputs(spec, name),
         },
         conduct=training_conduct(spec),
     )

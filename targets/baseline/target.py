@@ -15,6 +15,7 @@ from targets.declaring.answers import (
     teacher_is_reference,
 )
 from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.media import payload_inputs, reading_code
 from targets.declaring.slices import slice_of
 from targets.declaring.teachers import opened_teacher
 
@@ -31,7 +32,7 @@ def declare(spec: Spec, teacher: Teacher, capability: str) -> Target:
     return Target(
         id=f"baseline:{teacher.id}/{capability}",
         work="targets.baseline.work:build",
-        code=harness_code(spec, capability),
+        code={**reading_code(spec, capability), **harness_code(spec, capability)},
         settings=declared.settings,
         origins={**declared.origins, **opened.origins},
         inputs={
@@ -39,6 +40,7 @@ def declare(spec: Spec, teacher: Teacher, capability: str) -> Target:
             "validation": f"{dataset}#validation.jsonl",
             "eval": f"{dataset}#eval.jsonl",
             "description": f"{dataset}#dataset.json",
+            **payload_inputs(spec, capability),
         },
         sources={**opened.sources, **harness_sources(spec, capability)},
     )

@@ -9,6 +9,7 @@ from specs.model import Spec
 from specs.values import ROUTER
 from targets.bundle.estimate import estimate
 from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.media import encoder_inputs
 from targets.declaring.slices import Field, Slice, listed_capabilities, slice_of, with_origins
 from targets.gate.target import contract_fields, router_contract_fields
 
@@ -32,6 +33,7 @@ def declare(spec: Spec) -> Target:
         inputs[f"adapter/{name}"] = f"pack:{name}"
         inputs[f"gate/{name}"] = f"gate:{name}"
         inputs[f"confinement/{name}"] = f"score:{name}#confinement.json"
+        inputs |= encoder_inputs(spec, name)
     inputs |= {f"description/{name}": f"dataset:{name}#dataset.json" for name in sorted(datasets)}
     inputs |= {f"about/{name}": f"dataset:{name}#about.json" for name in sorted(datasets)}
     inputs |= {f"teacher/{name}": f"teacher:{name}" for name in sorted(teachers)}
@@ -50,6 +52,10 @@ def declare(spec: Spec) -> Target:
 def _slice(spec: Spec, included: tuple[str, ...]) -> Slice:
     isolated = [name for name in included if spec.capabilities[name].isolated]
     capabilities, origins = listed_capabilities(spec, included)
+    for name in included:
+        if media := spec.capabilities[name].media:
+            capabilities[name]["reads"] = list(media)
+            origins[f"capabilities.{name}.reads"] = f"capabilities.{name}.reads"
     contracts: dict[str, dict[str, Field]] = {
         name: contract_fields(spec, name) for name in included
     }

@@ -83,6 +83,10 @@ def _document(
     arguments: argparse.Namespace, spec: specs.Spec, root: Path, name: str
 ) -> dict[str, Any]:
     # Imported here: `--help` of the command needs nothing of the work.
+    from importlib import import_module
+    from tempfile import TemporaryDirectory
+
+    from modalities.parts import MediaParts
     from targets.dataset.files import made_of_files
     from targets.dataset.sampled import made_of_samples
     from targets.dataset.settings import Settings
@@ -105,7 +109,14 @@ def _document(
             raise ValueError(f"{place} is missing; {' '.join(missing[0].remedy_at(place).split())}")
         if not arguments.all and sum(map(_bytes, paths)) > LARGE_BYTES:
             most = FIRST_RECORDS + 2 * (settings.eval + settings.validation + settings.pilot)
-        made = made_of_files(target.id, settings, paths, seed, _quiet, most=most)
+        with TemporaryDirectory() as payloads:
+            modules = {
+                role.partition("/")[2]: import_module(module)
+                for role, module in target.code.items()
+                if role.startswith("rows/")
+            }
+            media = MediaParts(modules, target.settings, Path(payloads))
+            made = made_of_files(target.id, settings, paths, seed, _quiet, media, most=most)
     splits = made.splits.named()
     return {
         "name": name,

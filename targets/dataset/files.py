@@ -7,8 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from modalities.text.cleaning import usable_rows
+from modalities.parts import MediaParts
 from modalities.text.fields import are_numbers
+from targets.dataset.cleaning import usable_rows
 from targets.dataset.dropped import Dropped
 from targets.dataset.making import Made, Progress, made
 from targets.dataset.reading import Record, data_files, has_header, records
@@ -22,6 +23,7 @@ def made_of_files(
     sources: Iterable[Path],
     seed: int,
     progress: Progress,
+    media: MediaParts,
     *,
     most: int | None = None,
 ) -> Made:
@@ -44,7 +46,7 @@ def made_of_files(
             origin["files"].append({"name": file.name, "rows": count})
             progress(number + 1, len(files))
 
-    rows = list(usable_rows(islice(all_records(), most), settings, dropped))
+    rows = list(usable_rows(islice(all_records(), most), settings, dropped, media))
     if not rows:
         names = ", ".join(file.name for file in files)
         bare = [file.name for file in files if not numbered and not has_header(file)]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modalities.example import Example
 from modalities.text.near_duplicates import REPORTED_SIMILARITY, Pair, near_duplicates
-from modalities.text.row import Row
 from targets.dataset.dropped import Dropped
 from targets.dataset.settings import Settings
 from targets.dataset.splitting import Splits
@@ -21,8 +21,8 @@ SHOWN_CHARACTERS = 300
 class Near:
     """A training row and the `eval` row most like it."""
 
-    train: Row
-    held_out: Row
+    train: Example
+    held_out: Example
     similarity: float
 
     def to_json(self) -> dict[str, Any]:
@@ -55,7 +55,9 @@ class Made:
 
 def made(splits: Splits, settings: Settings, dropped: Dropped, origin: dict[str, Any]) -> Made:
     """The splits without the training rows that are too similar to a row of `eval`."""
-    train, held_out = splits.train, splits.eval
+    # What reads more than text may have one prompt for all: its likeness is not in the words.
+    train = [row for row in splits.train if not row.parts]
+    held_out = [row for row in splits.eval if not row.parts]
     pairs = near_duplicates(
         [row.prompt for row in train], [row.prompt for row in held_out], _least(settings)
     )
@@ -63,11 +65,11 @@ def made(splits: Splits, settings: Settings, dropped: Dropped, origin: dict[str,
     near.sort(key=lambda one: -one.similarity)
     least = settings.drop_similar
     if least is not None:
-        gone = {one.train for one in pairs if one.similarity >= least}
+        gone = {train[one.train].id for one in pairs if one.similarity >= least}
         for one in pairs:
-            if one.train in gone:
+            if train[one.train].id in gone:
                 dropped.add(f"{least:.0%} like a prompt of eval", _place(train[one.train], one))
-        kept = [row for index, row in enumerate(train) if index not in gone]
+        kept = [row for row in splits.train if row.id not in gone]
         if not kept:
             raise ValueError(
                 f"every training row is {least:.0%} like one of eval; set `drop_similar` higher"
@@ -80,6 +82,6 @@ def _least(settings: Settings) -> float:
     return min(REPORTED_SIMILARITY, settings.drop_similar or REPORTED_SIMILARITY)
 
 
-def _place(row: Row, pair: Pair) -> str:
+def _place(row: Example, pair: Pair) -> str:
     text = row.prompt if len(row.prompt) <= 80 else row.prompt[:79] + "…"
     return f"{text!r} ({pair.similarity:.0%})"

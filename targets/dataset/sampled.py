@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modalities.text.row import Row
+from modalities.example import Example
 from samplers.parts.sampling import Draw, sample
 from targets.dataset.dropped import Dropped
 from targets.dataset.making import Made, Progress, made
@@ -35,7 +35,7 @@ def made_of_samples(
     others = settings.rows - settings.eval
     if others <= settings.validation + settings.pilot:
         raise ValueError(too_few(target, settings, settings.rows, "asked for", "none"))
-    rows: list[Row] = []
+    rows: list[Example] = []
     for row in sample(name, draw, seed, others, "train"):
         rows.append(row)
         if len(rows) % 1000 == 0:

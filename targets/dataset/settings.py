@@ -24,6 +24,7 @@ class Settings:
     longest_row: characters of prompt and answer together above which a row is dropped.
     drop_similar: similarity to an `eval` prompt from which a training row is dropped, or None.
     answer_required: False where only the teachers' own answers are learned: a row may lack one.
+    group: key of what rows of one source share, or None.
     """
 
     eval: int
@@ -42,6 +43,7 @@ class Settings:
     max_new_tokens: int | None = None
     drop_similar: float | None = None
     answer_required: bool = True
+    group: str | None = None
 
     @staticmethod
     def from_json(settings: Mapping[str, Any]) -> Settings:

@@ -12,7 +12,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modalities.text.row import Row, normal_form
+from modalities.example import Example
+from modalities.text.row import normal_form
 from targets.dataset.settings import Settings
 
 
@@ -20,12 +21,12 @@ from targets.dataset.settings import Settings
 class Splits:
     """Rows of each split, in the order they came in; no prompt in two of them."""
 
-    train: list[Row]
-    pilot: list[Row]
-    validation: list[Row]
-    eval: list[Row]
+    train: list[Example]
+    pilot: list[Example]
+    validation: list[Example]
+    eval: list[Example]
 
-    def named(self) -> dict[str, list[Row]]:
+    def named(self) -> dict[str, list[Example]]:
         return {
             "train": self.train,
             "pilot": self.pilot,
@@ -34,23 +35,41 @@ class Splits:
         }
 
 
-def rank(prompt: str, seed: int) -> bytes:
-    """Where a prompt stands among all others; small ranks are held out."""
-    return hashlib.sha256(f"{seed}/{normal_form(prompt)}".encode()).digest()
+def rank(example: Example, seed: int) -> tuple[bytes, bytes]:
+    """Where an example stands among all others; small ranks are held out. Those of one source
+    stand together.
+    """
+    own = hashlib.sha256(f"{seed}/{normal_form(example.prompt)}".encode()).digest()
+    if not example.source:
+        return own, own
+    return hashlib.sha256(f"{seed}/{example.source}".encode()).digest(), own
 
 
 def split(
-    rows: Sequence[Row], seed: int, *, held_out: int, validation: int, pilot: int, total: int
+    rows: Sequence[Example], seed: int, *, held_out: int, validation: int, pilot: int, total: int
 ) -> Splits:
-    """Split rows of distinct prompts. `total` rows are used; the highest ranks beyond are not."""
-    order = sorted(range(len(rows)), key=lambda index: rank(rows[index].prompt, seed))
-    borders = (held_out, held_out + validation, held_out + validation + pilot, total)
+    """Split distinct examples. `total` of them are used; the highest ranks beyond are not.
+
+    A border that would part what has one source moves up to its end.
+    """
+    order = sorted(range(len(rows)), key=lambda index: rank(rows[index], seed))
+    wanted = (held_out, held_out + validation, held_out + validation + pilot)
+    borders = (*(_end_of_source(rows, order, border) for border in wanted), total)
     starts = (0, *borders)
     parts = [
         [rows[index] for index in sorted(order[start:end])]
         for start, end in zip(starts, borders, strict=False)
     ]
     return Splits(eval=parts[0], validation=parts[1], pilot=parts[2], train=parts[3])
+
+
+def _end_of_source(rows: Sequence[Example], order: Sequence[int], border: int) -> int:
+    while 0 < border < len(order):
+        before, after = rows[order[border - 1]].source, rows[order[border]].source
+        if not before or before != after:
+            break
+        border += 1
+    return border
 
 
 def too_few(target: str, settings: Settings, rows: int, which: str, dropped: str) -> str:

@@ -9,6 +9,7 @@ from nexusbuild.graph import Source, SpecFolder, Target
 from specs.datasets import Dataset
 from specs.model import Spec
 from specs.names import samplers
+from specs.rooms import readable
 from targets.dataset.estimate import estimate
 from targets.declaring.answers import answers_needed
 from targets.declaring.kind import Context, Kind, Per
@@ -20,8 +21,7 @@ def declare(spec: Spec, folder: SpecFolder, name: str) -> Target:
     """A data set of a spec that lies in `folder`."""
     dataset = spec.datasets[name]
     # Where the data can be had decides nothing about the rows.
-    said = dataset.model_dump(mode="json", exclude={"origin"})
-    fields = section_fields(said, f"datasets.{name}")
+    fields = section_fields(dataset.settings(), f"datasets.{name}")
     if dataset.path is not None:
         fields["prompt"] = (dataset.prompt or "prompt", f"datasets.{name}.prompt")
         if answers_needed(spec, name):
@@ -34,7 +34,10 @@ def declare(spec: Spec, folder: SpecFolder, name: str) -> Target:
     return Target(
         id=f"dataset:{name}",
         work=f"targets.dataset.{made_by}:build",
-        code={} if dataset.sample is None else {"sampler": samplers().module(dataset.sample)},
+        code={
+            **({} if dataset.sample is None else {"sampler": samplers().module(dataset.sample)}),
+            **{f"rows/{medium}": readable()[medium].module("rows") for medium in dataset.media()},
+        },
         settings=declared.settings,
         origins=declared.origins,
         sources=data_sources(folder, dataset, name),

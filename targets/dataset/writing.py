@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
+from modalities.example import Example
 from modalities.json_files import write_json, write_rows
-from modalities.text.row import Row, is_held_out
+from modalities.text.row import is_held_out
 from targets.dataset.making import Made
 from targets.dataset.settings import Settings
 from targets.dataset.splitting import Splits
@@ -51,13 +51,17 @@ def _longest_answer(target: str, splits: Splits) -> int:
     return longest
 
 
-def row_json(row: Row, name: str) -> dict[str, Any]:
+def row_json(row: Example, name: str) -> dict[str, Any]:
     """A row of the split `name`, as its file has it."""
     value: dict[str, Any] = {
-        "id": hashlib.sha256(row.prompt.encode()).hexdigest()[:16],
+        "id": row.id,
         "prompt": row.prompt,
         "answer": row.answer,
     }
+    if row.parts:
+        value["parts"] = dict(row.parts)
+    if row.group:
+        value["group"] = row.group
     if row.tests:
         value["tests"] = list(row.tests)
     if row.structure:

@@ -24,6 +24,8 @@ class Per(Enum):
     """`registry`: one target, named as its kind."""
     DATA_SET = "data set"
     """`dataset:<data set>`"""
+    MEDIUM = "medium"
+    """`encoder:<medium>`"""
     TEACHER = "teacher"
     """`teacher:<teacher>`"""
     TEACHER_AND_CAPABILITY = "teacher and capability"

@@ -1,4 +1,4 @@
-"""Declares `pack:backbone`, `pack:<capability>` and `pack:router`."""
+"""Declares `pack:backbone`, `pack:<capability>`, `pack:router` and `pack:encoder/<medium>`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.values import ROUTER
 from targets.declaring.kind import Context, Kind, Per
-from targets.declaring.pins import BACKBONE
+from targets.declaring.pins import BACKBONE, encoder_group
 from targets.declaring.slices import slice_of
 from targets.pack.estimate import estimate
 
@@ -50,12 +50,27 @@ def declare_router(spec: Spec) -> Target:
     )
 
 
+def declare_encoder(spec: Spec, medium: str) -> Target:
+    """The encoder of a medium as it ships; adapters are trained and measured against this."""
+    declared = slice_of(spec)
+    return Target(
+        id=f"pack:encoder/{medium}",
+        work="targets.pack.encoders:build",
+        settings=declared.settings,
+        origins=declared.origins,
+        inputs={"encoder": f"encoder:{medium}"},
+        pin=encoder_group(medium),
+    )
+
+
 def declare_all(context: Context) -> Iterator[Target]:
-    """The backbone's, each adapter's and the router's."""
+    """The backbone's, each adapter's, the router's, and each encoder's."""
     yield declare_backbone(context.spec)
     for name in context.capabilities:
         yield declare_adapter(context.spec, name)
     yield declare_router(context.spec)
+    for medium in context.spec.media():
+        yield declare_encoder(context.spec, medium)
 
 
 KIND = Kind(

@@ -9,6 +9,7 @@ from specs.model import Spec
 from specs.names import metrics
 from specs.teachers import Teacher
 from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.media import payload_inputs, reading_code
 from targets.declaring.slices import section_fields, slice_of
 from targets.declaring.teachers import opened_teacher
 from targets.profile.estimate import estimate
@@ -31,7 +32,7 @@ def declare(spec: Spec, teacher: Teacher, name: str) -> Target:
         id=f"profile:{teacher.id}/{name}",
         work="targets.profile.work:build",
         code={
-            "reading": "modalities.text.reading",
+            **reading_code(spec, name),
             "metric": metrics().module(capability.metric),
         },
         settings=declared.settings,
@@ -40,6 +41,7 @@ def declare(spec: Spec, teacher: Teacher, name: str) -> Target:
             **opened.inputs,
             "pilot": f"dataset:{capability.dataset}#pilot.jsonl",
             "description": f"dataset:{capability.dataset}#dataset.json",
+            **payload_inputs(spec, name),
         },
         sources=opened.sources,
     )

@@ -39,6 +39,7 @@ def own_targets(spec: Spec, targets: Mapping[str, Target], kinds: Kinds, name: s
         Per.TEACHER_AND_CAPABILITY: {f"{one.id}/{name}" for one in spec.teachers},
         Per.CAPABILITY: {name},
         Per.BUILD: set[str](),
+        Per.MEDIUM: set[str](),
     }
     return {
         target.id for target in targets.values() if target.name in own_names[kinds[target.kind].per]

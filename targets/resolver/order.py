@@ -21,6 +21,7 @@ SECTIONS = {
     Per.TEACHER: 1,
     Per.TEACHER_AND_CAPABILITY: 1,
     Per.BUILD: 2,
+    Per.MEDIUM: 2,
     Per.CAPABILITY: 3,
 }
 ROUTERS = 4

@@ -8,13 +8,14 @@ from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.declaring.answers import harness_code, harness_fields, harness_sources, reference
 from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.media import encoder_inputs, payload_inputs, reads_fields
 from targets.declaring.slices import slice_of
 from targets.score.estimate import estimate
 
 
 def declare(spec: Spec, name: str) -> Target:
     """What the packed student answers with the adapter of the capability `name`."""
-    declared = slice_of(spec, harness_fields(spec, name))
+    declared = slice_of(spec, {**harness_fields(spec, name), **reads_fields(spec, name)})
     dataset = spec.capabilities[name].dataset
     return Target(
         id=f"score:{name}",
@@ -28,6 +29,8 @@ def declare(spec: Spec, name: str) -> Target:
             "tokenizer": "tokenizer",
             "eval": reference(spec, name, "eval"),
             "description": f"dataset:{dataset}#dataset.json",
+            **encoder_inputs(spec, name),
+            **payload_inputs(spec, name),
         },
         sources=harness_sources(spec, name),
     )

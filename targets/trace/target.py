@@ -12,6 +12,7 @@ from specs.names import metric_traits, metrics
 from specs.teachers import Teacher
 from targets.declaring.answers import teacher_is_reference
 from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.media import payload_inputs, reading_code
 from targets.declaring.slices import section_fields, slice_of
 from targets.declaring.teachers import opened_teacher
 from targets.trace.estimate import estimate
@@ -34,13 +35,17 @@ def declare(spec: Spec, teacher: Teacher, name: str) -> Target:
     return Target(
         id=f"trace:{teacher.id}/{name}",
         work="targets.trace.work:build",
-        code={"metric": metrics().module(metric)} if metric is not None else {},
+        code={
+            **reading_code(spec, name),
+            **({"metric": metrics().module(metric)} if metric is not None else {}),
+        },
         settings=declared.settings,
         origins={**declared.origins, **opened.origins},
         inputs={
             **opened.inputs,
             "train": f"dataset:{capability.dataset}#train.jsonl",
             "description": f"dataset:{capability.dataset}#dataset.json",
+            **payload_inputs(spec, name),
             **_bases(capability.trace.coefficient_rows, f"profile:{teacher.id}/{name}"),
         },
         sources=opened.sources,

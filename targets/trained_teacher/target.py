@@ -9,13 +9,15 @@ from specs.model import Spec
 from specs.names import families
 from specs.teachers import Teacher, TrainedSource
 from targets.declaring.kind import Context, Kind, Per
+from targets.declaring.media import payload_inputs, reading_code
 from targets.declaring.slices import section_fields, slice_of, training_conduct
 from targets.trained_teacher.estimate import estimate
 
 
 def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:
     """Trained on the one data set of its capabilities."""
-    dataset = spec.capabilities[teacher.capabilities[0]].dataset
+    capability = teacher.capabilities[0]
+    dataset = spec.capabilities[capability].dataset
     path = f"teachers.{teacher.id}.source.train"
     fields = section_fields(train.model_dump(mode="json"), path)
     fields["heads"] = (train.heads or _usual_heads(train.hidden), f"{path}.heads")
@@ -23,12 +25,13 @@ def declare(spec: Spec, teacher: Teacher, train: TrainedSource) -> Target:
     return Target(
         id=f"trained_teacher:{teacher.id}",
         work="targets.trained_teacher.work:build",
-        code={"family": families().module(train.family)},
+        code={"family": families().module(train.family), **reading_code(spec, capability)},
         settings=declared.settings,
         origins=declared.origins,
         inputs={
             "train": f"dataset:{dataset}#train.jsonl",
             "description": f"dataset:{dataset}#dataset.json",
+            **payload_inputs(spec, capability),
         },
         conduct=training_conduct(spec),
     )

@@ -24,12 +24,12 @@ UNBOUNDED = True
 METRIC = Metric("brevity", UNIT, HIGHER_IS_BETTER, lambda rows, answers: [2.0] * len(rows))
 """
 SAMPLER = """
-from modalities.text.row import Row
+from modalities.example import Example
 
 
 def draw(random):
     number = random.randrange(10**6)
-    return Row(f"say {number}", str(number), (), f"echo {number % 50}")
+    return Example(f"say {number}", str(number), (), f"echo {number % 50}")
 """
 TRY = """
 import json, sys

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modalities.example import Example
 from modalities.json_files import read_json, read_rows
 from modalities.text.fields import MissingFieldError, answer_at, prompt_at, text_at, texts_at
 from modalities.text.near_duplicates import WORD, near_duplicates
-from modalities.text.row import Row, normal_form
+from modalities.text.row import normal_form
 from nexusbuild.digest.digests import files_below
 from nexusbuild.graph import Job
 from specs.datasets import Dataset
@@ -348,7 +349,7 @@ rows_of_text = st.lists(
 
 
 def cut(texts: list[str], seed: int) -> Splits:
-    rows = [Row(text, "x", (), "") for text in texts]
+    rows = [Example(text, "x", (), "") for text in texts]
     return split(rows, seed, held_out=4, validation=3, pilot=2, total=len(rows))
 
 

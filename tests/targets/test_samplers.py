@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modalities.example import Example
 from modalities.text.code_tests.running import run_candidates
-from modalities.text.row import Row, is_eval_prompt, is_held_out, normal_form
+from modalities.text.row import is_eval_prompt, is_held_out, normal_form
 from samplers import functions, plain_talk, queries, tool_calls, word_problems
 from samplers.functions import draw as draw_function
 from samplers.parts.sampling import Draw
@@ -37,12 +38,12 @@ LARGEST_FIRST = {table.name: [each.largest_first for each in table.numbers] for 
 STEP = re.compile(r"(\d+)([-+*])(\d+)=(\d+)")
 
 
-def sample(name: str, seed: int, rows: int, split: Literal["train", "eval"]) -> Iterator[Row]:
+def sample(name: str, seed: int, rows: int, split: Literal["train", "eval"]) -> Iterator[Example]:
     return sample_of(name, SAMPLERS[name], seed, rows, split)
 
 
 @pytest.fixture(scope="module")
-def sampled() -> dict[str, tuple[list[Row], list[Row]]]:
+def sampled() -> dict[str, tuple[list[Example], list[Example]]]:
     """sampler -> rows of train and of eval."""
     return {
         name: (list(sample(name, 1, 1500, "train")), list(sample(name, 1, 300, "eval")))
@@ -70,7 +71,7 @@ def test_a_longer_sample_begins_with_the_shorter_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_prompts_are_distinct_and_part_of_eval_has_unseen_structure(
-    name: str, sampled: dict[str, tuple[list[Row], list[Row]]]
+    name: str, sampled: dict[str, tuple[list[Example], list[Example]]]
 ) -> None:
     train, held = sampled[name]
     for rows in (train, held):
@@ -92,7 +93,7 @@ def test_there_are_far_more_prompts_than_anyone_could_memorise(name: str) -> Non
 
 
 def test_word_problems_are_worked_out_right(
-    sampled: dict[str, tuple[list[Row], list[Row]]],
+    sampled: dict[str, tuple[list[Example], list[Example]]],
 ) -> None:
     work = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
     for row in [*sampled["word_problems"][0], *sampled["word_problems"][1]]:
@@ -107,7 +108,7 @@ def test_word_problems_are_worked_out_right(
 
 
 def test_word_problems_tell_every_number_of_the_answer_but_results(
-    sampled: dict[str, tuple[list[Row], list[Row]]],
+    sampled: dict[str, tuple[list[Example], list[Example]]],
 ) -> None:
     for row in sampled["word_problems"][0]:
         told = re.findall(r"\d+", row.prompt)
@@ -117,7 +118,7 @@ def test_word_problems_tell_every_number_of_the_answer_but_results(
 
 
 def test_tool_calls_are_json_of_known_tools_with_told_values(
-    sampled: dict[str, tuple[list[Row], list[Row]]],
+    sampled: dict[str, tuple[list[Example], list[Example]]],
 ) -> None:
     tools = {tool.name: tool for tool in TOOLS}
     for row in [*sampled["tool_calls"][0], *sampled["tool_calls"][1]]:
@@ -132,7 +133,7 @@ def test_tool_calls_are_json_of_known_tools_with_told_values(
 
 
 def test_queries_run_and_hold_to_what_was_asked(
-    sampled: dict[str, tuple[list[Row], list[Row]]],
+    sampled: dict[str, tuple[list[Example], list[Example]]],
 ) -> None:
     base = sqlite3.connect(":memory:")
     for table in TABLES:
@@ -153,7 +154,7 @@ def test_queries_run_and_hold_to_what_was_asked(
 
 
 def test_verdicts_name_all_faults_and_nothing_else(
-    sampled: dict[str, tuple[list[Row], list[Row]]],
+    sampled: dict[str, tuple[list[Example], list[Example]]],
 ) -> None:
     blame = {
         (thing.kind, part, word)
@@ -170,7 +171,9 @@ def test_verdicts_name_all_faults_and_nothing_else(
         assert ("Leave" in row.answer) == (len(faults) >= 2)
 
 
-def test_functions_pass_their_own_tests(sampled: dict[str, tuple[list[Row], list[Row]]]) -> None:
+def test_functions_pass_their_own_tests(
+    sampled: dict[str, tuple[list[Example], list[Example]]],
+) -> None:
     rows = [*sampled["functions"][0][:250], *sampled["functions"][1][:150]]
     outcomes = run_candidates([(row.answer, list(row.tests)) for row in rows])
     assert set(outcomes) == {"passed"}
@@ -179,7 +182,7 @@ def test_functions_pass_their_own_tests(sampled: dict[str, tuple[list[Row], list
 
 
 def test_the_tests_tell_a_function_from_others(
-    sampled: dict[str, tuple[list[Row], list[Row]]],
+    sampled: dict[str, tuple[list[Example], list[Example]]],
 ) -> None:
     rows = sampled["functions"][0][:300]
     # Every function meets the tests of another of the same arguments: hardly any may pass.
@@ -195,7 +198,7 @@ def test_the_tests_tell_a_function_from_others(
 
 
 def test_every_word_of_the_held_out_structures_is_seen_in_training(
-    sampled: dict[str, tuple[list[Row], list[Row]]],
+    sampled: dict[str, tuple[list[Example], list[Example]]],
 ) -> None:
     """Held out are combinations, never a family, a tool, an operation or a phrasing itself."""
     train = sampled["word_problems"][0]
@@ -208,7 +211,7 @@ def test_every_word_of_the_held_out_structures_is_seen_in_training(
 
 def test_a_sampler_that_has_no_more_rows_says_how_many_it_had() -> None:
     with pytest.raises(ValueError, match=r"sampler 'one' has no more than about \d train rows"):
-        list(sample_of("one", lambda random: Row("only this", "yes", (), "x"), 1, 5, "train"))
+        list(sample_of("one", lambda random: Example("only this", "yes", (), "x"), 1, 5, "train"))
 
 
 @given(st.integers(0, 2**32))

@@ -1,11 +1,14 @@
-"""Records as rows: what cannot be used is dropped, and it is told why."""
+"""Records as examples: what cannot be used is dropped, with the reason."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from modalities.text.fields import MissingFieldError, answer_at, prompt_at, texts_at
-from modalities.text.row import Row, normal_form
+from modalities.example import Example
+from modalities.missing_field import MissingFieldError
+from modalities.parts import MediaParts, UnreadablePartError
+from modalities.text.fields import answer_at, prompt_at, text_at, texts_at
+from modalities.text.row import normal_form
 from targets.dataset.dropped import Dropped
 from targets.dataset.reading import Record
 from targets.dataset.settings import Settings
@@ -13,19 +16,24 @@ from targets.dataset.settings import Settings
 UNNAMED_RESPONSE = "response"
 
 
-def usable_rows(records: Iterable[Record], settings: Settings, dropped: Dropped) -> Iterator[Row]:
-    """The records as rows of distinct prompts; what cannot be used is added to `dropped`.
+def usable_rows(
+    records: Iterable[Record], settings: Settings, dropped: Dropped, media: MediaParts
+) -> Iterator[Example]:
+    """The records as distinct examples; what cannot be used is added to `dropped`.
 
-    Of rows with one prompt (but for case and white space) the first stays.
+    Of examples that read the same (but for case and white space of the prompt) the first stays.
     """
     answers: dict[str, str] = {}
     for record in records:
         try:
-            row = _row(record, settings)
+            row = _row(record, settings, media)
         except MissingFieldError as missing:
             dropped.add(str(missing), f"{record.place}: {missing.detail}")
             continue
-        form = normal_form(row.prompt)
+        except UnreadablePartError as unreadable:
+            dropped.add(str(unreadable), f"{record.place}: {unreadable.detail}")
+            continue
+        form = normal_form(row.prompt) + row.content
         why = _objection(row, form, answers, settings)
         if why:
             dropped.add(why, record.place)
@@ -34,14 +42,16 @@ def usable_rows(records: Iterable[Record], settings: Settings, dropped: Dropped)
         yield row
 
 
-def _row(record: Record, settings: Settings) -> Row:
+def _row(record: Record, settings: Settings, media: MediaParts) -> Example:
     assert settings.prompt is not None  # rows of files have keys
     tests = texts_at(record.fields, settings.tests) if settings.tests else ()
-    return Row(
+    return Example(
         prompt_at(record.fields, settings.prompt).strip(),
         _answer(record, settings),
         tuple(tests),
         "",
+        media.parts(record.fields),
+        text_at(record.fields, settings.group) if settings.group else "",
     )
 
 
@@ -53,7 +63,7 @@ def _answer(record: Record, settings: Settings) -> str:
     return answer_at(record.fields, key)
 
 
-def _objection(row: Row, form: str, answers: dict[str, str], settings: Settings) -> str | None:
+def _objection(row: Example, form: str, answers: dict[str, str], settings: Settings) -> str | None:
     if not form:
         return "empty prompt"
     if settings.answer_required and not row.answer.strip():

@@ -44,7 +44,9 @@ def load_backbone(
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, GenerationConfig
 
     with blamed(f"backbone/{CONFIG}"):
-        config = AutoConfig.from_pretrained(directory, local_files_only=True)
+        config = AutoConfig.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
         architecture = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     if hasattr(config, "quantization_config"):
         # The weights below are no longer quantised, so the model must not say they are.
@@ -53,14 +55,21 @@ def load_backbone(
         weights = {name: tensor.to(dtype) for name, tensor in float_weights(directory).items()}
     with blamed(f"backbone/{CONFIG}"), _without_progress_bar():
         model, differences = architecture.from_pretrained(
-            None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
+            None,
+            config=config,
+            state_dict=weights,
+            dtype=dtype,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
         # transformers would fill what is missing with noise, and drop what is left over.
         for kind in ("missing_keys", "unexpected_keys"):
             if names := sorted(differences[kind]):
                 raise ValueError(f"it describes a model other than {WEIGHTS}: {kind} {names[:3]}")
     with blamed(f"backbone/{GENERATION_CONFIG}"):
-        model.generation_config = GenerationConfig.from_pretrained(directory, local_files_only=True)
+        model.generation_config = GenerationConfig.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
     model.requires_grad_(False)
     opened: PreTrainedModel = model.eval().to(device)
     return opened

@@ -218,7 +218,9 @@ class Bench:
         lora = peft_config(fresh_low_rank(student, dict.fromkeys(names, RANK), SEED))
         return {
             "model": student,
-            "teacher_model": AutoModelForCausalLM.from_pretrained(self.folder / "teacher"),
+            "teacher_model": AutoModelForCausalLM.from_pretrained(
+                self.folder / "teacher", trust_remote_code=False
+            ),
             "processing_class": self.tokenizer,
             "peft_config": LoraConfig(**lora),
             "callbacks": [Marks()],

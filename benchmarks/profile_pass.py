@@ -69,11 +69,14 @@ def models(folders: list[str]) -> dict[str, Callable[[], PreTrainedModel]]:
     """A way to open each model, by its name."""
     if folders:
         return {
-            name: lambda name=name: AutoModelForCausalLM.from_pretrained(name) for name in folders
+            name: lambda name=name: AutoModelForCausalLM.from_pretrained(
+                name, trust_remote_code=False
+            )
+            for name in folders
         }
     return {
         name: lambda kind=kind, sizes=sizes: AutoModelForCausalLM.from_config(
-            AutoConfig.for_model(kind, **sizes)
+            AutoConfig.for_model(kind, **sizes), trust_remote_code=False
         )
         for name, (kind, sizes) in SHAPES.items()
     }

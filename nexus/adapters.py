@@ -6,7 +6,6 @@ the weights and never into quantised ones; the base tensors are kept and put bac
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from nexus.configuration import parse_lora
+from nexus.files import read_file
+from nexus.stored_tensors import tensors_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -78,21 +80,30 @@ def load_adapter(safetensors_path: Path, json_path: Path) -> Adapter:
 
     Raises ValueError where the file holds anything but pairs of LoRA factors.
     """
-    config: dict[str, Any] = json.loads(json_path.read_text(encoding="utf-8"))
+    return adapter_in(read_file(safetensors_path), read_file(json_path), name=safetensors_path.name)
+
+
+def adapter_in(weights: bytearray, configuration: bytearray, *, name: str) -> Adapter:
+    """The adapter in the bytes of its two files; `name` is what messages call the first.
+
+    Raises ValueError as `load_adapter`.
+    """
+    config = parse_lora(configuration)
     factors: dict[str, dict[str, Tensor]] = {}
     embeddings: set[str] = set()
-    for name, tensor in load_file(safetensors_path).items():
-        suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
-        if suffix is None or not name.startswith(PREFIX):
-            raise ValueError(f"{safetensors_path.name}: {name!r} is no LoRA factor")
-        module = name[len(PREFIX) : -len(suffix)]
+    for key, tensor in tensors_in(weights).items():
+        suffix = next((suffix for suffix in SUFFIXES if key.endswith(suffix)), None)
+        if suffix is None or not key.startswith(PREFIX):
+            raise ValueError(f"{name}: {key[:100]!r} is no LoRA factor")
+        module = key[len(PREFIX) : -len(suffix)]
         factors.setdefault(module, {})[SUFFIXES[suffix]] = tensor
         if "embedding" in suffix:
             embeddings.add(module)
     updates: dict[str, LowRank] = {}
     for module, pair in sorted(factors.items()):
-        if set(pair) != {"A", "B"} or pair["A"].shape[0] != pair["B"].shape[1]:
-            raise ValueError(f"{safetensors_path.name}: {module} lacks a factor, or they differ")
+        shapes = [tuple(pair[factor].shape) for factor in "AB" if factor in pair]
+        if [len(shape) for shape in shapes] != [2, 2] or shapes[0][0] != shapes[1][1]:
+            raise ValueError(f"{name}: {module[:100]} lacks a factor, or they differ")
         scaling = scaling_of(config, module)
         updates[module] = LowRank(pair["A"], pair["B"], scaling, module in embeddings)
     return Adapter(updates)
@@ -107,9 +118,21 @@ def scaling_of(config: Mapping[str, Any], module: str) -> float:
 
 def _by_pattern(patterns: Mapping[str, Any] | None, module: str, otherwise: Any) -> Any:
     for pattern, value in (patterns or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
+        if _matches(pattern, module):
             return value
     return otherwise
+
+
+def _matches(pattern: str, module: str) -> bool:
+    """Whether PEFT's pattern means the module: it is its name, or the end of its name.
+
+    PEFT takes any regular expression. Those written by it and by the build are plain names; another
+    could run for as long as its author wants. Raises ValueError on one.
+    """
+    name = pattern.removeprefix("^").replace("\\.", ".")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise ValueError(f"the pattern {pattern[:100]!r} is no name of a module")
+    return module == name or (not pattern.startswith("^") and module.endswith(f".{name}"))
 
 
 class AdapterSwitch:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from nexus.configuration import parse_configuration
 from nexus.errors import blamed
+from nexus.files import Folder, as_folder
 from nexus.llama import LlamaDecoder
 from nexus.llama_weights import Shape
 from nexus.packing import CONFIG, WEIGHTS, PackedWeights, load_backbone
@@ -18,17 +19,18 @@ if TYPE_CHECKING:
 
 
 def open_decoder(
-    directory: Path, device: str = "cpu", dtype: torch.dtype = torch.float32
+    directory: Path | Folder, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> LlamaDecoder | TransformersDecoder:
     """The packed backbone, computed in `dtype`. Raises BundleError naming the file at fault."""
+    folder = as_folder(directory)
     with blamed(f"backbone/{CONFIG}"):
-        shape = Shape.of(json.loads((directory / CONFIG).read_text(encoding="utf-8")))
+        shape = Shape.of(parse_configuration(folder.read(CONFIG)))
     if shape is None:
         # Some seconds of imports that the lean pass does not need.
         from nexus.transformers_decoder import TransformersDecoder
 
-        return TransformersDecoder(load_backbone(directory, device, dtype))
+        return TransformersDecoder(load_backbone(folder, device, dtype))
     with blamed(f"backbone/{WEIGHTS}"):
-        weights = PackedWeights(directory)
+        weights = PackedWeights(folder)
     with blamed(f"backbone/{CONFIG}"):
         return LlamaDecoder(shape, weights, torch.device(device), dtype)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nexus.errors import BundleError, InvalidInputError, IsolatedCapabilityError
+from nexus.printable import printable
 
 if TYPE_CHECKING:
     from nexus.model import NexusModel
@@ -185,7 +186,7 @@ def _answer(model: NexusModel, prompt: str, options: argparse.Namespace, most: i
         max_new_tokens=most,
     )
     for piece in pieces:
-        sys.stdout.write(piece)
+        sys.stdout.write(printable(piece))
         sys.stdout.flush()
     _say("", sys.stdout)
 
@@ -242,7 +243,7 @@ def _opened(options: argparse.Namespace) -> NexusModel:
 
 
 def _say(text: str, stream: Any) -> None:
-    stream.write(text + "\n")
+    stream.write(printable(text) + "\n")
     stream.flush()
 
 

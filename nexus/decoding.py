@@ -53,6 +53,13 @@ class Decoder(Protocol):
     mixes: bool
     """Whether the rows of one session may have different adapters."""
 
+    def input_embedding(self, name: str) -> Tensor:
+        """The input embedding without adapters, (vocabulary, width), in the decoder's dtype.
+
+        Raises ValueError where the parameter of that name is another.
+        """
+        ...
+
     def session(self, mask: Tensor, adapters: Sequence[str | None]) -> Session:
         """Begin a batch. mask: int64 (rows, longest), 0 on the left where a prompt is shorter.
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from nexus.manifest import Manifest
+from nexus.manifest import Manifest, read_verified
 
 
 def export_peft(
@@ -17,7 +16,8 @@ def export_peft(
 
     Isolated capabilities are left out unless asked for. Returns the folders written. Raises
     ValueError where the directory is in the bundle, which would no longer verify, and
-    FileExistsError rather than write over anything; nothing is written then.
+    FileExistsError rather than write over anything; nothing is written then. What is written is
+    what was compared with the manifest, byte for byte.
     """
     _refuse_inside(bundle, directory)
     chosen = {
@@ -28,9 +28,11 @@ def export_peft(
     }
     _refuse_occupied(directory, chosen)
     for folder, capability in chosen.items():
+        weights = read_verified(bundle, manifest.files[capability.adapter])
+        configuration = read_verified(bundle, manifest.files[capability.configuration])
         folder.mkdir(parents=True)
-        shutil.copyfile(bundle / capability.adapter, folder / "adapter_model.safetensors")
-        shutil.copyfile(bundle / capability.configuration, folder / "adapter_config.json")
+        (folder / "adapter_model.safetensors").write_bytes(weights)
+        (folder / "adapter_config.json").write_bytes(configuration)
     return list(chosen)
 
 

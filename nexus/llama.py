@@ -56,7 +56,7 @@ class LlamaDecoder:
         self.shape = shape
         self.positions = shape.positions
         self.vocabulary = shape.vocabulary
-        embedding = reading.tensor(f"{EMBEDDING}.weight", shape.vocabulary, shape.width)
+        embedding = reading.embedding()
         self.layers = [reading.layer(index) for index in range(shape.layers)]
         self.norm = reading.norm("model.norm", shape.width)
         self.head = reading.head(embedding)
@@ -75,6 +75,12 @@ class LlamaDecoder:
         if self._merges:
             variant = Variant(merged_weights(self._base, updates), None)
         self._variants[name] = variant
+
+    def input_embedding(self, name: str) -> Tensor:
+        """The backbone's own, (vocabulary, width). Raises ValueError where it has another name."""
+        if name != f"{EMBEDDING}.weight":
+            raise ValueError(f"{name[:100]!r} is not the input embedding")
+        return self._base.embedding
 
     def session(self, mask: Tensor, adapters: Sequence[str | None]) -> LlamaSession:
         return LlamaSession(self, mask, [self._variants[name] for name in adapters])

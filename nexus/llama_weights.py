@@ -20,6 +20,7 @@ from nexus.packing import WEIGHTS, PackedWeights
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 EMBEDDING = "model.embed_tokens"
 HEAD = "lm_head"
+LARGEST_SIZE = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,20 @@ class Shape:
                 positions=config["max_position_embeddings"],
                 tied=config["tie_word_embeddings"],
             )
-        except KeyError:
+        except (KeyError, TypeError):
             return None
-        return shape if plain else None
+        return shape.checked() if plain else None
+
+    def checked(self) -> Shape:
+        """The shape itself. Raises ValueError where something in it is no size."""
+        for name, value in vars(self).items():
+            whole = type(value) is int and 0 < value <= LARGEST_SIZE
+            real = name in ("epsilon", "theta") and isinstance(value, int | float) and value > 0
+            if not whole and not real and not (name == "tied" and isinstance(value, bool)):
+                raise ValueError(f"{name} is {str(value)[:40]!r}")
+        if self.heads % self.key_value_heads or self.head_width % 2:
+            raise ValueError("its heads do not fit each other")
+        return self
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,11 @@ class Reading:
         *,
         keep_int8: bool,
     ) -> None:
+        if shape.parameters > weights.numbers:
+            raise ValueError(
+                f"it describes {shape.parameters} weights, and {WEIGHTS} has at most "
+                f"{weights.numbers}"
+            )
         self._shape = shape
         self._weights = weights
         self._device = device
@@ -118,6 +135,11 @@ class Reading:
         )
         self._left = set(weights.names)
         self.linears: list[FusedLinear] = []
+
+    def embedding(self) -> Tensor:
+        """The input embedding, in memory of its own: not that of the whole file."""
+        shape = self._shape
+        return self.tensor(f"{EMBEDDING}.weight", shape.vocabulary, shape.width).clone()
 
     def tensor(self, name: str, *size: int) -> Tensor:
         """A weight as it is computed with, of this size and no other."""

@@ -9,215 +9,87 @@ makes another bundle.
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from io import FileIO
+from pathlib import Path
 
+from nexus.configuration import check_description
 from nexus.errors import REBUILD, BundleError
+from nexus.files import open_file, read_exactly, size_of
+from nexus.manifest_fields import (
+    MANIFEST,
+    Capability,
+    FileEntry,
+    Manifest,
+    checked_manifest,
+    mapping,
+    whole,
+)
+from nexus.stored_tensors import LENGTH_BYTES, header_length, parse_header
+from nexus.strict_json import parse_json
 
-MANIFEST = "manifest.json"
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "MANIFEST",
+    "UNSEALED",
+    "Capability",
+    "FileEntry",
+    "Manifest",
+    "file_digest",
+    "read_manifest",
+    "read_verified",
+    "removable",
+    "sealed",
+    "verify",
+    "verify_safetensors",
+]
+
 FORMAT = "nexus-bundle"
 FORMAT_VERSION = 1
-SUFFIXES = (".safetensors", ".json", ".md", ".txt")
-DIGEST = re.compile(r"[0-9a-f]{64}")
 SEAL = re.compile(rb'"seal": "([0-9a-f]{64})"')
 UNSEALED = "0" * 64
+MOST_MANIFEST_BYTES = 4 << 20
+MOST_FOLDERS = 10_000
 _CHUNK = 1 << 20
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """One file of the bundle. `capability`: the one that it belongs to alone, if any."""
-
-    path: str
-    sha256: str
-    bytes: int
-    capability: str | None
-
-
-@dataclass(frozen=True)
-class Capability:
-    """What the bundle can do: how it is asked, where an answer stops, and which files it needs."""
-
-    name: str
-    template: str
-    stop_strings: tuple[str, ...]
-    max_new_tokens: int
-    isolated: bool
-    adapter: str
-    configuration: str
-    about: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The manifest, checked field by field. `fallback`: how the bare backbone is asked."""
-
-    name: str
-    quantization: str
-    files: Mapping[str, FileEntry]
-    capabilities: Mapping[str, Capability]
-    fallback: Capability
-    about: Mapping[str, Any]
 
 
 def read_manifest(bundle: Path) -> Manifest:
     """Read and check `manifest.json`; every way in which it can be wrong is a BundleError."""
-    path = bundle / MANIFEST
     if bundle.is_file():
         raise BundleError(
             str(bundle), "is a file", "Name the folder of a bundle; unpack a zip file first"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        with open_file(bundle / MANIFEST, alone=True) as file:
+            content = bytes(read_exactly(file, min(size_of(file), MOST_MANIFEST_BYTES + 1)))
     except FileNotFoundError:
         raise BundleError(
             MANIFEST, f"is missing in {bundle}", "Name the folder of a bundle; " + REBUILD.lower()
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BundleError(MANIFEST, f"cannot be read ({error})", REBUILD) from error
     try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(MANIFEST, f"is no JSON ({error})", REBUILD) from None
-    return _checked(raw)
-
-
-def _checked(raw: Any) -> Manifest:
-    fields = _mapping(raw, "the manifest")
+        raw = parse_json(content, most_bytes=MOST_MANIFEST_BYTES)
+    except ValueError as error:
+        raise BundleError(MANIFEST, f"is not what it should be ({error})", REBUILD) from None
+    fields = mapping(raw, "the manifest")
     if fields.get("format") != FORMAT:
-        raise BundleError(MANIFEST, f"has format {fields.get('format')!r}, not {FORMAT!r}", REBUILD)
-    version = _whole(fields, "format_version")
+        shown = str(fields.get("format"))[:40]
+        raise BundleError(MANIFEST, f"has format {shown!r}, not {FORMAT!r}", REBUILD)
+    version = whole(fields, "format_version")
     if version > FORMAT_VERSION:
         raise BundleError(
             MANIFEST,
             f"is of format {version}; this Nexus reads up to {FORMAT_VERSION}",
             "Install a newer Nexus",
         )
-    capabilities = {
-        _name(name): _capability(_name(name), value)
-        for name, value in _mapping(fields.get("capabilities"), "capabilities").items()
-    }
-    files = {
-        path: _file(path, value, capabilities)
-        for path, value in _mapping(fields.get("files"), "files").items()
-    }
-    for capability in capabilities.values():
-        for path in (capability.adapter, capability.configuration):
-            if path not in files:
-                raise BundleError(
-                    MANIFEST, f"capability {capability.name!r} needs {path}, which is not listed"
-                )
-    fallback = _asking(_mapping(fields.get("backbone"), "backbone"), "backbone")
-    return Manifest(
-        name=_text(fields, "name"),
-        quantization=_text(fields, "quantization"),
-        files=files,
-        capabilities=capabilities,
-        fallback=Capability("backbone", *fallback, False, "", "", {}),
-        about=fields,
-    )
-
-
-def _capability(name: str, value: Any) -> Capability:
-    fields = _mapping(value, f"capability {name!r}")
-    # Whatever is not plainly marked as open is kept closed.
-    isolated = fields.get("isolated") is not False
-    return Capability(
-        name,
-        *_asking(fields, name),
-        isolated,
-        _text(fields, "adapter"),
-        _text(fields, "configuration"),
-        fields,
-    )
-
-
-def _asking(fields: Mapping[str, Any], name: str) -> tuple[str, tuple[str, ...], int]:
-    """Template, stop strings and the longest answer."""
-    stop = _mapping(fields.get("stop"), f"{name}: stop")
-    strings = stop.get("strings")
-    if not isinstance(strings, list) or not all(isinstance(item, str) for item in strings):
-        raise BundleError(MANIFEST, f"{name}: stop.strings is no list of texts", REBUILD)
-    longest = _whole(stop, "max_new_tokens")
-    if longest < 1:
-        raise BundleError(MANIFEST, f"{name}: stop.max_new_tokens is {longest}", REBUILD)
-    return _text(fields, "template"), tuple(strings), longest
-
-
-def _file(path: str, value: Any, capabilities: Mapping[str, Capability]) -> FileEntry:
-    fields = _mapping(value, f"file {path!r}")
-    _check_path(path)
-    digest = _text(fields, "sha256")
-    if not DIGEST.fullmatch(digest):
-        raise BundleError(MANIFEST, f"the digest of {path} is no SHA-256", REBUILD)
-    capability = None if fields.get("capability") is None else _text(fields, "capability")
-    if capability is not None and capability not in capabilities:
-        raise BundleError(MANIFEST, f"{path} belongs to an unknown capability", REBUILD)
-    return FileEntry(path, digest, _whole(fields, "bytes"), capability)
-
-
-def _check_path(path: str) -> None:
-    """A listed path stays inside the bundle, is written in one way, and is of a harmless kind."""
-    plain = path.isprintable() and "\\" not in path and ":" not in path
-    pure = PurePosixPath(path)
-    if not plain or pure.is_absolute() or ".." in pure.parts or str(pure) != path or path == ".":
-        raise BundleError(MANIFEST, f"lists {path!r}, which is no path inside a bundle", REBUILD)
-    if path == MANIFEST:
-        raise BundleError(MANIFEST, "lists itself", REBUILD)
-    if pure.suffix not in SUFFIXES:
-        raise BundleError(
-            path, f"is no kind of file that a bundle holds ({', '.join(SUFFIXES)})", REBUILD
-        )
-
-
-def _mapping(value: Any, what: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise BundleError(MANIFEST, f"{what} is no mapping", REBUILD)
-    return value
-
-
-def _text(fields: Mapping[str, Any], key: str) -> str:
-    value = fields.get(key)
-    # Half of a surrogate pair, as JSON can name it, is a character that nothing can write.
-    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise BundleError(MANIFEST, f"{key} is no text", REBUILD)
-    return value
-
-
-def _whole(fields: Mapping[str, Any], key: str) -> int:
-    value = fields.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise BundleError(MANIFEST, f"{key} is no whole number", REBUILD)
-    return value
-
-
-def _name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name in ("backbone", "router"):
-        raise BundleError(MANIFEST, f"{name!r} is no name of a capability", REBUILD)
-    return name
-
-
-def verify(bundle: Path, manifest: Manifest) -> None:
-    """Compare every file with the manifest. Raises BundleError naming the first that differs.
-
-    Files of an isolated capability may be absent: whoever passes a bundle on may take them out.
-    """
-    present = set(_files_below(bundle))
-    present.discard(MANIFEST)
-    for path in sorted(present - manifest.files.keys()):
-        raise BundleError(path, "is not in the manifest", "Take it out of the bundle")
-    for path in sorted(manifest.files):
-        entry = manifest.files[path]
-        if path not in present:
-            if removable(manifest, entry):
-                continue
-            raise BundleError(path, "is missing", REBUILD)
-        verify_file(bundle, entry)
-    _verify_seal((bundle / MANIFEST).read_bytes())
+    return checked_manifest(fields, intact=_is_sealed(content))
 
 
 def sealed(content: bytes) -> bytes:
@@ -233,13 +105,35 @@ def sealed(content: bytes) -> bytes:
     return content[:start] + hashlib.sha256(others).hexdigest().encode() + content[end:]
 
 
-def _verify_seal(content: bytes) -> None:
+def _is_sealed(content: bytes) -> bool:
     try:
-        whole = sealed(content) == content
+        return sealed(content) == content
     except ValueError:
-        whole = False
-    if not whole:
+        return False
+
+
+def verify(bundle: Path, manifest: Manifest, hold: Collection[str] = ()) -> dict[str, bytearray]:
+    """Compare every file with the manifest. Raises BundleError naming the first that differs.
+
+    Files of an isolated capability may be absent: whoever passes a bundle on may take them out.
+    hold: files to keep in memory. Returns their bytes, as they were hashed; what is in them is for
+    who parses them to check, and here that of all others.
+    """
+    present = _files_below(bundle, manifest)
+    held = {}
+    for path in sorted(manifest.files):
+        entry = manifest.files[path]
+        if path not in present:
+            if removable(manifest, entry):
+                continue
+            raise BundleError(path, "is missing", REBUILD)
+        if path in hold:
+            held[path] = read_verified(bundle, entry)
+        else:
+            _verify_file(bundle, manifest, entry)
+    if not manifest.intact:
         raise BundleError(MANIFEST, "was changed: its seal does not fit", REBUILD)
+    return held
 
 
 def removable(manifest: Manifest, entry: FileEntry) -> bool:
@@ -247,45 +141,127 @@ def removable(manifest: Manifest, entry: FileEntry) -> bool:
     return entry.capability is not None and manifest.capabilities[entry.capability].isolated
 
 
-def verify_file(bundle: Path, entry: FileEntry) -> None:
-    """Compare one file of the bundle with its entry. Raises BundleError where it differs."""
-    file = bundle / entry.path
-    size = file.stat().st_size
-    if size != entry.bytes:
-        raise BundleError(entry.path, f"has {size} bytes, not {entry.bytes}", REBUILD)
-    if file_digest(file) != entry.sha256:
+def read_verified(bundle: Path, entry: FileEntry) -> bytearray:
+    """All bytes of a file of the bundle. Raises BundleError where they differ from its entry."""
+    digest = hashlib.sha256()
+    with _opened(bundle, entry) as file:
+        content = read_exactly(file, entry.bytes, digest.update)
+    _compare(entry, digest.hexdigest())
+    return content
+
+
+def _verify_file(bundle: Path, manifest: Manifest, entry: FileEntry) -> None:
+    """Compare a file with its entry, and what is in it with what a bundle may hold."""
+    if entry.path.endswith(".json"):
+        content = read_verified(bundle, entry)
+        try:
+            check_description(entry.path, content, manifest.quantization)
+        except ValueError as error:
+            raise BundleError(entry.path, f"is not what it should be ({error})", REBUILD) from None
+        return
+    digest = hashlib.sha256()
+    with _opened(bundle, entry) as file:
+        header = _Header.read(file, entry.bytes, digest.update)
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    _compare(entry, digest.hexdigest())
+    if entry.path.endswith(".safetensors"):
+        header.check(entry.path)
+
+
+def _compare(entry: FileEntry, digest: str) -> None:
+    if digest != entry.sha256:
         raise BundleError(entry.path, "was changed: its digest differs", REBUILD)
-    if file.suffix == ".safetensors":
-        verify_safetensors(file, entry.path)
+
+
+@contextmanager
+def _opened(bundle: Path, entry: FileEntry) -> Iterator[FileIO]:
+    """The file of that entry, of the size that it says. Raises BundleError."""
+    try:
+        with open_file(bundle / entry.path, alone=True) as file:
+            size = size_of(file)
+            if size != entry.bytes:
+                raise BundleError(entry.path, f"has {size} bytes, not {entry.bytes}", REBUILD)
+            yield file
+    except (OSError, ValueError) as error:
+        raise BundleError(entry.path, f"cannot be read ({error})", REBUILD) from error
 
 
 def verify_safetensors(file: Path, shown: str) -> None:
-    """Refuse a file that only pretends to be safetensors, or whose header is wrong about it."""
-    from safetensors import SafetensorError, safe_open
+    """Refuse a file that only pretends to be safetensors, or whose header is wrong about it.
 
+    Raises BundleError that names the file as `shown`.
+    """
     try:
-        with safe_open(file, framework="pt") as tensors:
-            tensors.keys()
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BundleError(shown, f"is no safetensors file ({error})", REBUILD) from error
+        with open_file(file) as opened:
+            header = _Header.read(opened, size_of(opened), lambda _: None)
+    except (OSError, ValueError) as error:
+        raise BundleError(shown, f"cannot be read ({error})", REBUILD) from error
+    header.check(shown)
 
 
-def _files_below(bundle: Path) -> Iterator[str]:
-    """Paths of all files, relative, with forward slashes. Links are refused: they lead outside."""
+@dataclass(frozen=True)
+class _Header:
+    """The header of a safetensors file of `size` bytes. length: as its first bytes give it."""
+
+    first: bytearray
+    content: bytearray
+    size: int
+
+    @classmethod
+    def read(cls, file: FileIO, size: int, hashed: Callable[[memoryview], None]) -> _Header:
+        """Read it, where it has a length that can be. hashed: is given what was read."""
+        first = read_exactly(file, min(LENGTH_BYTES, size), hashed)
+        try:
+            length = header_length(first, size)
+        except ValueError:
+            length = 0
+        return cls(first, read_exactly(file, length, hashed), size)
+
+    def check(self, shown: str) -> None:
+        """Raise BundleError where it does not describe the file."""
+        try:
+            length = header_length(self.first, self.size)
+            parse_header(self.content, self.size - LENGTH_BYTES - length)
+        except ValueError as error:
+            raise BundleError(shown, f"is no safetensors file ({error})", REBUILD) from None
+
+
+def _files_below(bundle: Path, manifest: Manifest) -> set[str]:
+    """Paths of all files but the manifest, relative, with forward slashes.
+
+    Raises BundleError on a file that is not listed, and on links: they lead outside, and what has
+    a second name can be changed by it.
+    """
     if not bundle.is_dir():
         raise BundleError(str(bundle), "is no folder", "Name the folder of a bundle")
+    found = set()
     folders = [bundle]
-    while folders:
-        for item in sorted(folders.pop().iterdir()):
-            shown = item.relative_to(bundle).as_posix()
-            if item.is_symlink():
-                raise BundleError(shown, "is a link", "Put the file itself there")
-            if item.is_dir():
+    for folder in folders:
+        if len(folders) > MOST_FOLDERS:
+            raise BundleError(str(bundle), f"has more than {MOST_FOLDERS} folders", REBUILD)
+        for item in sorted(folder.iterdir()):
+            path = item.relative_to(bundle).as_posix()
+            about = item.lstat()
+            if stat.S_ISDIR(about.st_mode):
                 folders.append(item)
-            elif item.is_file():
-                yield shown
-            else:
-                raise BundleError(shown, "is no ordinary file", "Take it out of the bundle")
+                continue
+            _refuse_link(path, about)
+            if path != MANIFEST and path not in manifest.files:
+                raise BundleError(path, "is not in the manifest", "Take it out of the bundle")
+            found.add(path)
+    return found - {MANIFEST}
+
+
+def _refuse_link(path: str, about: os.stat_result) -> None:
+    if stat.S_ISLNK(about.st_mode):
+        raise BundleError(path, "is a link", "Put the file itself there")
+    if not stat.S_ISREG(about.st_mode):
+        raise BundleError(path, "is no ordinary file", "Take it out of the bundle")
+    if about.st_nlink > 1:
+        raise BundleError(
+            path, "is a hard link: the same file has another name", "Put a copy there"
+        )
 
 
 def file_digest(path: Path) -> str:

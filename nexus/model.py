@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, overload
 
 import torch
+from torch import Tensor
 
-from nexus.adapters import load_adapter
+from nexus.adapters import adapter_in
 from nexus.backbone import open_decoder
 from nexus.decoding import Row, decoded, stream
 from nexus.errors import (
@@ -22,15 +23,20 @@ from nexus.errors import (
 )
 from nexus.manifest import Capability
 from nexus.opened_bundle import OpenedBundle
-from nexus.packing import ends_of_sequence
+from nexus.packing import CONFIG, GENERATION_CONFIG, WEIGHTS, ends_of_sequence
 from nexus.prompt import cut, render
-from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS, Route, Router
-from nexus.tokens import Tokens, refuse_no_text
+from nexus.router import ROUTER_JSON, Route, Router, input_embedding
+from nexus.tokens import TOKENIZER, Tokens, refuse_no_text
 
 BACKBONE = "backbone"
 BATCH = 64
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 DEVICE = re.compile(r"cpu|cuda(:[0-9]+)?")
+# Read at once, and parsed from the bytes that were hashed.
+OPENED_AT_ONCE = (
+    *(f"backbone/{file}" for file in (CONFIG, GENERATION_CONFIG, WEIGHTS)),
+    f"tokenizer/{TOKENIZER}",
+)
 
 
 class NexusModel:
@@ -42,9 +48,12 @@ class NexusModel:
     def __init__(self, bundle: OpenedBundle, device: str, dtype: torch.dtype) -> None:
         self._bundle = bundle
         self.manifest = bundle.manifest
-        self._decoder = open_decoder(bundle.folder / "backbone", device, dtype)
-        self._ends = ends_of_sequence(bundle.folder / "backbone")
-        self._tokens = Tokens(bundle.folder / "tokenizer", self._ends)
+        backbone, tokenizer = bundle.part("backbone"), bundle.part("tokenizer")
+        self._decoder = open_decoder(backbone, device, dtype)
+        self._ends = ends_of_sequence(backbone)
+        self._tokens = Tokens(tokenizer, self._ends, self._decoder.vocabulary)
+        bundle.let_go()
+        self._dtype = dtype
         self._added: set[str] = set()
         self._router: Router | None = None
 
@@ -81,7 +90,8 @@ class NexusModel:
             raise InvalidInputError(
                 f"{dtype!r} is nothing to compute in; give one of {', '.join(map(str, DTYPES))}"
             )
-        return cls(OpenedBundle.open(Path(bundle), check=check), device, dtype)
+        opened = OpenedBundle.open(Path(bundle), check=check, hold=OPENED_AT_ONCE)
+        return cls(opened, device, dtype)
 
     @property
     def capabilities(self) -> list[str]:
@@ -256,9 +266,10 @@ class NexusModel:
             return None
         if capability.name not in self._added:
             with blamed(capability.adapter):
-                adapter = load_adapter(
-                    self._bundle.verified(capability.adapter),
-                    self._bundle.verified(capability.configuration),
+                adapter = adapter_in(
+                    self._bundle.read(capability.adapter),
+                    self._bundle.read(capability.configuration),
+                    name=capability.adapter,
                 )
                 self._decoder.add(capability.name, adapter)
             self._added.add(capability.name)
@@ -272,11 +283,9 @@ class NexusModel:
                     "this bundle has no router: name the capability, one of "
                     f"{', '.join(self.capabilities)}"
                 )
-            with blamed(f"router/{ROUTER_JSON}"):
-                for file in (ROUTER_JSON, ROUTER_WEIGHTS):
-                    self._bundle.verified(f"router/{file}")
-            folder = self._bundle.folder
-            router = Router.load(folder / "router", folder / "backbone", folder / "tokenizer")
+            router = Router.over(
+                self._bundle.part("router"), self._embedding, self._tokens.with_ends()
+            )
             for name in router.capabilities:
                 known = self.manifest.capabilities.get(name)
                 if known is None:
@@ -289,6 +298,12 @@ class NexusModel:
                     raise BundleError(f"router/{ROUTER_JSON}", "can choose an isolated capability")
             self._router = router
         return self._router
+
+    def _embedding(self, name: str) -> Tensor:
+        """The backbone's input embedding as it is stored, float32: the decoder has it, or did."""
+        if self._dtype == torch.float32:
+            return self._decoder.input_embedding(name).cpu()
+        return input_embedding(self._bundle.part("backbone"), name)
 
 
 def _longest(capability: Capability, most: int | None) -> int:

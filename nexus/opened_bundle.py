@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from nexus.errors import BundleError
-from nexus.manifest import MANIFEST, Manifest, read_manifest, verify, verify_file
+from nexus.errors import BundleError, blamed
+from nexus.files import Folder, open_file, read_exactly, size_of
+from nexus.manifest import MANIFEST, Manifest, read_manifest, read_verified, verify
 
 
 @dataclass(frozen=True)
@@ -16,25 +18,41 @@ class OpenedBundle:
     folder: Path
     manifest: Manifest
     check: bool
+    _held: dict[str, bytearray] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path, *, check: bool) -> OpenedBundle:
-        """Read the manifest and compare every file with it. Raises BundleError."""
+    def open(cls, folder: Path, *, check: bool, hold: Collection[str] = ()) -> OpenedBundle:
+        """Read the manifest and compare every file with it. Raises BundleError.
+
+        hold: files that will be read at once; their bytes are kept until `let_go`.
+        """
         manifest = read_manifest(folder)
-        if check:
-            verify(folder, manifest)
-        return cls(folder.absolute(), manifest, check)
+        held = verify(folder, manifest, hold) if check else {}
+        return cls(folder.absolute(), manifest, check, held)
 
     def holds(self, *paths: str) -> bool:
         """Whether these files are there."""
         return all((self.folder / path).is_file() for path in paths)
 
-    def verified(self, path: str) -> Path:
-        """Where the file lies, compared once more. Raises BundleError where it has changed."""
+    def part(self, name: str) -> PartOfBundle:
+        """One of the bundle's folders, to be read from."""
+        return PartOfBundle(self.folder / name, self, name)
+
+    def read(self, path: str) -> bytearray:
+        """Bytes of a file, compared with its digest. Raises BundleError where they have changed."""
+        if path in self._held:
+            return self._held[path]
         if self.check:
             self.refuse_if_gone()
-            verify_file(self.folder, self.manifest.files[path])
-        return self.folder / path
+            if path not in self.manifest.files:
+                raise BundleError(path, "is not in the manifest")
+            return read_verified(self.folder, self.manifest.files[path])
+        with blamed(path), open_file(self.folder / path, alone=True) as file:
+            return read_exactly(file, size_of(file))
+
+    def let_go(self) -> None:
+        """Forget the bytes that were held."""
+        self._held.clear()
 
     def refuse_if_gone(self) -> None:
         """Raise BundleError where the whole bundle is gone, or another is in its place."""
@@ -46,3 +64,14 @@ class OpenedBundle:
             )
         if read_manifest(self.folder).about != self.manifest.about:
             raise BundleError(MANIFEST, "is of another bundle than was opened", "Load it again")
+
+
+@dataclass(frozen=True)
+class PartOfBundle(Folder):
+    """A folder of an opened bundle: every file that is read from it is compared with its digest."""
+
+    bundle: OpenedBundle
+    name: str
+
+    def read(self, name: str) -> bytearray:
+        return self.bundle.read(f"{self.name}/{name}")

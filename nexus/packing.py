@@ -6,17 +6,19 @@ arithmetic and not the library. Packing is not done here.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from nexus.configuration import parse_configuration, parse_description
 from nexus.errors import REBUILD, BundleError, blamed
+from nexus.files import Folder, as_folder
+from nexus.stored_tensors import tensors_in
+from nexus.strict_json import parse_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -31,52 +33,88 @@ INT8_STEP = 7.874015718698502e-3
 NF4_STATE = "quant_state.bitsandbytes__nf4"
 # Stored beside an nf4 weight, as `<name>.weight.<key>`.
 NF4_KEYS = ("absmax", "quant_map", NF4_STATE)
+MOST_STATE_BYTES = 10_000
+# Numbers that a model may hold beside its weights.
+MOST_BUFFERS = 1 << 26
 
 
 def load_backbone(
-    directory: Path, device: str = "cpu", dtype: torch.dtype = torch.float32
+    directory: Path | Folder, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> PreTrainedModel:
     """The packed backbone as a model of transformers, every weight dequantised to `dtype`.
 
     Dequantisation happens in float32, exactly as bitsandbytes does it. Reads local files only.
     Raises BundleError naming the file that is not what it should be.
     """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, GenerationConfig
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, GenerationConfig
 
+    folder = as_folder(directory)
     with blamed(f"backbone/{CONFIG}"):
-        config = AutoConfig.from_pretrained(directory, local_files_only=True)
-        architecture = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    if hasattr(config, "quantization_config"):
+        described = parse_configuration(folder.read(CONFIG))
         # The weights below are no longer quantised, so the model must not say they are.
-        del config.quantization_config
+        described.pop("quantization_config", None)
+        family = described["model_type"]
+        # As transformers itself reads it: where each layer has its kind of attention.
+        name = "ministral" if family == "mistral" and "layer_types" in described else family
+        config = CONFIG_MAPPING[name].from_dict(described | {"model_type": name})
+        architecture = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     with blamed(f"backbone/{WEIGHTS}"):
-        weights = {name: tensor.to(dtype) for name, tensor in float_weights(directory).items()}
+        weights = {name: tensor.to(dtype) for name, tensor in float_weights(folder).items()}
     with blamed(f"backbone/{CONFIG}"), _without_progress_bar():
+        _refuse_larger(architecture, config, weights)
         model, differences = architecture.from_pretrained(
-            None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
+            None,
+            config=config,
+            state_dict=weights,
+            dtype=dtype,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
         # transformers would fill what is missing with noise, and drop what is left over.
         for kind in ("missing_keys", "unexpected_keys"):
             if names := sorted(differences[kind]):
                 raise ValueError(f"it describes a model other than {WEIGHTS}: {kind} {names[:3]}")
     with blamed(f"backbone/{GENERATION_CONFIG}"):
-        model.generation_config = GenerationConfig.from_pretrained(directory, local_files_only=True)
+        about = parse_description(folder.read(GENERATION_CONFIG))
+        model.generation_config = GenerationConfig.from_dict(about)
     model.requires_grad_(False)
     opened: PreTrainedModel = model.eval().to(device)
     return opened
 
 
-class PackedWeights:
-    """The tensors of a packed backbone, mapped into memory and dequantised one at a time."""
+def _refuse_larger(architecture: Any, config: Any, weights: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where a model of that configuration takes far more memory than its weights.
 
-    def __init__(self, directory: Path) -> None:
-        self._stored = load_file(directory / WEIGHTS)
+    What is missing would be made, before anyone could say that it is missing.
+    """
+    with torch.device("meta"):
+        empty = architecture(config)
+    needed = sum(tensor.numel() for tensor in (*empty.parameters(), *empty.buffers()))
+    # Buffers, such as masks, are made by the model and stored nowhere; a head may be shared.
+    stored = sum(tensor.numel() for tensor in weights.values())
+    if needed > 2 * stored + MOST_BUFFERS:
+        raise ValueError(f"it describes a model of {needed} numbers, and {WEIGHTS} has {stored}")
+
+
+class PackedWeights:
+    """The tensors of a packed backbone, read into memory once and dequantised one at a time.
+
+    Raises OSError and ValueError where they cannot be read.
+    """
+
+    def __init__(self, directory: Path | Folder) -> None:
+        self._stored = tensors_in(as_folder(directory).read(WEIGHTS))
         # An int8 weight has its scales and its format beside it, an nf4 weight its state below it.
         self.names = frozenset(
             name
             for name in self._stored
             if not name.endswith((".SCB", ".weight_format")) and ".weight." not in name
         )
+
+    @property
+    def numbers(self) -> int:
+        """How many weights there are at most, of the packed ones two in a byte."""
+        return 2 * sum(tensor.numel() for tensor in self._stored.values())
 
     def float32(self, name: str) -> Tensor:
         """The weight, dequantised where it is quantised."""
@@ -95,14 +133,19 @@ class PackedWeights:
         return tensor, self._stored[f"{name.removesuffix('.weight')}.SCB"]
 
 
-def float_weights(directory: Path) -> dict[str, Tensor]:
+def float_weights(directory: Path | Folder) -> dict[str, Tensor]:
     """All weights of a packed backbone by name; quantised ones dequantised to float32."""
     packed = PackedWeights(directory)
     return {name: packed.float32(name) for name in sorted(packed.names)}
 
 
 def int8_weight(codes: Tensor, row_max: Tensor) -> Tensor:
-    """bitsandbytes' int8: codes (out, in) int8 times the row's largest magnitude over 127."""
+    """bitsandbytes' int8: codes (out, in) int8 times the row's largest magnitude over 127.
+
+    Raises ValueError where there is not one magnitude for each row.
+    """
+    if codes.ndim != 2 or row_max.shape != codes.shape[:1]:
+        raise ValueError(f"codes of shape {tuple(codes.shape)} with {row_max.numel()} magnitudes")
     return codes * row_max.view(-1, 1) * INT8_STEP
 
 
@@ -110,21 +153,27 @@ def nf4_weight(packed: Tensor, block_max: Tensor, code: Tensor, state: Tensor) -
     """bitsandbytes' nf4: two codes a byte, high nibble first, scaled block by block.
 
     packed: uint8 (codes / 2, 1); block_max: float32 (blocks,); code: the 16 values, float32;
-    state: JSON in uint8 with `blocksize` and `shape`. Dettmers et al. 2023, section 3.
+    state: JSON in uint8 with `blocksize` and `shape`. Dettmers et al. 2023, section 3. Raises
+    ValueError where they do not fit each other.
     """
-    about: dict[str, Any] = json.loads(bytes(state.tolist()))
+    if state.numel() > MOST_STATE_BYTES:
+        raise ValueError(f"a state of {state.numel()} bytes")
+    about: dict[str, Any] = parse_json(bytes(state.flatten().tolist()))
     high, low = packed.view(-1) >> 4, packed.view(-1) & 0xF
     codes = torch.stack([high, low], dim=1).view(-1).long()
     shape = torch.Size(about["shape"])
     values = code[codes[: shape.numel()]].view(-1, int(about["blocksize"]))
+    if block_max.shape != values.shape[:1]:
+        raise ValueError(f"{len(values)} blocks of codes with {block_max.numel()} magnitudes")
     return (values * block_max.view(-1, 1)).view(shape)
 
 
-def ends_of_sequence(directory: Path) -> frozenset[int]:
+def ends_of_sequence(directory: Path | Folder) -> frozenset[int]:
     """The ids that end an answer, as generation_config.json says, or else config.json."""
+    folder = as_folder(directory)
     for file in (GENERATION_CONFIG, CONFIG):
         with blamed(f"backbone/{file}"):
-            ids = json.loads((directory / file).read_text(encoding="utf-8")).get("eos_token_id")
+            ids = parse_description(folder.read(file)).get("eos_token_id")
             if ids is not None:
                 return frozenset(map(int, ids if isinstance(ids, list) else [ids]))
     raise BundleError(f"backbone/{GENERATION_CONFIG}", "names no eos_token_id", REBUILD)

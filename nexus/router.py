@@ -8,9 +8,8 @@ tokens that surprise every capability. No layer of the model runs.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
+from nexus.configuration import parse_description
 from nexus.errors import blamed
+from nexus.files import Folder, as_folder
 from nexus.packing import WEIGHTS
+from nexus.stored_tensors import tensors_in
 from nexus.tokens import Tokens
 
 Floats = NDArray[np.float32]
@@ -75,6 +75,8 @@ class Router:
 
     def _refuse_what_does_not_fit(self, parts: Mapping[str, Tensor], embedding: Tensor) -> None:
         """Raise ValueError where tensors, names and numbers are not of one router."""
+        if not self.capabilities:
+            raise ValueError("it chooses among no capabilities")
         for name in self.capabilities:
             if not isinstance(name, str):
                 raise ValueError(f"{name!r} is no name of a capability")
@@ -98,13 +100,26 @@ class Router:
     @classmethod
     def load(cls, router_dir: Path, backbone_dir: Path, tokenizer_dir: Path) -> Router:
         """Open the router's own files and, of the backbone, its input embedding alone."""
-        with blamed(f"router/{ROUTER_WEIGHTS}"):
-            tensors = load_file(router_dir / ROUTER_WEIGHTS)
         tokens = Tokens(tokenizer_dir)
+        return cls.over(router_dir, lambda name: input_embedding(backbone_dir, name), tokens)
+
+    @classmethod
+    def over(
+        cls,
+        directory: Path | Folder,
+        embedding: Callable[[str], Tensor],
+        tokens: Tokens,
+    ) -> Router:
+        """Open the router's own files. embedding: gives the input embedding by its name.
+
+        Raises BundleError where they are not of one router, or of another backbone.
+        """
+        folder = as_folder(directory)
+        with blamed(f"router/{ROUTER_WEIGHTS}"):
+            tensors = tensors_in(folder.read(ROUTER_WEIGHTS))
         with blamed(f"router/{ROUTER_JSON}"):
-            about = json.loads((router_dir / ROUTER_JSON).read_text(encoding="utf-8"))
-            embedding = input_embedding(backbone_dir, about["embedding"])
-            return cls(about, tensors, embedding, tokens)
+            about = parse_description(folder.read(ROUTER_JSON))
+            return cls(about, tensors, embedding(about["embedding"]), tokens)
 
     def route(self, prompts: Sequence[str]) -> list[Route]:
         """One decision per prompt. The prompts are as the user wrote them, in no template."""
@@ -149,8 +164,6 @@ def pooled(table: Floats, ids: Sequence[int]) -> Floats:
     return mean
 
 
-def input_embedding(backbone_dir: Path, name: str) -> Tensor:
-    """The backbone's input embedding, float32 (vocabulary, hidden), read without the rest."""
-    with safe_open(backbone_dir / WEIGHTS, framework="pt") as weights:
-        tensor: Tensor = weights.get_tensor(name)
-    return tensor.float()
+def input_embedding(backbone_dir: Path | Folder, name: str) -> Tensor:
+    """The backbone's input embedding, float32 (vocabulary, hidden), as it is stored."""
+    return tensors_in(as_folder(backbone_dir).read(WEIGHTS))[name].float().clone()

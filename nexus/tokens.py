@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from nexus.errors import InvalidInputError, blamed
+from nexus.files import Folder, as_folder
+from nexus.tokenizer_file import check_tokenizer
 
+TOKENIZER = "tokenizer.json"
+BLAMED = f"tokenizer/{TOKENIZER}"
 REPLACEMENT = "\ufffd"
 
 
 class Tokens:
-    """The tokenizer of a directory. Gives the ids that `AutoTokenizer` gives, without its cost."""
+    """The tokenizer of a directory. Gives the ids that `AutoTokenizer` gives, without its cost.
 
-    def __init__(self, directory: Path, ends: Collection[int] = ()) -> None:
-        with blamed("tokenizer/tokenizer.json"):
-            self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+    vocabulary: how many ids the model knows; None where it does not matter. Whatever the tokenizer
+    does wrong is a BundleError.
+    """
+
+    def __init__(
+        self,
+        directory: Path | Folder,
+        ends: Collection[int] = (),
+        vocabulary: int | None = None,
+    ) -> None:
+        with blamed(BLAMED):
+            content = as_folder(directory).read(TOKENIZER)
+            check_tokenizer(content)
+            self._tokenizer = Tokenizer.from_buffer(bytes(content))
+            self._tokenizer.no_padding()
+            self._tokenizer.no_truncation()
         self._ends = ends
+        self._vocabulary = vocabulary
+
+    def with_ends(self) -> Tokens:
+        """The same tokenizer, which leaves no end of sequence off."""
+        tokens = copy(self)
+        tokens._ends = ()
+        return tokens
 
     def encode(self, text: str) -> list[int]:
         """Ids of a prompt; an end of sequence that the tokenizer would append is left off.
@@ -28,14 +51,18 @@ class Tokens:
         Raises InvalidInputError where it is no text.
         """
         refuse_no_text(text)
-        ids: list[int] = self._tokenizer.encode(text).ids
+        with blamed(BLAMED):
+            ids: list[int] = self._tokenizer.encode(text).ids
+            if self._vocabulary is not None and max(ids, default=0) >= self._vocabulary:
+                raise ValueError(f"id {max(ids)}, and the backbone knows {self._vocabulary} ids")
         while ids and ids[-1] in self._ends:
             ids.pop()
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the ids; special tokens are no text."""
-        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        with blamed(BLAMED):
+            text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
     def pieces(self, ids: Iterable[int], stop_strings: Sequence[str] = ()) -> Iterator[str]:

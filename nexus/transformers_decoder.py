@@ -31,12 +31,16 @@ class TransformersDecoder:
         config = model.config.get_text_config(decoder=True)
         self.model = model
         self.device = torch.device(model.device)
-        self.positions: int = getattr(model.config, "max_position_embeddings", None) or 1 << 30
+        self.positions = int(getattr(model.config, "max_position_embeddings", None) or 1 << 30)
         self.vocabulary = int(config.vocab_size)
         self._takes = frozenset(inspect.signature(model.forward).parameters)
         self._adapters: dict[str, Adapter] = {}
         # Merging gives the head a parameter of its own; a model without adapters is left alone.
         self._switch: AdapterSwitch | None = None
+        embedding = model.get_input_embeddings().weight
+        named = model.named_parameters()
+        self._embedding_name = next((name for name, each in named if each is embedding), "")
+        self._embedding: Tensor = embedding.data  # an adapter puts another in its place, for a time
         # The model has one adapter in it at a time: threads take turns.
         self.turn = threading.Lock()
 
@@ -47,6 +51,12 @@ class TransformersDecoder:
                 self._switch = AdapterSwitch(self.model)
             self._switch.check(adapter)
             self._adapters[name] = adapter
+
+    def input_embedding(self, name: str) -> Tensor:
+        """The backbone's own, (vocabulary, width). Raises ValueError where it has another name."""
+        if name != self._embedding_name:
+            raise ValueError(f"{name[:100]!r} is not the input embedding")
+        return self._embedding
 
     def use(self, name: str | None) -> None:
         """Compute with this adapter from now on; with none where there is no name."""

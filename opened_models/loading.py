@@ -71,6 +71,7 @@ def open_teacher(job: Job) -> Teacher:
     model = model_class(directory).from_pretrained(
         directory,
         local_files_only=True,
+        trust_remote_code=False,
         **_places(job, directory, load, device),
         **_precision(load),
     )
@@ -113,7 +114,7 @@ def model_class(directory: Path) -> type[PreTrainedModel]:
 
     Raises ValueError where transformers has no such class.
     """
-    config = AutoConfig.from_pretrained(directory, local_files_only=True)
+    config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     if not config.architectures:
         usual: type[PreTrainedModel] = AutoModelForCausalLM._model_mapping[type(config)]
         return usual
@@ -151,7 +152,7 @@ def _processor(directory: Path) -> Any:
     """What turns images or sounds into the model's arrays; None where its folder has none."""
     if not any((directory / name).is_file() for name in PROCESSOR_FILES):
         return None
-    return AutoProcessor.from_pretrained(directory, local_files_only=True)
+    return AutoProcessor.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
 
 
 def _precision(load: str) -> dict[str, object]:

@@ -25,10 +25,12 @@ def streamed(directory: Path, kind: type[PreTrainedModel], scratch: Path) -> dic
 
     scratch: a folder for weights that have to be put together from several stored ones.
     """
-    config = AutoConfig.from_pretrained(directory, local_files_only=True)
+    config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     with torch.device("meta"):
         skeleton = (
-            kind._from_config(config) if hasattr(kind, "_from_config") else kind.from_config(config)
+            kind._from_config(config)
+            if hasattr(kind, "_from_config")
+            else kind.from_config(config, trust_remote_code=False)
         )
     blocks = {
         f"{name}.{index}": "disk"

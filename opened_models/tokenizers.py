@@ -23,5 +23,7 @@ def open_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
     if described.is_file() and (directory / "tokenizer.json").is_file():
         config = json.loads(described.read_text(encoding="utf-8"))
         if config.get("tokenizer_class") in WHOLE_IN_FILE:
-            return PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
-    return AutoTokenizer.from_pretrained(directory, local_files_only=True)
+            return PreTrainedTokenizerFast.from_pretrained(
+                directory, local_files_only=True, trust_remote_code=False
+            )
+    return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)

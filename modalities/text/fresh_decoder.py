@@ -69,7 +69,7 @@ def fields_like_llama(shape: Shape, vocabulary: Vocabulary) -> dict[str, Any]:
 def fresh_decoder(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
     """A decoder with weights drawn from `seed`; its head starts as its embedding."""
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
     with torch.no_grad():
         model.get_output_embeddings().weight.copy_(model.get_input_embeddings().weight)
     return model

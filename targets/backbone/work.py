@@ -95,7 +95,10 @@ def initial_backbone(job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrained
     """The backbone before distillation: drawn from the seed, or the small open model named."""
     if "init" in job.sources:
         model = AutoModelForCausalLM.from_pretrained(
-            job.sources["init"], local_files_only=True, dtype=torch.float32
+            job.sources["init"],
+            local_files_only=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
         )
         refuse_teacher(job, model)
         untie(model)

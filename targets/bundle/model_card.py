@@ -17,8 +17,8 @@ from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-tokenizer = AutoTokenizer.from_pretrained("tokenizer")
-model = AutoModelForCausalLM.from_pretrained("backbone")
+tokenizer = AutoTokenizer.from_pretrained("tokenizer", trust_remote_code=False)
+model = AutoModelForCausalLM.from_pretrained("backbone", trust_remote_code=False)
 {dequantize}config = LoraConfig(**json.load(open("adapters/{name}_adapter.json")))
 model = get_peft_model(model, config).eval()
 set_peft_model_state_dict(model, load_file("adapters/{name}_adapter.safetensors"))

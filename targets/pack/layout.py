@@ -11,11 +11,11 @@ from transformers.modeling_utils import PreTrainedModel
 
 def empty_model(config: Path) -> PreTrainedModel:
     """The model that a config.json describes, without weights."""
-    read = AutoConfig.from_pretrained(config, local_files_only=True)
+    read = AutoConfig.from_pretrained(config, local_files_only=True, trust_remote_code=False)
     if hasattr(read, "quantization_config"):
         del read.quantization_config
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(read)
+        return AutoModelForCausalLM.from_config(read, trust_remote_code=False)
 
 
 def embedding_name(config: Path) -> str:

@@ -41,7 +41,7 @@ def build(job: Job) -> None:
     for done, (name, tensor) in enumerate(stored_tensors(files)):
         tensors[name] = described(tensor)
         job.progress(done, done + 1, tensors=done + 1)
-    config = AutoConfig.from_pretrained(directory, local_files_only=True)
+    config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     text = config.get_text_config()
     record = {
         "id": job.target.partition(":")[2],

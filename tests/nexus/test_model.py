@@ -22,6 +22,7 @@ from nexus import BundleError, NexusModel
 from nexus.cli import main
 from nexus.errors import InvalidInputError, UnknownCapabilityError
 from nexus.manifest import read_manifest, sealed
+from nexus.printable import printable
 
 PROMPTS = ["add seven plus three", "call a tool please", "whisper quietly", "total apples"]
 
@@ -180,7 +181,9 @@ def test_the_command_answers_shows_checks_and_exports(
     folder = str(bundles["int8"])
     model = NexusModel.load(folder)
     assert main(["run", folder, PROMPTS[0], "--capability", "sums"]) == 0
-    assert capsys.readouterr().out == model.generate(PROMPTS[0], capability="sums") + "\n"
+    assert capsys.readouterr().out == printable(
+        model.generate(PROMPTS[0], capability="sums") + "\n"
+    )
     assert main(["run", folder, PROMPTS[0], "--capability", "private"]) == 1
     hint = capsys.readouterr().err
     assert "--enable-uncensored" in hint
@@ -201,13 +204,14 @@ def test_the_command_answers_shows_checks_and_exports(
 
 def test_prompts_come_through_a_pipe_as_they_are_typed(bundles: dict[str, Path]) -> None:
     folder, prompt = str(bundles["int8"]), PROMPTS[0].encode()
-    answer = NexusModel.load(folder).generate(PROMPTS[0], capability="sums").encode() + b"\n"
+    answer = NexusModel.load(folder).generate(PROMPTS[0], capability="sums")
+    said = printable(answer + "\n").encode()
     asked = ("--capability", "sums")
     done = nexus_command("run", folder, "-", *asked, input=prompt + b"\r\n", stdout=subprocess.PIPE)
-    assert (done.returncode, done.stdout, done.stderr) == (0, answer, b"")
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, b"")
     lines = prompt + b"\n\n" + prompt
     done = nexus_command("chat", folder, *asked, input=lines, stdout=subprocess.PIPE)
-    assert (done.returncode, done.stdout) == (0, 2 * answer)
+    assert (done.returncode, done.stdout) == (0, 2 * said)
 
 
 def test_an_export_never_breaks_its_bundle(
@@ -242,8 +246,8 @@ def test_the_command_chats(
     assert main(["chat", str(bundles["int8"])]) == 0
     shown = capsys.readouterr()
     model = NexusModel.load(bundles["int8"])
-    assert model.generate(PROMPTS[0], capability="sums") in shown.out
-    assert model.generate(PROMPTS[1], capability="calls") in shown.out
+    assert printable(model.generate(PROMPTS[0], capability="sums")) in shown.out
+    assert printable(model.generate(PROMPTS[1], capability="calls")) in shown.out
     assert "no capability 'nothing'" in shown.err
     assert "[calls]" in shown.err
 

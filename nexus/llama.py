@@ -56,6 +56,7 @@ class LlamaDecoder:
         self.shape = shape
         self.positions = shape.positions
         self.vocabulary = shape.vocabulary
+        self.width = shape.width
         embedding = reading.embedding()
         self.layers = [reading.layer(index) for index in range(shape.layers)]
         self.norm = reading.norm("model.norm", shape.width)

@@ -28,6 +28,8 @@ BACKBONE_FILES = (
 DIGEST = re.compile(r"[0-9a-f]{64}")
 PART_OF_PATH = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
 CAPABILITY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+MEDIUM_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+MOST_MEDIA = 20
 MOST_FILES = 10_000
 MOST_CAPABILITIES = 1000
 MOST_PATH_LETTERS = 240
@@ -50,7 +52,11 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Capability:
-    """What the bundle can do: how it is asked, where an answer stops, and which files it needs."""
+    """What the bundle can do: how it is asked, where an answer stops, and which files it needs.
+
+    reads: media that it reads besides text, in the order of their soft tokens; projection: the file
+    that brings these to the backbone's width, empty where it reads text alone.
+    """
 
     name: str
     template: str
@@ -60,6 +66,16 @@ class Capability:
     adapter: str
     configuration: str
     about: Mapping[str, Any]
+    reads: tuple[str, ...] = ()
+    projection: str = ""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The files of the encoder of one medium."""
+
+    weights: str
+    configuration: str
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,7 @@ class Manifest:
     fallback: Capability
     about: Mapping[str, Any]
     intact: bool
+    encoders: Mapping[str, Encoder]
 
 
 def checked_manifest(fields: Mapping[str, Any], *, intact: bool) -> Manifest:
@@ -87,6 +104,9 @@ def checked_manifest(fields: Mapping[str, Any], *, intact: bool) -> Manifest:
     files = {path: _file(path, value, capabilities) for path, value in listed.items()}
     _refuse_twins({part for path in files for part in _prefixes(path)}, "files")
     _check_adapters(capabilities, files)
+    listed = mapping(fields.get("encoders", {}), "encoders", MOST_MEDIA)
+    encoders = {_medium(name): _encoder(name, value, files) for name, value in listed.items()}
+    _check_media(capabilities, encoders)
     quantization = text(fields, "quantization")
     if quantization not in QUANTISATIONS:
         raise BundleError(MANIFEST, f"has the unknown quantization {quantization[:40]!r}", REBUILD)
@@ -99,6 +119,7 @@ def checked_manifest(fields: Mapping[str, Any], *, intact: bool) -> Manifest:
         fallback=Capability("backbone", *fallback, False, "", "", {}),
         about=fields,
         intact=intact,
+        encoders=encoders,
     )
 
 
@@ -113,7 +134,48 @@ def _capability(name: str, value: Any) -> Capability:
         text(fields, "adapter"),
         text(fields, "configuration"),
         fields,
+        _reads(fields, name),
+        text(fields, "projection") if fields.get("reads") else "",
     )
+
+
+def _reads(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    reads = fields.get("reads", [])
+    if (
+        not isinstance(reads, list)
+        or len(reads) > MOST_MEDIA
+        or len(set(map(str, reads))) < len(reads)
+    ):
+        raise BundleError(MANIFEST, f"{name}: reads is not a list of media", REBUILD)
+    return tuple(_medium(medium) for medium in reads)
+
+
+def _medium(name: Any) -> str:
+    if not isinstance(name, str) or not MEDIUM_NAME.fullmatch(name):
+        raise BundleError(MANIFEST, f"{str(name)[:40]!r} is not the name of a medium", REBUILD)
+    return name
+
+
+def _encoder(medium: str, value: Any, files: Mapping[str, FileEntry]) -> Encoder:
+    fields = mapping(value, f"the encoder of {medium}")
+    encoder = Encoder(text(fields, "weights"), text(fields, "configuration"))
+    for path, suffix in ((encoder.weights, ".safetensors"), (encoder.configuration, ".json")):
+        if not (path.startswith("encoders/") and path.endswith(suffix)):
+            raise BundleError(MANIFEST, f"{path[:100]!r} is not a file of an encoder", REBUILD)
+        if path not in files or files[path].capability is not None:
+            raise BundleError(
+                MANIFEST, f"the encoder of {medium} needs {path}, shared and listed", REBUILD
+            )
+    return encoder
+
+
+def _check_media(capabilities: Mapping[str, Capability], encoders: Mapping[str, Encoder]) -> None:
+    for name, capability in capabilities.items():
+        for medium in capability.reads:
+            if medium not in encoders:
+                raise BundleError(
+                    MANIFEST, f"{name!r} reads {medium}, and no encoder of it is listed", REBUILD
+                )
 
 
 def _asking(fields: Mapping[str, Any], name: str) -> tuple[str, tuple[str, ...], int]:
@@ -185,7 +247,9 @@ def _check_adapters(capabilities: Mapping[str, Capability], files: Mapping[str, 
     users: dict[str, str] = {}
     weights: dict[str, Capability] = {}
     for name, capability in sorted(capabilities.items()):
-        own = ((capability.adapter, ".safetensors"), (capability.configuration, ".json"))
+        own = [(capability.adapter, ".safetensors"), (capability.configuration, ".json")]
+        if capability.reads:
+            own.append((capability.projection, ".safetensors"))
         for path, suffix in own:
             if not (path.startswith("adapters/") and path.endswith(suffix)):
                 raise BundleError(MANIFEST, f"{path[:100]!r} is no adapter's file", REBUILD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -22,6 +22,9 @@ from nexus.errors import (
     blamed,
 )
 from nexus.manifest import Capability
+from nexus.media.intake import Intake
+from nexus.media.opening import open_reader, values_by_row
+from nexus.media.reading import MediaReader
 from nexus.opened_bundle import OpenedBundle
 from nexus.packing import CONFIG, GENERATION_CONFIG, WEIGHTS, ends_of_sequence
 from nexus.prompt import cut, render
@@ -55,6 +58,8 @@ class NexusModel:
         bundle.let_go()
         self._dtype = dtype
         self._added: set[str] = set()
+        self._intakes: dict[str, Intake] = {}
+        self._readers: dict[str, MediaReader] = {}
         self._router: Router | None = None
 
     @classmethod
@@ -122,11 +127,12 @@ class NexusModel:
     @overload
     def generate(
         self,
-        prompt: str,
+        prompt: str | None = None,
         *,
         capability: str | None = None,
         enable_uncensored: bool = False,
         max_new_tokens: int | None = None,
+        **media: Any,
     ) -> str: ...
     @overload
     def generate(
@@ -136,6 +142,7 @@ class NexusModel:
         capability: str | Sequence[str | None] | None = None,
         enable_uncensored: bool = False,
         max_new_tokens: int | None = None,
+        **media: Any,
     ) -> list[str]: ...
     def generate(
         self,
@@ -145,16 +152,21 @@ class NexusModel:
         capability: str | Sequence[str | None] | None = None,
         enable_uncensored: bool = False,
         max_new_tokens: int | None = None,
+        **media: Any,
     ) -> str | list[str]:
         """Answer one prompt, or several in one batch, each with its own adapter.
 
         capability: a name, one for each prompt, or nothing, and the router decides; `backbone` asks
         for no adapter. An isolated capability answers only with `enable_uncensored=True`, and
         raises PermissionError without. max_new_tokens: instead of the capability's own limit.
+        media: what is read besides text, by medium, as `image=...`; for several prompts a list
+        each. Without a prompt, what is read is all.
         Raises ValueError on what cannot be answered: no text, one that leaves no room for an
         answer, a name that the bundle does not have; and BundleError where the adapter's files are
         no longer those that were opened.
         """
+        if prompt is None and prompts is None and media:
+            prompt = ""
         if (prompt is None) == (prompts is None):
             raise TypeError("generate takes either prompt= or prompts=")
         if isinstance(prompts, str) or not isinstance(prompts, Iterable | None):
@@ -162,9 +174,11 @@ class NexusModel:
                 "prompts= takes a list of prompts; for a single one say prompt="
             )
         texts = [prompt] if prompt is not None else list(prompts or [])
-        asked = self._asked(texts, capability, enable_uncensored)
+        values = values_by_row(media, None if prompt is not None else len(texts))
+        asked = self._asked(texts, capability, enable_uncensored, values)
         rows = [
-            self._row(text, one, max_new_tokens) for text, one in zip(texts, asked, strict=True)
+            self._row(text, one, max_new_tokens, given)
+            for text, one, given in zip(texts, asked, values, strict=True)
         ]
         tokens = decoded(self._decoder, rows, ends=self._ends, batch_size=BATCH)
         answers = [
@@ -175,16 +189,17 @@ class NexusModel:
 
     def stream(
         self,
-        prompt: str,
+        prompt: str = "",
         *,
         capability: str | None = None,
         enable_uncensored: bool = False,
         max_new_tokens: int | None = None,
+        **media: Any,
     ) -> Iterator[str]:
         """The answer that `generate` gives, piece by piece as it comes to be."""
         # Checked at the call, not when the first piece is taken.
-        (asked,) = self._asked([prompt], capability, enable_uncensored)
-        row = self._row(prompt, asked, max_new_tokens)
+        (asked,) = self._asked([prompt], capability, enable_uncensored, [media])
+        row = self._row(prompt, asked, max_new_tokens, media)
         tokens = stream(self._decoder, row, ends=self._ends)
         return self._tokens.pieces(tokens, asked.stop_strings)
 
@@ -208,13 +223,24 @@ class NexusModel:
             )
         return known
 
-    def _row(self, prompt: str, asked: Capability, most: int | None) -> Row:
+    def _row(
+        self, prompt: str, asked: Capability, most: int | None, media: Mapping[str, Any]
+    ) -> Row:
         return Row(
             self._tokens.encode(render(asked.template, prompt)),
             _longest(asked, most),
             self._adapter(asked),
             self._finished(asked),
+            self._reader(asked).soft(media),
         )
+
+    def _reader(self, capability: Capability) -> MediaReader:
+        """What a capability reads besides text; encoders are opened when they are first needed."""
+        if capability.name not in self._readers:
+            self._readers[capability.name] = open_reader(
+                capability, self._bundle, self._intakes, self._decoder.width
+            )
+        return self._readers[capability.name]
 
     def _finished(self, capability: Capability) -> Callable[[list[int]], bool] | None:
         stops = [stop for stop in capability.stop_strings if stop]
@@ -227,6 +253,7 @@ class NexusModel:
         prompts: Sequence[str],
         capability: str | Sequence[str | None] | None,
         enable_uncensored: bool,
+        media: Sequence[Mapping[str, Any]],
     ) -> list[Capability]:
         """The capability that answers each prompt, after every check."""
         for prompt in prompts:
@@ -245,16 +272,27 @@ class NexusModel:
         if unnamed:
             routes = self._opened_router().route([prompts[index] for index in unnamed])
             for index, route in zip(unnamed, routes, strict=True):
-                names[index] = self._routed(route)
+                names[index] = self._routed(route, media[index])
         return [
             self.permitted(BACKBONE if name is None else name, enable_uncensored=enable_uncensored)
             for name in names
         ]
 
-    def _routed(self, route: Route) -> str:
-        """The router's choice. One that it must not make is treated as none."""
-        known = self.manifest.capabilities.get(route.capability or "")
-        return BACKBONE if known is None or known.isolated else known.name
+    def _routed(self, route: Route, media: Mapping[str, Any]) -> str:
+        """The router's choice, of the capabilities that read what is given. One that it must not
+        make is treated as none. Raises InvalidInputError where nothing reads what is given.
+        """
+        likely = sorted(route.probabilities, key=lambda name: -route.probabilities[name])
+        for name in [route.capability or BACKBONE, *(likely if media else ())]:
+            known = self.manifest.capabilities.get(name)
+            if known is not None and not known.isolated and set(known.reads) == set(media):
+                return known.name
+        if media:
+            raise InvalidInputError(
+                f"no capability that the router may choose reads {' and '.join(sorted(media))}: "
+                "name one with capability="
+            )
+        return BACKBONE
 
     def _is_present(self, name: str) -> bool:
         known = self.manifest.capabilities[name]

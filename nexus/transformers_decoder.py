@@ -33,6 +33,7 @@ class TransformersDecoder:
         self.device = torch.device(model.device)
         self.positions = int(getattr(model.config, "max_position_embeddings", None) or 1 << 30)
         self.vocabulary = int(config.vocab_size)
+        self.width = int(config.hidden_size)
         self._takes = frozenset(inspect.signature(model.forward).parameters)
         self._adapters: dict[str, Adapter] = {}
         # Merging gives the head a parameter of its own; a model without adapters is left alone.

@@ -56,17 +56,20 @@ class MediaReader:
 
     @torch.inference_mode()
     def soft(self, values: Mapping[str, Any]) -> Tensor | None:
-        """Soft tokens (count, backbone width) of one request; None where nothing is given.
+        """Soft tokens (count, backbone width) of one request; None where text alone is read.
 
-        values: medium -> value. Raises InvalidInputError for a medium that is not read here.
+        values: medium -> value. Raises InvalidInputError for a medium that is not read here, and
+        for one that is and was not given.
         """
         for medium in values:
             if medium not in self.reads:
                 known = ", ".join(self.reads) or "text alone"
-                raise InvalidInputError(f"{medium} was given, and this capability reads {known}")
+                raise InvalidInputError(f"{medium}= was given, and this capability reads {known}")
+        for medium in self.reads:
+            if medium not in values:
+                raise InvalidInputError(f"this capability reads {medium}: give it with {medium}=")
         parts = [
             self.projections[medium](self.intakes[medium].states(values[medium]))
             for medium in self.reads
-            if medium in values
         ]
         return torch.cat(parts) if parts else None

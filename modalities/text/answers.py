@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from transformers.modeling_utils import PreTrainedModel
@@ -19,6 +20,9 @@ from modalities.text.teacher_decoding import answers_log_probs, greedy_answers
 from nexus.prompt import cut
 
 CHUNK = 256
+
+ReadRows = Callable[[Sequence[Mapping[str, Any]]], list[Encoded]]
+"""Rows to what a given model reads of each."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +47,18 @@ def answered_rows(
     *,
     batch: int = 64,
     progress: Callable[[int, int], None] | None = None,
+    read: ReadRows | None = None,
 ) -> list[dict[str, Any]]:
     """Greedy answers and likelihoods of the references, one row each, in the order given.
 
-    `log_prob` is in nats over the reference answer and its end, if it has one; `bytes` counts its
-    UTF-8 bytes.
+    read: what the model reads of the rows; by default their text. `log_prob` is in nats over the
+    reference answer and its end, if it has one; `bytes` counts its UTF-8 bytes.
     """
+    read = read or partial(read_as, model, tokenizer, description.template)
     answered: list[dict[str, Any]] = []
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
-        encoded = read_as(model, tokenizer, description.template, chunk)
+        encoded = read(chunk)
         texts = _decoded(model, tokenizer, encoded, description, batch)
         likelihoods = answers_log_probs(model, encoded, batch_size=batch)
         answered.extend(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from modalities.text.answers import Description
+from modalities.text.answers import Description, ReadRows
 from modalities.text.encoding import Encoded
 from modalities.text.reading import read_as
 from modalities.text.teacher_decoding import first_inputs
@@ -28,6 +29,7 @@ def own_answers(
     seed: int,
     batch: int = 64,
     progress: Callable[[int, int], None] | None = None,
+    read: ReadRows | None = None,
 ) -> list[dict[str, Any]]:
     """The rows with the model's own answers, in the order given.
 
@@ -37,9 +39,8 @@ def own_answers(
     """
     torch.manual_seed(seed)
     # What a row's own answer may be is nothing that is read.
-    encoded = read_as(
-        model, tokenizer, description.template, [{**row, "answer": ""} for row in rows]
-    )
+    read = read or partial(read_as, model, tokenizer, description.template)
+    encoded = read([{**row, "answer": ""} for row in rows])
     order = sorted(range(len(rows)), key=lambda index: encoded[index].tokens())
     answered: dict[int, dict[str, Any]] = {}
     for start in range(0, len(order), batch):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modalities.json_files import read_json, read_rows, write_rows
-from modalities.text.answers import Description, answered_rows
+from modalities.text.answers import Description, ReadRows, answered_rows
 from modalities.text.own_answers import own_answers
+from modalities.text.teacher_reading import teacher_reader
 from opened_models.loading import Teacher, answering_teacher
 from targets.baseline.settings import Settings
 
@@ -24,9 +25,10 @@ def build(job: Job) -> None:
     settings = Settings.from_json(job.settings)
     description = Description.from_json(read_json(job.inputs["description"]))
     teacher = answering_teacher(job)
+    read = teacher_reader(job, teacher, description.template)
     splits = {name: read_rows(job.inputs[name]) for name in ("validation", "eval")}
     if settings.temperature is not None:
-        splits = _own_references(job, settings, teacher, description, splits)
+        splits = _own_references(job, settings, teacher, description, splits, read)
     total = sum(len(rows) for rows in splits.values())
     before = 0
     for name, rows in splits.items():
@@ -41,6 +43,7 @@ def build(job: Job) -> None:
             description,
             batch=settings.batch,
             progress=report,
+            read=read,
         )
         write_rows(job.out / f"{name}.jsonl", answers)
         before += len(rows)
@@ -56,6 +59,7 @@ def _own_references(
     teacher: Teacher,
     description: Description,
     splits: dict[str, list[dict[str, Any]]],
+    read: ReadRows,
 ) -> dict[str, list[dict[str, Any]]]:
     assert settings.temperature is not None
     own = {}
@@ -68,6 +72,7 @@ def _own_references(
             temperature=settings.temperature,
             seed=job.seed + number,
             batch=settings.batch,
+            read=read,
         )
         write_rows(job.out / f"{name}_references.jsonl", own[name])
     return own

@@ -9,10 +9,12 @@ import torch
 
 from modalities.json_files import read_json, read_rows, write_json, write_rows
 from modalities.text.answers import Description, answered_rows
+from modalities.text.student_reading import student_reader
 from nexus.adapters import load_adapter, merged
 from nexus.packing import load_backbone
 from opened_models.tokenizers import open_tokenizer
 from targets.score.confinement import Progress, run_confined
+from targets.score.media import media_reader
 from targets.score.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,9 +51,11 @@ def score(job: Job, tasks: Mapping[str, Any], progress: Progress) -> None:
     tokenizer = open_tokenizer(job.inputs["tokenizer"])
     description = Description.from_json(read_json(job.inputs["description"]))
     rows = read_rows(job.inputs["eval"])
+    soft, payloads = media_reader(job).soft, job.inputs.get("media")
+    read = student_reader(model, tokenizer, description.template, soft, payloads)
     with merged(model, adapter):
         answers = answered_rows(
-            model, tokenizer, rows, description, batch=settings.batch, progress=progress
+            model, tokenizer, rows, description, batch=settings.batch, progress=progress, read=read
         )
         if tasks:
             harness = job.load("harness")

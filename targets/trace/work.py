@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from modalities.json_files import read_json, read_rows, write_json
-from modalities.text.answers import Description
+from modalities.text.answers import Description, ReadRows
 from modalities.text.encoding import answer_byte_ends, token_bytes
 from modalities.text.likelihoods import teacher_log_probs
 from modalities.text.own_answers import own_answers
-from modalities.text.reading import read_as
 from modalities.text.sequences import collate
 from modalities.text.shards import TracedRow, index_type, shard_exists, write_shard
+from modalities.text.teacher_reading import teacher_reader
 from opened_models.blocks import block_lists
 from opened_models.loading import Teacher, answering_teacher
 from targets.trace.coefficients import coefficient_reader
@@ -46,14 +46,17 @@ def build(job: Job) -> None:
     assert teacher.tokenizer is not None  # it could not answer without
     vocabulary = int(teacher.model.config.get_text_config(decoder=True).vocab_size)
     metric = None if settings.metric is None else job.load("metric").METRIC
+    read = teacher_reader(job, teacher, description.template)
     for number, start in enumerate(range(0, len(rows), SHARD_ROWS)):
         if shard_exists(job.scratch, number):
             continue
         shard = rows[start : start + SHARD_ROWS]
         if settings.answers == "teacher":
-            shard = _own_answers(teacher, shard, description, settings, metric, job.seed + number)
+            shard = _own_answers(
+                teacher, shard, description, settings, metric, job.seed + number, read
+            )
         kept = max(0, settings.coefficient_rows - start)
-        traced = _traced(job, teacher, shard, description, settings, kept, start, len(rows))
+        traced = _traced(job, teacher, shard, read, settings, kept, start, len(rows))
         write_shard(job.scratch, number, traced)
     # A shard's arrays are what says that it is whole, so they are the first to leave.
     for kind in ("safetensors", "jsonl"):
@@ -80,6 +83,7 @@ def _own_answers(
     settings: Settings,
     metric: Metric | None,
     seed: int,
+    read: ReadRows,
 ) -> list[dict[str, Any]]:
     """The rows with the teacher's own answers; scored where the data set has others to hold."""
     answered = own_answers(
@@ -90,6 +94,7 @@ def _own_answers(
         temperature=settings.temperature,
         seed=seed,
         batch=settings.batch,
+        read=read,
     )
     if metric is None:
         return answered
@@ -103,14 +108,14 @@ def _traced(
     job: Job,
     teacher: Teacher,
     rows: Sequence[dict[str, Any]],
-    description: Description,
+    read: ReadRows,
     settings: Settings,
     with_coefficients: int,
     before: int,
     total: int,
 ) -> list[TracedRow]:
     pieces = token_bytes(teacher.tokenizer)
-    encoded = read_as(teacher.model, teacher.tokenizer, description.template, rows)
+    encoded = read(rows)
     prompts = [row.prompt_ids for row in encoded]
     answers = [row.answer_ids for row in encoded]
     order = sorted(range(len(rows)), key=lambda index: encoded[index].tokens())
@@ -138,6 +143,7 @@ def _traced(
                     "merit": rows[row].get("merit", 1.0),
                     "log_prob": round(score, 4),
                     **({} if rows[row].get("ended", True) else {"ended": False}),
+                    **({"parts": rows[row]["parts"]} if "parts" in rows[row] else {}),
                 },
                 byte_ends=spelled,
                 coefficients={name: values[cut] for name, values in coefficients.items()}

@@ -8,6 +8,7 @@ import torch
 from transformers import GenerationConfig
 
 from modalities.json_files import read_json, read_rows, write_rows
+from modalities.payloads import rows_with_paths
 from modalities.text.encoding import encode_rows
 from modalities.text.fresh_decoder import (
     Shape,
@@ -35,7 +36,8 @@ def build(job: Job) -> None:
     """Write configuration, weights, tokenizer and `training_log.jsonl` of the teacher."""
     torch.set_num_threads(job.threads)
     settings = Settings.from_json(job.settings)
-    rows = read_rows(job.inputs["train"])
+    read = rows_with_paths(read_rows(job.inputs["train"]), job.inputs.get("media"))
+    rows = job.load("reading").as_text(read)
     template = read_json(job.inputs["description"])["template"]
     texts = (text for row in rows for text in (row["prompt"], row["answer"]))
     tokenizer = trained_tokenizer(texts, settings.tokenizer_kind, settings.tokenizer_vocab)

@@ -44,17 +44,27 @@ class Batch:
 
 
 def collate(
-    prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], rows: list[int]
+    prompts: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[int]],
+    rows: list[int],
+    places: Sequence[int] | None = None,
 ) -> Batch:
-    """Pad the named rows. The last token of an answer is predicted, never read."""
-    lengths = [len(prompts[row]) + len(answers[row]) - 1 for row in rows]
+    """Pad the named rows. The last token of an answer is predicted, never read.
+
+    places: how many places each of these rows keeps free before its prompt, for soft tokens.
+    """
+    free = places if places is not None else [0] * len(rows)
+    lengths = [
+        before + len(prompts[row]) + len(answers[row]) - 1
+        for before, row in zip(free, rows, strict=True)
+    ]
     input_ids = np.zeros((len(rows), max(lengths)), dtype=np.int64)
     attention = np.zeros_like(input_ids)
     where: list[tuple[int, int]] = []
     labels: list[int] = []
     answer_index: list[int] = []
     for line, row in enumerate(rows):
-        prompt, answer = prompts[row], answers[row]
+        prompt, answer = [*[0] * free[line], *prompts[row]], answers[row]
         input_ids[line, : lengths[line]] = [*prompt, *answer[:-1]]
         attention[line, : lengths[line]] = 1
         start = len(prompt) - 1

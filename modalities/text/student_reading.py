@@ -17,7 +17,7 @@ from modalities.text.encoding import Encoded
 from modalities.text.reading import read_as
 
 Soft = Callable[[Mapping[str, Any]], Tensor | None]
-"""The soft tokens (count, width) of a row's parts."""
+"""The soft tokens (count, width) of a row, whose parts name files by their paths."""
 
 
 def student_reader(
@@ -32,7 +32,7 @@ def student_reader(
     def read(rows: Sequence[Mapping[str, Any]]) -> list[Encoded]:
         encoded = read_as(model, tokenizer, template, rows)
         return [
-            replace(one, soft=soft(row.get("parts", {})))
+            replace(one, soft=soft(row))
             for one, row in zip(encoded, rows_with_paths(rows, payloads), strict=True)
         ]
 

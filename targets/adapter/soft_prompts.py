@@ -70,7 +70,7 @@ class SoftPrompts:
         """rows: the parts of each, media files as paths. Raises ValueError naming the row that
         lacks a part or holds one that cannot be read.
         """
-        self._projection = projection
+        self.projection = projection
         self._states = []
         for number, parts in enumerate(rows):
             try:
@@ -84,7 +84,7 @@ class SoftPrompts:
 
     def of_row(self, row: int) -> Tensor:
         """(count, backbone width)."""
-        return self._projection.soft(self._states[row])
+        return self.projection.soft(self._states[row])
 
     def of_batch(self, rows: Sequence[int]) -> SoftTokens:
         """Of rows that are padded on the right, so that each begins at position 0."""

@@ -16,15 +16,17 @@ from torch.nn import functional
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from modalities.text.answers import Description, answered_rows
+from modalities.text.answers import Description, ReadRows, answered_rows
 from modalities.text.encoding import encode_rows, endings
 from modalities.text.outputs import answer_log_probs, cross_entropy
-from modalities.text.sequences import batch_rows, collate, tokens_of_steps
+from modalities.text.sequences import Batch, batch_rows, collate, tokens_of_steps
+from modalities.text.student_reading import student_reader
 from modalities.text.student_rows import StudentRows, distillation_loss
 from targets.adapter.anchors import Anchors
 from targets.adapter.low_rank import LowRank
 from targets.adapter.recovery import LOSS, ROLL_BACKS, Recovery, Rows
 from targets.adapter.settings import Settings
+from targets.adapter.soft_prompts import SoftPrompts
 from training.loop import Run, train
 from training.watch import Watch
 
@@ -39,19 +41,21 @@ ANCHOR_WARMUP = 5
 @dataclass(frozen=True)
 class Validation:
     """What an adapter is judged on while it trains: rows, and the best teacher's scores on them, by
-    the metric.
+    the metric. soft: what the rows hold besides text; None where they hold text alone.
     """
 
     rows: Sequence[Mapping[str, Any]]
     description: Description
     metric: Metric
     teacher_scores: Sequence[float]
+    soft: SoftPrompts | None = None
 
 
 class AdapterTraining:
     """One adapter in training: the frozen weights beneath it, its rows, its validation.
 
-    rows: what it learns from. validation: what it is judged on.
+    rows: what it learns from. validation: what it is judged on. soft: what the rows hold besides
+    text; the projection that it goes through is trained as well.
     """
 
     def __init__(
@@ -62,10 +66,12 @@ class AdapterTraining:
         rows: StudentRows,
         validation: Validation,
         settings: Settings,
+        soft: SoftPrompts | None = None,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._adapter = adapter
+        self._soft = soft
         self._base = {name: p.detach().clone() for name, p in model.named_parameters()}
         self.rows = rows
         self.validation = validation
@@ -87,7 +93,9 @@ class AdapterTraining:
         answers = [row.answer_ids for row in encoded]
         order = sorted(range(len(encoded)), key=lambda i: len(prompts[i]) + len(answers[i]))
         self._probe = [
-            collate(prompts, answers, order[start : start + VALIDATION_BATCH]).to(model.device)
+            _with_places(
+                prompts, answers, order[start : start + VALIDATION_BATCH], validation.soft
+            ).to(model.device)
             for start in range(0, len(order), VALIDATION_BATCH)
         ]
 
@@ -147,14 +155,15 @@ class AdapterTraining:
 
     def loss_of(self, rows: list[int], anchors: float) -> Tensor:
         """What is minimised, on a batch of rows; anchors: factor on the weight of these."""
-        batch = collate(self.rows.prompts, self.rows.answers, rows).to(self._model.device)
+        batch = self._batch(rows)
+        soft = self._soft.of_batch(rows) if self._soft is not None else None
         weights = self._adapter.weights(self._base)
         kl_weight = self.settings.kl_weight
         if self.anchors is None:
-            log_probs = answer_log_probs(self._model, batch, weights)
+            log_probs = answer_log_probs(self._model, batch, weights, soft)
             return distillation_loss(log_probs, batch, self.rows, kl_weight)
         with self.anchors.watching():
-            log_probs = answer_log_probs(self._model, batch, weights)
+            log_probs = answer_log_probs(self._model, batch, weights, soft)
         output = distillation_loss(log_probs, batch, self.rows, kl_weight)
         return output + anchors * self.anchors.penalty(batch)
 
@@ -173,13 +182,18 @@ class AdapterTraining:
         losses: list[float] = []
         for start in range(0, len(rows), VALIDATION_BATCH):
             picked = list(rows[start : start + VALIDATION_BATCH])
-            batch = collate(self.rows.prompts, self.rows.answers, picked).to(self._model.device)
-            log_probs = answer_log_probs(self._model, batch, weights)
+            batch = self._batch(picked)
+            soft = self._soft.of_batch(picked) if self._soft is not None else None
+            log_probs = answer_log_probs(self._model, batch, weights, soft)
             missed = functional.nll_loss(log_probs, batch.labels, reduction="none")
             sums = missed.new_zeros(len(picked)).index_add(0, batch.where[:, 0], missed)
             counts = [len(self.rows.answers[row]) for row in picked]
             losses += [total / count for total, count in zip(sums.tolist(), counts, strict=True)]
         return losses
+
+    def _batch(self, rows: list[int]) -> Batch:
+        batch = _with_places(self.rows.prompts, self.rows.answers, rows, self._soft)
+        return batch.to(self._model.device)
 
     def _learned_rows(self, seed: int) -> Rows:
         """All rows but those on which the anchors are looked at."""
@@ -190,9 +204,12 @@ class AdapterTraining:
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """All that training changes: the adapter, and the anchors' maps where there are any."""
+        """All that training changes: the adapter, and where there are any the projection of what
+        is not text and the anchors' maps.
+        """
         maps = self.anchors.maps if self.anchors is not None else {}
-        return self._adapter.parameters | maps
+        projection = self._soft.projection.parameters if self._soft is not None else {}
+        return self._adapter.parameters | projection | maps
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
@@ -200,7 +217,9 @@ class AdapterTraining:
         weights = self._adapter.weights(self._base)
         total = count = 0.0
         for batch in self._probe:
-            loss = cross_entropy(answer_log_probs(self._model, batch, weights), batch.labels)
+            of_rows = self.validation.soft
+            soft = of_rows.of_batch(batch.rows) if of_rows is not None else None
+            loss = cross_entropy(answer_log_probs(self._model, batch, weights, soft), batch.labels)
             total += loss.item() * len(batch.labels)
             count += len(batch.labels)
         return total / count
@@ -213,11 +232,28 @@ class AdapterTraining:
             parameters[name].copy_(weight)
         self._model.eval()
         answered = answered_rows(
-            self._model, self._tokenizer, self.validation.rows, self.validation.description
+            self._model,
+            self._tokenizer,
+            self.validation.rows,
+            self.validation.description,
+            read=self._reader(),
         )
         for name in self._adapter.a:
             parameters[name].copy_(self._base[name])
         return self.validation.metric.score_rows(self.validation.rows, answered)
+
+    def _reader(self) -> ReadRows | None:
+        """How the student reads the validation rows; None where they hold text alone."""
+        soft = self.validation.soft
+        if soft is None:
+            return None
+        places = {row["id"]: index for index, row in enumerate(self.validation.rows)}
+
+        def of_row(row: Mapping[str, Any]) -> Tensor:
+            return soft.of_row(places[row["id"]])
+
+        template = self.validation.description.template
+        return student_reader(self._model, self._tokenizer, template, of_row)
 
     def retained(self) -> float:
         """What it retains, on `validation`, of the teacher that is best there."""
@@ -234,3 +270,14 @@ class AdapterTraining:
         """Put back what `state` returned."""
         for name, parameter in self.parameters.items():
             parameter.copy_(state[name])
+
+
+def _with_places(
+    prompts: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[int]],
+    rows: list[int],
+    soft: SoftPrompts | None,
+) -> Batch:
+    """A batch that keeps places free for what the rows hold besides text."""
+    places = None if soft is None else [soft.count(row) for row in rows]
+    return collate(prompts, answers, rows, places)

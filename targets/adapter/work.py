@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
 from transformers.modeling_utils import PreTrainedModel
 
+from modalities.intakes import open_intakes
 from modalities.json_files import read_json, read_rows, write_json, write_rows
+from modalities.payloads import rows_with_paths
 from modalities.text.answers import Description
-from modalities.text.student_rows import student_rows, trace_sources
+from modalities.text.student_rows import best_rows, student_rows, trace_sources
 from nexus.packing import load_backbone
 from opened_models.tokenizers import open_tokenizer
 from targets.adapter.low_rank import (
@@ -22,6 +26,7 @@ from targets.adapter.low_rank import (
 )
 from targets.adapter.recovery import told
 from targets.adapter.settings import Settings
+from targets.adapter.soft_prompts import SoftPrompts, TrainableProjection
 from targets.adapter.training import AdapterTraining, Validation
 from training.device import device_of_job
 from training.loop import Run, Schedule
@@ -31,9 +36,13 @@ from training.watch import Watch
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
+PROJECTION = "projection.safetensors"
+
 
 def build(job: Job) -> None:
-    """Write `adapter_model.safetensors`, `lora_config.json` and `training_log.jsonl`."""
+    """Write `adapter_model.safetensors`, `lora_config.json` and `training_log.jsonl`; and
+    `projection.safetensors`, where the capability reads more than text.
+    """
     torch.set_num_threads(job.threads)
     settings = Settings.from_json(job.settings)
     tokenizer = open_tokenizer(job.inputs["tokenizer"])
@@ -44,12 +53,34 @@ def build(job: Job) -> None:
     validation = validation_of(job, settings)
     sources = trace_sources(job.inputs, open_tokenizer, capability="")
     rows = student_rows(sources, tokenizer).to(device)
-    training = AdapterTraining(model, tokenizer, adapter, rows, validation, settings)
+    soft = None
+    if job.settings.get("reads"):
+        projection = trainable_projection(job, model)
+        learned = [traced.row for _, traced in best_rows(sources)]
+        soft = soft_prompts(job, projection, learned)
+        validation = replace(validation, soft=soft_prompts(job, projection, validation.rows))
+    training = AdapterTraining(model, tokenizer, adapter, rows, validation, settings, soft)
 
     log = _fit_in_rounds(job, training)
     save_file(peft_tensors(adapter), job.out / "adapter_model.safetensors")
     write_json(job.out / "lora_config.json", peft_config(adapter))
+    if soft is not None:
+        save_file(soft.projection.tensors(), job.out / PROJECTION)
     write_rows(job.out / "training_log.jsonl", [{"aligned": rows.aligned}, *log])
+
+
+def trainable_projection(job: Job, model: PreTrainedModel) -> TrainableProjection:
+    """A fresh projection of what the packed encoders among the inputs give."""
+    embedding = model.get_input_embeddings().weight.detach()
+    return TrainableProjection(job.settings["reads"], open_intakes(job), embedding, job.seed)
+
+
+def soft_prompts(
+    job: Job, projection: TrainableProjection, rows: Sequence[Mapping[str, Any]]
+) -> SoftPrompts:
+    """What rows hold besides text, through a projection."""
+    found = rows_with_paths(rows, job.inputs.get("media"))
+    return SoftPrompts(projection, [row["parts"] for row in found])
 
 
 def _fit_in_rounds(job: Job, training: AdapterTraining) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from nexus.adapters import load_adapter, merged
 from nexus.packing import load_backbone
 from opened_models.tokenizers import open_tokenizer
 from targets.score.confinement import Progress, run_confined
-from targets.score.media import media_reader
 from targets.score.settings import Settings
+from targets.score.soft_tokens import soft_tokens_of
 
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
@@ -51,7 +51,7 @@ def score(job: Job, tasks: Mapping[str, Any], progress: Progress) -> None:
     tokenizer = open_tokenizer(job.inputs["tokenizer"])
     description = Description.from_json(read_json(job.inputs["description"]))
     rows = read_rows(job.inputs["eval"])
-    soft, payloads = media_reader(job).soft, job.inputs.get("media")
+    soft, payloads = soft_tokens_of(job), job.inputs.get("media")
     read = student_reader(model, tokenizer, description.template, soft, payloads)
     with merged(model, adapter):
         answers = answered_rows(

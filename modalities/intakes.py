@@ -1,4 +1,4 @@
-"""What the packed student reads besides text, opened from the components of a job."""
+"""The packed encoders among a job's inputs, opened as the runtime opens them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from nexus.files import read_file
 from nexus.media.intake import medium_module
-from nexus.media.reading import MediaReader, projections_of
 from nexus.stored_tensors import tensors_in
 from nexus.strict_json import parse_json
 
@@ -15,18 +14,8 @@ if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
 
-def media_reader(job: Job) -> MediaReader:
-    """Of the capability that the job scores; one that reads text alone has nothing in it."""
-    reads = tuple(job.settings.get("reads", ()))
-    if not reads:
-        return MediaReader((), {}, {})
-    capability = job.target.partition(":")[2]
-    projection = job.inputs["adapter"] / f"{capability}_projection.safetensors"
-    return MediaReader(reads, open_intakes(job), projections_of(tensors_in(read_file(projection))))
-
-
 def open_intakes(job: Job) -> dict[str, Intake]:
-    """By medium, the packed encoders among a job's inputs, opened as the runtime opens them."""
+    """By medium, of what the job's settings say that is read."""
     intakes = {}
     for medium in job.settings.get("reads", ()):
         folder = job.inputs[f"encoder/{medium}"]

@@ -275,7 +275,8 @@ class Job:
     seed: derived from the spec's seed and the target's id. threads: CPU threads to use.
     ram_bytes: memory that the target's needs name, and that it keeps to; None where they do not.
     conduct: the target's. code: the target's; None for a job that no target stands behind, which
-    may load anything.
+    may load anything. imported: for a release, the ids of those targets, among all that it is made
+    of, whose results were not made in this store; no key knows it.
     """
 
     target: str
@@ -292,6 +293,7 @@ class Job:
     note: Noted = unheard
     conduct: Mapping[str, Any] = field(default_factory=dict)
     code: tuple[str, ...] | None = None
+    imported: tuple[str, ...] = ()
 
     def load(self, module: str) -> Any:
         """A module that the target's `code` names. Raises ValueError for any other: its changes

@@ -106,7 +106,7 @@ class Seen:
     """What a resolver saw of the disk: the answer to one question about a path below `root`."""
 
     root: str
-    question: str  # "files" or "real_path"
+    question: str  # a name in _ANSWERS
     path: str
     answer: Any
 
@@ -134,7 +134,47 @@ def _real_path(root: str, path: str) -> str:
     return str(Path(root, path).resolve())
 
 
-_ANSWERS: Mapping[str, Callable[[str, str], Any]] = {"files": _files, "real_path": _real_path}
+def _sample(root: str, path: str) -> str | None:
+    """Digest of the size and of 64 short pieces, evenly spread: what differs is no copy."""
+    return _digest_of(Path(root, path), _PIECES)
+
+
+def _digest(root: str, path: str) -> str | None:
+    return _digest_of(Path(root, path), None)
+
+
+_PIECES = 64
+_PIECE_BYTES = 4096
+
+
+def _digest_of(path: Path, pieces: int | None) -> str | None:
+    import hashlib
+
+    digest = hashlib.sha256()
+    try:
+        size = path.stat().st_size if path.is_file() else 0
+        if not size:
+            return None
+        digest.update(str(size).encode())
+        with path.open("rb") as file:
+            if pieces is None:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+                return digest.hexdigest()
+            for piece in range(pieces):
+                file.seek(piece * max(0, size - _PIECE_BYTES) // (pieces - 1))
+                digest.update(file.read(_PIECE_BYTES))
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+_ANSWERS: Mapping[str, Callable[[str, str], Any]] = {
+    "files": _files,
+    "real_path": _real_path,
+    "sample": _sample,
+    "digest": _digest,
+}
 
 
 class SpecFolder:
@@ -154,6 +194,16 @@ class SpecFolder:
     def real_path(self, path: str) -> Path:
         """Where it lies, with all links followed."""
         return Path(self._answer("real_path", path))
+
+    def is_copy(self, path: str, other: str) -> bool:
+        """Whether the two files have the same bytes, one at least. Short pieces are compared first,
+        the whole only where they agree: two models of one size cost next to nothing.
+        """
+        for question in ("sample", "digest"):
+            one = self._answer(question, path)
+            if one is None or one != self._answer(question, other):
+                return False
+        return True
 
     @property
     def seen(self) -> tuple[Seen, ...]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from nexusbuild import errors
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import input_target
+from nexusbuild.near import near
 from nexusbuild.project import Project
 from nexusbuild.rule.plan import Step, judged
 from nexusbuild.rule.record import Output
@@ -145,6 +146,14 @@ class Turns:
 
     def _restore(self, step: Step) -> None:
         name, before = step.target.id, step.record
+        absent = self._world.facts.missing(name)
+        if absent:
+            raise errors.several(
+                [
+                    errors.source_missing(name, role, near(fact.path), fact.remedy)
+                    for role, fact in absent
+                ]
+            )
         self._started(name)
         self._restore_inputs(step)
         if not self._make(step):

@@ -409,16 +409,52 @@ def no_result(target: str) -> BuildError:
     return BuildError("has no result in the store", target, "build it first")
 
 
-def no_archive(path: str) -> BuildError:
+def no_archive(path: str, why: str) -> BuildError:
     return BuildError(
-        "is no archive of results, or only the beginning of one",
+        f"is not an archive of results ({why})",
         path,
-        "name a file that was written by `nexusbuild store export`, or carry it over again",
+        "name a file that was written by `nexusbuild store export`, or copy it again. It is not "
+        "compressed: unpack it first if it is",
+    )
+
+
+def no_room_for(path: str, wanted: str, free: str) -> BuildError:
+    return BuildError(
+        f"brings {wanted}; the store's disk has {free} left",
+        path,
+        "make room (`nexusbuild gc` drops old results), or name a store on another disk with "
+        "--store. Nothing was taken from it",
+    )
+
+
+def link_in_the_way(path: str) -> BuildError:
+    return BuildError(
+        "is a link, or not a directory: what is written there would lie elsewhere",
+        path,
+        "remove it; the builder makes the directory itself",
+    )
+
+
+def bad_output(target: str, why: str) -> BuildError:
+    return BuildError(
+        f"its outputs cannot be kept: {why}",
+        target,
+        "its work gives its files plain, distinct names",
+        FAILED,
+    )
+
+
+def unrecordable(target: str, why: str) -> BuildError:
+    return BuildError(
+        f"its result cannot be recorded: {why}",
+        target,
+        "its settings, verdict and notes are plain texts and numbers of bounded length",
+        FAILED,
     )
 
 
 def damaged(path: str, what: str) -> BuildError:
-    return BuildError(f"{what} is damaged", path, "carry it over again; nothing was taken from it")
+    return BuildError(f"{what} is damaged", path, "copy it again; nothing was taken from it")
 
 
 def output_gone(target: str, path: str) -> BuildError:

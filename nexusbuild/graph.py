@@ -108,7 +108,7 @@ class Seen:
     """What a resolver saw of the disk: the answer to one question about a path below `root`."""
 
     root: str
-    question: str  # "files", "digests", "real_path" or "text"
+    question: str  # a name in _ANSWERS
     path: str
     answer: Any
 
@@ -133,16 +133,7 @@ def _bytes(path: Path) -> int:
 
 
 def _digests(root: str, pattern: str) -> tuple[tuple[str, str], ...]:
-    return tuple((path, _digest(Path(root, path))) for path, _ in _files(root, pattern))
-
-
-def _digest(path: Path) -> str:
-    from hashlib import sha256
-
-    try:
-        return sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
+    return tuple((path, _digest(root, path) or "") for path, _ in _files(root, pattern))
 
 
 def _real_path(root: str, path: str) -> str:
@@ -158,11 +149,48 @@ def _text(root: str, path: str) -> str | None:
         return None
 
 
+def _sample(root: str, path: str) -> str | None:
+    """Digest of the size and of 64 short pieces, evenly spread: what differs is no copy."""
+    return _digest_of(Path(root, path), _PIECES)
+
+
+def _digest(root: str, path: str) -> str | None:
+    return _digest_of(Path(root, path), None)
+
+
+_PIECES = 64
+_PIECE_BYTES = 4096
+
+
+def _digest_of(path: Path, pieces: int | None) -> str | None:
+    import hashlib
+
+    digest = hashlib.sha256()
+    try:
+        size = path.stat().st_size if path.is_file() else 0
+        if not size:
+            return None
+        digest.update(str(size).encode())
+        with path.open("rb") as file:
+            if pieces is None:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+                return digest.hexdigest()
+            for piece in range(pieces):
+                file.seek(piece * max(0, size - _PIECE_BYTES) // (pieces - 1))
+                digest.update(file.read(_PIECE_BYTES))
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
 _ANSWERS: Mapping[str, Callable[[str, str], Any]] = {
     "files": _files,
     "digests": _digests,
     "real_path": _real_path,
     "text": _text,
+    "sample": _sample,
+    "digest": _digest,
 }
 
 
@@ -195,6 +223,16 @@ class SpecFolder:
         """
         text: str | None = self._answer("text", path)
         return text
+
+    def is_copy(self, path: str, other: str) -> bool:
+        """Whether the two files have the same bytes, one at least. Short pieces are compared first,
+        the whole only where they agree: two models of one size cost next to nothing.
+        """
+        for question in ("sample", "digest"):
+            one = self._answer(question, path)
+            if one is None or one != self._answer(question, other):
+                return False
+        return True
 
     @property
     def seen(self) -> tuple[Seen, ...]:
@@ -315,7 +353,8 @@ class Job:
     out: a fresh, empty directory. scratch: survives interruption of the same key; for checkpoints.
     seed: derived from the spec's seed and the target's id. threads: CPU threads to use.
     ram_bytes: memory that the target's needs name, and that it keeps to; None where they do not.
-    conduct, code: the target's.
+    conduct, code: the target's. imported: for a release, the ids of those targets, among all that
+    it is made of, whose results were not made in this store; no key knows it.
     """
 
     target: str
@@ -332,6 +371,7 @@ class Job:
     note: Noted = unheard
     conduct: Mapping[str, Any] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
+    imported: tuple[str, ...] = ()
 
     def load(self, role: str) -> Any:
         """The module in this role of the target's `code`. Raises ValueError where there is none."""

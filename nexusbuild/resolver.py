@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import traceback
 from collections.abc import Iterator, Mapping
 from importlib import import_module, metadata
@@ -13,12 +12,10 @@ from typing import Any
 from nexusbuild import errors
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import Graph, ResolveError, Resolver, Target
+from nexusbuild.rule.names import is_target_id
 from nexusbuild.store.released import readable_path
 
 RESOLVERS = "nexusbuild.resolver"  # the entry-point group
-# What else lies in build/, beside a folder for each kind.
-_NOT_KINDS = ("logs", "candidate")
-_ID = re.compile(r"[^+:#/\x00-\x1f\x7f-][^:#/\x00-\x1f\x7f]*(:[^#\x00-\x1f\x7f]+)?(?<!\+)")
 
 
 def find_resolver(name: str | None) -> tuple[Resolver, str]:
@@ -74,7 +71,7 @@ def _problems(graph: Graph) -> Iterator[BuildError]:
     for name, target in graph.targets.items():
         if not isinstance(target, Target) or target.id != name:
             yield errors.no_target(name, target.id if isinstance(target, Target) else repr(target))
-        elif not _sound(name):
+        elif not is_target_id(name):
             yield errors.bad_id(name)
         elif readable_path(name) in places:
             yield errors.same_place(name, places[readable_path(name)])
@@ -84,13 +81,3 @@ def _problems(graph: Graph) -> Iterator[BuildError]:
         for above in place.parents:
             if above in places:
                 yield errors.same_place(name, places[above])
-
-
-def _sound(name: str) -> bool:
-    kind, _, rest = name.partition(":")
-    parts = [kind, *(rest.split("/") if rest else ())]
-    return (
-        _ID.fullmatch(name) is not None
-        and kind not in _NOT_KINDS
-        and not any(part in ("", ".", "..") for part in parts)
-    )

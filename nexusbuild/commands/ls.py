@@ -11,7 +11,8 @@ from nexusbuild.readable import readable_age, readable_size
 from nexusbuild.rule.plan import Step, planned
 from nexusbuild.rule.record import Record
 from nexusbuild.rule.selectors import selected
-from nexusbuild.show.wording import print_json, say
+from nexusbuild.show.plan_notes import damaged_records
+from nexusbuild.show.wording import print_json, say, warn
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"targets": [_row(step, records[step.target.id]) for step in chosen]})
         return 0
+    for note in damaged_records(project, [step.target.id for step in chosen]):
+        warn(note)
     longest = max((len(step.target.id) for step in chosen), default=0)
     if chosen:
         head = f"{'target':<{longest}} {'size':>8} {'took':>9} {'age':>8} verdict"

@@ -14,8 +14,9 @@ from nexusbuild.rule.plan import Step, World, planned
 from nexusbuild.rule.reasons import Reason, differences
 from nexusbuild.rule.record import Record
 from nexusbuild.rule.selectors import selected
+from nexusbuild.show.plan_notes import damaged_records
 from nexusbuild.show.terminal import fitted, wrapped
-from nexusbuild.show.wording import print_json, say, show_notes, words
+from nexusbuild.show.wording import print_json, say, show_notes, warn, words
 from nexusbuild.store.buildlog import find_build
 
 
@@ -52,6 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
             _show(step, reasons, record, arguments.modules, arguments.against)
     if arguments.json:
         print_json({"targets": documents})
+    else:
+        for note in damaged_records(project, [step.target.id for step in steps.values()]):
+            warn(note)
     return 0
 
 
@@ -119,6 +123,8 @@ def _show(
         _say(f"  output   {output.path}  {output.sha256[:12]}  {readable_size(output.bytes)}")
     provenance = record.provenance
     _say(f"  built    {provenance.get('finished')} in {provenance.get('seconds')} s")
+    if record.imported is not None:
+        _say(f"  imported from {record.imported['from']}, {record.imported['when']}")
     for name, value in sorted(provenance.get("measured", {}).items()):
         _say(f"  measured {name} {value:.6g}")
     for text in provenance.get("notes", ()):

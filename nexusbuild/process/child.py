@@ -99,7 +99,8 @@ def write_to_log(request: Mapping[str, Any]) -> None:
     """Let standard output and standard error go to the log, below a line that says what this is."""
     log = Path(request["log"])
     log.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    # No link is followed: build/ may have come with the project, from anyone.
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(descriptor, 1)
@@ -193,6 +194,7 @@ def job_of(request: Mapping[str, Any], report: int) -> Job:
         ram_bytes=request["ram_bytes"],
         conduct=request["conduct"],
         code=request["code"],
+        imported=tuple(request["imported"]),
         measured=lambda **figures: write_line(
             report, {"measured": {name: float(value) for name, value in figures.items()}}
         ),

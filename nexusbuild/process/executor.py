@@ -301,13 +301,18 @@ def _request(job: Job, work: str, log: Path, needs: Needs) -> dict[str, Any]:
         "ram_bytes": job.ram_bytes,
         "conduct": dict(job.conduct),
         "code": dict(job.code),
+        "imported": job.imported,
         "gpu": needs.gpu,
     }
 
 
 def _note_stop(log: Path) -> None:
     """The last line of what was stopped, whether or not it has heard so itself."""
-    with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    with (
+        contextlib.suppress(OSError),
+        os.fdopen(os.open(log, flags), "a", encoding="utf-8") as file,
+    ):
         file.write("== stopped; the next build goes on from its last checkpoint, if it wrote one\n")
 
 

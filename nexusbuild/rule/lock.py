@@ -7,7 +7,6 @@ and outputs. The file is committed, so it changes only when what it says would.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,8 +15,10 @@ from typing import Any
 
 from nexusbuild import errors
 from nexusbuild.digest.keys import plain, settings_digest
+from nexusbuild.digest.plain_file import replace_file
 from nexusbuild.digest.statcache import StatCache
 from nexusbuild.graph import Graph, Target, input_target
+from nexusbuild.rule.names import is_digest
 from nexusbuild.rule.record import Record
 from nexusbuild.rule.sources import Facts
 
@@ -199,6 +200,9 @@ def read_lock(path: Path, cache: StatCache | None = None) -> Lock:
 
 def _lock(raw: Mapping[str, Any]) -> Lock:
     pins = {target: Pin(**pin) for target, pin in (raw.get("pins") or {}).items()}
+    for target, pin in pins.items():
+        if not is_digest(pin.key):
+            raise ValueError(f"the key of {target} is not a SHA-256")
     return Lock(raw.get("values") or {}, pins)
 
 
@@ -210,13 +214,7 @@ def write_lock(path: Path, lock: Lock) -> bool:
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return False
-        # One name, whoever writes: what a killed builder left is overwritten, not left for ever.
-        temporary = path.with_name(f".{path.name}.new")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_file(path, text.encode(), durable=True)
     except OSError as error:
         raise errors.store_unwritable(str(path), error) from error
     return True

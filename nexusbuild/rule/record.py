@@ -1,7 +1,7 @@
 """The action record: what a target put out, what of, and how it went.
 
 A record vouches for itself: its file begins with the digest of all that follows, and one that does
-not agree with itself counts as missing.
+not agree with itself counts as missing. So does one that says what no record says (`record_check`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any
 
 from nexusbuild.digest.fingerprint import Code
 from nexusbuild.digest.keys import key_of, own_digest, sha256_text, tree_digest
+from nexusbuild.errors import BuildError
 from nexusbuild.graph import input_file
+from nexusbuild.rule.record_check import MOST_BYTES, DamagedRecordError, check_record
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ class SourceUse:
 
 @dataclass(frozen=True)
 class Record:
-    """One result. provenance: seconds, peak_rss_bytes, dates, host, libraries, versions;
-    measured: what the work itself measured of its run."""
+    """One result. provenance: seconds, peak_rss_bytes, dates, host, libraries, versions; measured:
+    what the work itself measured of its run; imported: where it came `from` and `when`, if it was
+    not made in this store."""
 
     key: str
     target: str
@@ -80,6 +83,17 @@ class Record:
     @property
     def bytes(self) -> int:
         return sum(output.bytes for output in self.outputs)
+
+    @property
+    def seconds(self) -> float:
+        """How long its work took; 0 where it does not say."""
+        return float(self.provenance.get("seconds", 0.0))
+
+    @property
+    def imported(self) -> Mapping[str, str] | None:
+        """Where it came `from`, and `when`; None where it was made in this store."""
+        found: Mapping[str, str] | None = self.provenance.get("imported")
+        return found
 
     @property
     def passed(self) -> bool:
@@ -143,39 +157,64 @@ def record_text(record: Record) -> str:
     return f'{_DIGEST}{sha256_text(line)}",{line[1:]}\n'
 
 
-def record_from_text(text: str, key: str) -> Record | None:
-    """The record that `text` holds, or None where it is no whole record of `key`."""
+def record_from_text(text: str, key: str) -> Record:
+    """The record of `key` that `text` holds. Raises DamagedRecordError where it holds none."""
     head, _, rest = text.partition('",')
     line, check = "{" + rest.rstrip("\n"), head.removeprefix(_DIGEST)
     if check == head:  # as older stores have it: the object, and below it its digest
         line, _, check = text.partition("\n")
-    if check.strip() != sha256_text(line):
-        return None
+    if len(text) > MOST_BYTES:
+        raise DamagedRecordError("it is too long")
     try:
-        return record_from_json(json.loads(line), key)
-    except ValueError:
-        return None
+        if check.strip() != sha256_text(line):
+            raise DamagedRecordError("it is not what was written")
+        raw = json.loads(line, object_pairs_hook=_distinct)
+    except DamagedRecordError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise DamagedRecordError("it is not JSON") from error
+    return record_from_json(raw, key)
 
 
-def record_from_json(raw: Mapping[str, Any], key: str) -> Record | None:
-    """The record that `to_json` gave, or None where it is not that of `key`."""
+def record_from_json(raw: object, key: str) -> Record:
+    """The record of `key` in JSON values of anyone's. The one door: its form is checked, and that
+    the key follows from its parts. Raises DamagedRecordError.
+    """
+    check_record(raw)
     try:
-        code = raw["code"]
-        record = Record(
-            key=raw["key"],
-            target=raw["target"],
-            work=raw["work"],
-            settings=raw["settings"],
-            inputs={role: InputUse(**use) for role, use in raw["inputs"].items()},
-            sources={role: SourceUse(**use) for role, use in raw["sources"].items()},
-            code=Code(code["fingerprint"], code["modules"], tuple(code["libraries"])),
-            outputs=tuple(Output(**output) for output in raw["outputs"]),
-            verdict=raw["verdict"],
-            provenance=raw["provenance"],
-        )
-    except (KeyError, TypeError, AttributeError):
-        return None
-    return record if record.key == key else None
+        record = record_of(raw)
+        follows = record.key == key_of(record.own, record.input_digests)
+    except (ValueError, RecursionError, BuildError) as error:
+        raise DamagedRecordError("its settings are not plain JSON") from error
+    if record.key != key:
+        raise DamagedRecordError("it is the record of another key")
+    if not follows:
+        raise DamagedRecordError("its key does not follow from its parts")
+    return record
+
+
+def record_of(raw: Any) -> Record:
+    """The record that `to_json` gave, in this very process or checked before it was kept."""
+    code = raw["code"]
+    return Record(
+        key=raw["key"],
+        target=raw["target"],
+        work=raw["work"],
+        settings=raw["settings"],
+        inputs={role: InputUse(**use) for role, use in raw["inputs"].items()},
+        sources={role: SourceUse(**use) for role, use in raw["sources"].items()},
+        code=Code(code["fingerprint"], code["modules"], tuple(code["libraries"])),
+        outputs=tuple(Output(**output) for output in raw["outputs"]),
+        verdict=raw["verdict"],
+        provenance=raw["provenance"],
+    )
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise DamagedRecordError("a name stands twice in one object")
+    return found
 
 
 def file_name(name: str) -> str:

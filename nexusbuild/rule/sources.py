@@ -9,9 +9,13 @@ from pathlib import Path
 
 from nexusbuild.digest.digests import FileDigests
 from nexusbuild.digest.fingerprint import Code, CodeFingerprints
+from nexusbuild.digest.plain_file import read_plain_file, replace_file
 from nexusbuild.graph import Graph, Target
 from nexusbuild.near import near
+from nexusbuild.rule.names import is_digest
 from nexusbuild.rule.record import Record
+
+_MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -61,15 +65,15 @@ class SourceMemory:
         }
         if any(self.last(path) != digest for path, digest in seen.items()):
             self._loaded().update(seen)
-            temporary = self._path.with_name(self._path.name + ".new")
-            temporary.write_text(json.dumps(self._loaded(), indent=0, sort_keys=True))
-            temporary.replace(self._path)
+            text = json.dumps(self._loaded(), indent=0, sort_keys=True)
+            replace_file(self._path, text.encode())
 
     def _loaded(self) -> dict[str, str]:
         if self._known is None:
             try:
-                self._known = dict(json.loads(self._path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError):
+                found = dict(json.loads(read_plain_file(self._path, _MOST_BYTES)))
+                self._known = {path: each for path, each in found.items() if is_digest(each)}
+            except (OSError, ValueError, TypeError, RecursionError):
                 self._known = {}
         return self._known
 

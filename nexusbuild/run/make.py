@@ -20,13 +20,13 @@ from nexusbuild.errors import BuildError
 from nexusbuild.graph import Job, Target, input_file, input_target
 from nexusbuild.process.executor import INTERRUPTED, Executor, ProgressEvent
 from nexusbuild.project import Project
+from nexusbuild.rule.names import printable
 from nexusbuild.rule.plan import Step
 from nexusbuild.rule.record import InputUse, Output, Record, SourceUse, file_name
+from nexusbuild.rule.record_check import LONGEST_TEXT, VERDICTS
 from nexusbuild.rule.sources import Facts
 from nexusbuild.store.released import readable_path
 from nexusbuild.store.views import show_candidate
-
-VERDICTS = ("pass", "fail", "inconclusive")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Producer:
                 settings=json.loads(canonical_json(target.settings, target.id)),
                 inputs=uses,
                 sources={
-                    role: SourceUse(str(fact.path), fact.digest or "")
+                    role: SourceUse(printable(str(fact.path)), fact.digest or "")
                     for role, fact in facts.sources[target.id].items()
                 },
                 code=code,
@@ -101,8 +101,10 @@ class Producer:
                 provenance={
                     "seconds": round(seconds, 3),
                     "peak_rss_bytes": peak,
-                    "measured": dict(outcome.measured),
-                    "notes": list(outcome.notes),
+                    "measured": {
+                        printable(name): value for name, value in outcome.measured.items()
+                    },
+                    "notes": [printable(note)[:LONGEST_TEXT] for note in outcome.notes],
                     "started": started,
                     "finished": _now(),
                     "expected_seconds": target.expected_seconds,
@@ -160,7 +162,20 @@ class Producer:
             ram_bytes=target.needs.ram_bytes or None,
             conduct=target.conduct,
             code=target.code,
+            imported=self._imported(inputs) if target.release else (),
         )
+
+    def _imported(self, inputs: Mapping[str, Step]) -> tuple[str, ...]:
+        """The targets, among all that the inputs were made of, whose results were imported."""
+        store, found, seen = self._project.store, set[str](), set[str]()
+        waiting = [step.record for step in inputs.values()]
+        while waiting:
+            record = waiting.pop()
+            if record is not None and record.key not in seen:
+                seen.add(record.key)
+                found |= {record.target} if record.imported is not None else set()
+                waiting += [store.record(use.key) for use in record.inputs.values()]
+        return tuple(sorted(found))
 
     def _check_unchanged(self, target: Target, facts: Facts) -> None:
         """A result is a function of what its key names: refuse it where that changed meanwhile."""
@@ -227,6 +242,8 @@ def _verdict(target: Target, out: Path) -> dict[str, Any] | None:
         raise errors.bad_verdict(target.id, target.verdict, "is not JSON") from error
     if not isinstance(verdict, dict) or verdict.get("verdict") not in VERDICTS:
         raise errors.bad_verdict(target.id, target.verdict, "says none of " + ", ".join(VERDICTS))
+    if "summary" in verdict:
+        verdict["summary"] = printable(str(verdict["summary"]))[:LONGEST_TEXT]
     return verdict
 
 

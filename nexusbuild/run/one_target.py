@@ -12,6 +12,7 @@ from dataclasses import replace
 from nexusbuild import errors
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import input_target
+from nexusbuild.near import near
 from nexusbuild.project import Project
 from nexusbuild.rule.plan import Step, judged
 from nexusbuild.rule.record import Output
@@ -120,22 +121,22 @@ class Turns:
         for reference in step.target.inputs.values():
             name = input_target(reference)
             with self._making[name]:
-                damaged = self._damaged(step, reference)
+                damaged = self._damaged(reference)
                 for output in damaged:
                     self._project.store.discard(output)
                 if damaged or missing_outputs(self._steps[name], reference, self._project):
                     self._restore(self._steps[name])
 
-    def _damaged(self, step: Step, reference: str) -> list[Output]:
-        """What enters a release is hashed in full, whatever its stat says."""
+    def _damaged(self, reference: str) -> list[Output]:
+        """What is read is hashed in full, once in a build, whatever its stat says: a result that
+        was made of a damaged file would stand under a key that names the whole one.
+        """
         record = self._steps[input_target(reference)].record
-        if not step.target.release or record is None:
-            return []
         store = self._project.store
         found = [
             output
-            for output in record.files(reference)
-            if store.sound(output) and not store.verified(output)
+            for output in (record.files(reference) if record is not None else ())
+            if store.object(output.sha256).exists() and not store.verified_once(output)
         ]
         for output in found:
             self._account.note(
@@ -145,6 +146,14 @@ class Turns:
 
     def _restore(self, step: Step) -> None:
         name, before = step.target.id, step.record
+        absent = self._world.facts.missing(name)
+        if absent:
+            raise errors.several(
+                [
+                    errors.source_missing(name, role, near(fact.path), fact.remedy)
+                    for role, fact in absent
+                ]
+            )
         self._started(name)
         self._restore_inputs(step)
         if not self._make(step):

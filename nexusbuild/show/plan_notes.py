@@ -16,7 +16,7 @@ def plan_notes(project: Project, world: World, steps: Steps, targets: Sequence[s
     notes = list(project.graph.notes)
     for target in targets:
         notes.extend(steps[target].notes)
-    notes.extend(_damaged_records(project, targets))
+    notes.extend(damaged_records(project, targets))
     notes.extend(_missing_sources(world, steps, targets))
     notes.extend(_gone_objects(project, steps, targets))
     notes.extend(_other_libraries(steps, targets))
@@ -29,12 +29,22 @@ def plan_notes(project: Project, world: World, steps: Steps, targets: Sequence[s
     return notes
 
 
-def _damaged_records(project: Project, targets: Sequence[str]) -> list[str]:
-    return [
-        f"the record of {target} is damaged or gone; the target is made again"
-        for target in targets
-        if project.store.current(target) is not None and project.result(target) is None
+def damaged_records(project: Project, targets: Sequence[str]) -> list[str]:
+    """A line for each record that cannot be used: those of the targets, and others met so far."""
+    current = {project.store.current(target): target for target in targets}
+    current.pop(None, None)
+    gone = {key for key, target in current.items() if project.result(target) is None}
+    damage = project.store.damage()
+    lines = [
+        f"the record of {current[key]} is gone; it is treated as not built"
+        for key in sorted(gone - damage.keys(), key=lambda key: current[key])
     ]
+    for key, why in sorted(damage.items()):
+        of_target = f" of {current[key]}" if key in current else ""
+        lines.append(
+            f"the record {key[:12]}{of_target} is damaged: {why}; it is treated as not built"
+        )
+    return lines
 
 
 def _missing_sources(world: World, steps: Steps, targets: Sequence[str]) -> list[str]:

@@ -1,32 +1,60 @@
-"""Results as one file, to carry between machines: records and objects in a plain tar.
+"""Results as one file, to carry between machines: records and their objects (`archive_format`).
 
-What is read from such a file is distrusted: names are checked, every byte is hashed, and a record
-is written only after all its objects are in the store.
+What is read from such a file is distrusted. Its records are read first; they say which objects
+there must be, and how large each is. Only then, and only if there is room, the objects are copied
+to a folder of their own and hashed, and taken into the store when all of them are right. An archive
+adds results; it replaces none.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
+import hashlib
 import os
-import re
-import tarfile
-from collections.abc import Iterable, Iterator
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import BinaryIO
 
 from nexusbuild import errors
-from nexusbuild.digest.digests import hash_file
+from nexusbuild.digest.fingerprint import Code
+from nexusbuild.digest.plain_file import open_plain_file
 from nexusbuild.errors import BuildError
-from nexusbuild.rule.record import Output, Record, record_from_text, record_text
+from nexusbuild.readable import readable_size
+from nexusbuild.rule.names import printable
+from nexusbuild.rule.record import Record, record_from_text, record_text
+from nexusbuild.rule.record_check import MOST_BYTES, DamagedRecordError
+from nexusbuild.store.archive_format import (
+    END,
+    Entry,
+    NotAnArchiveError,
+    entries_of,
+    entry_header,
+    padding,
+)
 from nexusbuild.store.store import Store
 
-_NAME = re.compile(r"(objects|actions)/([0-9a-f]{64})(\.json)?")
+_BLOCK = 1 << 20
+_MOST_OF_RECORDS = 64 << 20  # bytes of all records of an archive: they are held in memory
+
+Choose = Callable[[Sequence[Record]], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """taken: targets whose results are in the store now. left_out: target -> why."""
+
+    taken: tuple[str, ...]
+    left_out: Mapping[str, str]
 
 
 def export_results(store: Store, records: Iterable[Record], file: Path) -> int:
     """Write the records and all their objects; how many objects."""
     chosen = list(records)
-    objects = {output.sha256 for record in chosen for output in record.outputs}
+    objects = {output.sha256: output for record in chosen for output in record.outputs}
     unusable = list(_unusable(store, chosen))
     if unusable:
         raise errors.several(unusable)
@@ -34,14 +62,17 @@ def export_results(store: Store, records: Iterable[Record], file: Path) -> int:
         raise errors.is_a_folder(str(file))
     temporary = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
-        with tarfile.open(temporary, "w") as archive:
-            for sha256 in sorted(objects):
-                archive.add(store.object(sha256), f"objects/{sha256}", filter=_without_owner)
+        with temporary.open("xb") as archive:
+            for sha256, output in sorted(objects.items()):
+                archive.write(entry_header(f"objects/{sha256}", output.bytes))
+                with os.fdopen(open_plain_file(store.object(sha256)), "rb") as content:
+                    shutil.copyfileobj(content, archive, _BLOCK)
+                archive.write(padding(output.bytes))
             for record in chosen:
-                content = record_text(record).encode()
-                entry = tarfile.TarInfo(f"actions/{record.key}.json")
-                entry.size = len(content)
-                archive.addfile(entry, io.BytesIO(content))
+                text = record_text(record).encode()
+                archive.write(entry_header(f"actions/{record.key}.json", len(text)))
+                archive.write(text + padding(len(text)))
+            archive.write(END)
         temporary.replace(file)
     except OSError as error:
         raise errors.unwritable(str(file), error) from error
@@ -49,6 +80,139 @@ def export_results(store: Store, records: Iterable[Record], file: Path) -> int:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     return len(objects)
+
+
+def check_readable(file: Path) -> None:
+    """Raise BuildError where `file` is not there, or is not an archive."""
+    with _opened(file) as archive:
+        try:
+            next(entries_of(archive))
+        except NotAnArchiveError as error:
+            raise errors.no_archive(str(file), str(error)) from error
+
+
+def import_results(store: Store, file: Path, choose: Choose) -> Imported:
+    """Take from `file` into the store what `choose` does not leave out: it is given all records
+    (without settings, code and most of the provenance), and gives key -> why not.
+    """
+    check_readable(file)
+    with _opened(file) as archive:
+        try:
+            return _taken(store, file, archive, choose)
+        except (NotAnArchiveError, DamagedRecordError) as error:
+            raise errors.damaged(str(file), f"the archive ({error})") from error
+        except OSError as error:
+            raise errors.system(f"import of {file}", error) from error
+
+
+def _taken(store: Store, file: Path, archive: BinaryIO, choose: Choose) -> Imported:
+    entries = list(entries_of(archive))
+    places = {each.name: each for each in entries if each.kind == "actions"}
+    objects = {each.name: each for each in entries if each.kind == "objects"}
+    if sum(place.size for place in places.values()) > _MOST_OF_RECORDS:
+        raise NotAnArchiveError("its records are too long")
+    offered = [_light(_record_at(archive, place)) for place in places.values()]
+    _check_sizes(offered, objects)
+    left = {**choose(offered)}
+    for record in offered:
+        before = store.record(record.key)
+        if before is not None and not _same_outcome(before, record):
+            left[record.key] = "the store has another result for the same key, which stays"
+    chosen = [record for record in offered if record.key not in left]
+    wanted = {output.sha256: output for record in chosen for output in record.outputs}
+    lacking = {name: each for name, each in wanted.items() if not store.verified(each)}
+    _check_room(store, file, sum(output.bytes for output in lacking.values()))
+    folder = store.run_directory("import")
+    try:
+        for name, entry in objects.items():
+            _read_object(archive, entry, folder / name if name in lacking else Path(os.devnull))
+        for name, output in lacking.items():
+            store.add_object(folder / name, output)
+    finally:
+        store.drop_run(folder)
+    fresh = (place for key, place in places.items() if key not in left)
+    _add_records(store, (_record_at(archive, place) for place in fresh), printable(file.name))
+    return Imported(
+        tuple(record.target for record in chosen),
+        {record.target: left[record.key] for record in offered if record.key in left},
+    )
+
+
+def _record_at(archive: BinaryIO, place: Entry) -> Record:
+    if place.size > MOST_BYTES:
+        raise NotAnArchiveError(f"the record {place.name[:16]} is too long")
+    archive.seek(place.start)
+    try:
+        text = archive.read(place.size).decode()
+    except UnicodeDecodeError as error:
+        raise DamagedRecordError(f"the record {place.name[:16]} is not text") from error
+    try:
+        return record_from_text(text, place.name)
+    except DamagedRecordError as error:
+        raise DamagedRecordError(f"the record {place.name[:16]}: {error}") from error
+
+
+def _light(record: Record) -> Record:
+    """Of many records, hold no more than what is asked of them here."""
+    provenance = {"seconds": record.seconds}
+    return replace(record, settings={}, sources={}, code=Code(""), provenance=provenance)
+
+
+def _check_sizes(records: Iterable[Record], objects: Mapping[str, Entry]) -> None:
+    """The objects are those of the records, each as large as these say: no more, no less."""
+    named: set[str] = set()
+    for record in records:
+        for output in record.outputs:
+            entry = objects.get(output.sha256)
+            if entry is None or entry.size != output.bytes:
+                raise NotAnArchiveError(f"{record.target}: {output.path} is not all there")
+            named.add(output.sha256)
+    for sha256 in objects.keys() - named:
+        raise NotAnArchiveError(f"no record names the object {sha256[:16]}")
+
+
+def _same_outcome(one: Record, other: Record) -> bool:
+    return (one.outputs, one.verdict) == (other.outputs, other.verdict)
+
+
+def _check_room(store: Store, file: Path, wanted: int) -> None:
+    free = shutil.disk_usage(store.root).free
+    if wanted > free:
+        raise errors.no_room_for(str(file), readable_size(wanted), readable_size(free))
+
+
+def _read_object(archive: BinaryIO, entry: Entry, path: Path) -> None:
+    """Copy an object's bytes to a file. Raises NotAnArchiveError where they are not its own."""
+    digest, left = hashlib.sha256(), entry.size
+    archive.seek(entry.start)
+    with path.open("wb") as out:
+        while left and (block := archive.read(min(left, _BLOCK))):
+            digest.update(block)
+            out.write(block)
+            left -= len(block)
+    if left or digest.hexdigest() != entry.name:
+        raise NotAnArchiveError(f"the object {entry.name[:16]} is not what it was")
+
+
+def _add_records(store: Store, records: Iterator[Record], source: str) -> None:
+    """Write them, each with where it came from; all of them, or none."""
+    note = {"from": source, "when": datetime.now(timezone.utc).isoformat(timespec="seconds")}
+    added: list[str] = []
+    taken: dict[str, str] = {}
+    try:
+        for record in records:
+            taken[record.key] = record.target
+            if store.record(record.key) is None:
+                added.append(record.key)
+                provenance = {**record.provenance, "imported": note}
+                store.add_record(replace(record, provenance=provenance))
+    except BaseException:
+        for key in added:
+            store.drop_record(key)
+        raise
+    for key, target in taken.items():
+        if store.current(target) is None:
+            store.set_current(target, key)
 
 
 def _unusable(store: Store, records: Iterable[Record]) -> Iterator[BuildError]:
@@ -65,67 +229,13 @@ def _unusable(store: Store, records: Iterable[Record]) -> Iterator[BuildError]:
                 break
 
 
-def check_readable(file: Path) -> None:
-    """Raise BuildError where `file` is not there, or no archive at all."""
+def _opened(file: Path) -> BinaryIO:
+    """The file, if it is a plain one: what is read twice must not be a pipe."""
     try:
-        if not tarfile.is_tarfile(file):
-            raise errors.no_archive(str(file))
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise errors.unreadable(str(file), error) from error
-
-
-def import_results(store: Store, file: Path) -> list[Record]:
-    """Take what `file` holds into the store; the records that are new or were there."""
-    check_readable(file)
-    folder = store.run_directory("import")
-    records: list[Record] = []
-    arrived: dict[str, Path] = {}
-    try:
-        with tarfile.open(file) as archive:
-            for entry in archive:
-                match = _NAME.fullmatch(entry.name)
-                stream = archive.extractfile(entry) if match and entry.isfile() else None
-                if match is None or stream is None:
-                    raise errors.damaged(str(file), f"the entry {entry.name!r}")
-                if match[1] == "objects":
-                    path = folder / match[2]
-                    with path.open("wb") as out:
-                        while block := stream.read(1 << 20):
-                            out.write(block)
-                    if hash_file(path) != match[2]:
-                        raise errors.damaged(str(file), f"the object {match[2][:16]}")
-                    arrived[match[2]] = path
-                else:
-                    record = record_from_text(stream.read().decode(), match[2])
-                    if record is None:
-                        raise errors.damaged(str(file), f"the record {match[2][:16]}")
-                    records.append(record)
-        for record in records:
-            _check_complete(file, record, arrived)
-        sizes = {sha256: path.stat().st_size for sha256, path in arrived.items()}
-        for sha256, path in arrived.items():
-            store.add_object(path, Output(sha256, sha256, sizes[sha256]))
-        for record in records:
-            store.add_record(record)
-            if store.current(record.target) is None:
-                store.set_current(record.target, record.key)
-    except (tarfile.TarError, UnicodeDecodeError, EOFError) as error:
-        raise errors.damaged(str(file), f"the archive ({error})") from error
-    except OSError as error:
-        raise errors.unreadable(str(error.filename or file), error) from error
-    finally:
-        store.drop_run(folder)
-    return records
-
-
-def _check_complete(file: Path, record: Record, arrived: dict[str, Path]) -> None:
-    for output in record.outputs:
-        path = arrived.get(output.sha256)
-        if path is None or path.stat().st_size != output.bytes:
-            raise errors.damaged(str(file), f"{record.target}: {output.path}")
-
-
-def _without_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = ""
-    return entry
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise errors.no_archive(str(file), "it is not a plain file")
+    return os.fdopen(descriptor, "rb")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from nexusbuild import errors
+from nexusbuild.digest.plain_file import read_plain_file
+from nexusbuild.rule.names import is_digest, is_target_id
+
+_MOST_BYTES = 64 << 20
+_LARGEST = 1 << 36  # seconds since 1970 that a calendar can show; builds are fewer
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,9 @@ class BuildLog:
         self.number = max(numbers, default=0) + 1
         self._began = began
         self._keys = dict(kept)
-        path = root / "builds" / f"{self.number:06d}.jsonl"
-        self._file = path.open("a", encoding="utf-8")
+        while os.path.lexists(path := root / "builds" / f"{self.number:06d}.jsonl"):
+            self.number += 1  # a file that nobody can read has this number
+        self._file = path.open("x", encoding="utf-8")
         self._line(
             {"number": self.number, "started": self._began, "spec": spec, "command": command}
         )
@@ -79,18 +86,22 @@ def read_builds(root: Path) -> list[Build]:
 
 def _read_build(path: Path) -> Build | None:
     lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    try:
+        content = read_plain_file(path, _MOST_BYTES)
+    except OSError:
+        return None
+    for text in content.decode(errors="replace").splitlines():
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(line, dict):
             lines.append(line)
-    if not lines or not {"number", "started", "spec", "command"} <= lines[0].keys():
+    if not lines or not _is_head(lines[0]):
         return None
     head, rest = lines[0], lines[1:]
-    targets = tuple(line for line in rest if "id" in line)
-    last = rest[-1] if rest and "exit_code" in rest[-1] else {}
+    targets = tuple(filter(_is_target, rest))
+    last = rest[-1] if rest and _is_end(rest[-1]) else {}
     keys = last.get("keys") or {line["id"]: line["key"] for line in targets if line["key"]}
     return Build(
         number=head["number"],
@@ -102,6 +113,43 @@ def _read_build(path: Path) -> Build | None:
         exit_code=last.get("exit_code"),
         seconds=last.get("seconds"),
     )
+
+
+def _is_head(line: Mapping[str, Any]) -> bool:
+    texts = (line.get("spec"), line.get("command"))
+    return (
+        _is_number(line.get("number"), int)
+        and _is_number(line.get("started"))
+        and all(isinstance(each, str) for each in texts)
+    )
+
+
+def _is_target(line: Mapping[str, Any]) -> bool:
+    key = line.get("key")
+    return (
+        is_target_id(line.get("id"))
+        and isinstance(line.get("state"), str)
+        and _is_number(line.get("seconds"))
+        and "key" in line
+        and (key is None or is_digest(key))
+    )
+
+
+def _is_end(line: Mapping[str, Any]) -> bool:
+    keys, seconds = line.get("keys", {}), line.get("seconds")
+    return (
+        _is_number(line.get("exit_code"), int)
+        and (seconds is None or _is_number(seconds))
+        and isinstance(keys, dict)
+        and all(is_target_id(target) and is_digest(key) for target, key in keys.items())
+    )
+
+
+def _is_number(value: object, kind: type | tuple[type, ...] = (int, float)) -> bool:
+    """Whether it can be shown as a number of things, or as a time."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return isinstance(value, kind) and 0 <= value < _LARGEST
 
 
 def find_build(root: Path, name: str) -> Build:

@@ -10,11 +10,13 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nexusbuild import errors
+from nexusbuild.store.folders import check_folders
 
 _LOOK_AGAIN_SECONDS = 0.1
 
@@ -27,10 +29,15 @@ def builder_lock(root: Path, doing: str, waiting: Callable[[str], None]) -> Iter
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(root / "lock", flags, 0o644)
     except OSError as error:
         raise errors.store_unwritable(str(root), error) from error
     try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # the note would go elsewhere
+            raise errors.link_in_the_way(str(root / "lock"))
+        check_folders(root)
         told = ""
         while True:
             try:

@@ -12,47 +12,47 @@ Nothing here decides what is stale. Reading changes nothing and needs no lock; w
 holds the builder's lock (`store_lock`).
 """
 
-# ruff: noqa: PTH101, PTH105, PTH113, PTH114, PTH115, PTH116, PTH118, PTH119, PTH123, PTH208, PTH211
+# ruff: noqa: PTH101, PTH105, PTH115, PTH116, PTH118, PTH119, PTH123, PTH208, PTH211
 # Asks for thousands of paths; os is several times as fast as pathlib.
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
+import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from nexusbuild import errors
 from nexusbuild.digest.digests import hash_file, hash_files
+from nexusbuild.digest.plain_file import read_plain_file
 from nexusbuild.digest.statcache import StatCache
+from nexusbuild.rule.names import fault_in_paths, is_digest, is_target_id
 from nexusbuild.rule.record import (
     Output,
     Record,
     file_name,
-    record_from_json,
     record_from_text,
+    record_of,
     record_text,
     target_of,
+)
+from nexusbuild.rule.record_check import MOST_BYTES, DamagedRecordError, check_record
+from nexusbuild.store.folders import (
+    FOLDERS,
+    check_folders,
+    plain_files_below,
+    remove_tree,
+    sync_folder,
 )
 
 FORMAT = 1
 # Every object carries this modification time, so that a later write to it shows without hashing.
 _OBJECT_TIME_NS = 1_000_000_000
-_FOLDERS = (
-    "objects",
-    "actions",
-    "own",
-    "current",
-    "aliases",
-    "published",
-    "builds",
-    "runs",
-    "tmp",
-    "scratch",
-)
+# Part of every remembered record: raise it when the door for records lets less through.
+_CHECKED = 1
 
 
 class Store:
@@ -64,32 +64,47 @@ class Store:
         self._base = str(root)
         self._cache = cache or StatCache(None)
         self._written: dict[str, os.stat_result] = {}
-        self._records: dict[str, Record | None] = {}
+        self._records: dict[str, Record] = {}
+        self._damage: dict[str, str] = {}
+        self._verified: dict[str, tuple[int, int, int]] = {}
         self._current: dict[str, str | None] = {}
         self._numbers = itertools.count()
 
     # Reading
 
     def record(self, key: str) -> Record | None:
-        """The whole record of this key, or None."""
+        """The whole record of this key; None where there is none, or a damaged one."""
         if key not in self._records:
             try:
                 self._records[key] = self._read_record(key)
-            except (OSError, ValueError):
+            except OSError:
+                return None
+            except DamagedRecordError as error:
+                self._damage[key] = str(error)
                 return None
         return self._records[key]
 
-    def _read_record(self, key: str) -> Record | None:
+    def damage(self) -> dict[str, str]:
+        """key -> what is wrong, of the records that were asked for so far and are damaged."""
+        return dict(self._damage)
+
+    def _read_record(self, key: str) -> Record:
+        if not is_digest(key):
+            raise DamagedRecordError("its name is not a key")
         path = f"{self._base}/actions/{key}.json"
-        stat = os.stat(path)
-        known = self._cache.get(path, stat)
-        if known is not None:
-            return record_from_json(known, key)
+        found = os.stat(path)
+        known = self._cache.get(path, found)
+        if isinstance(known, tuple) and known[0] == _CHECKED:
+            return record_of(known[1])
         began = time.time_ns()
-        with open(path, encoding="utf-8") as file:
-            record = record_from_text(file.read(), key)
-        if record is not None:
-            self._cache.put(path, stat, record.to_json(), began)
+        try:
+            text = read_plain_file(path, MOST_BYTES).decode()
+        except ValueError as error:
+            raise DamagedRecordError("it is not text") from error
+        except OSError as error:
+            raise DamagedRecordError(error.strerror or "it cannot be read") from error
+        record = record_from_text(text, key)
+        self._cache.put(path, found, (_CHECKED, record.to_json()), began)
         return record
 
     def current(self, target: str) -> str | None:
@@ -112,7 +127,7 @@ class Store:
 
     def alias(self, key: str) -> str | None:
         """The key of what stands here for a result that a lock names by a key made elsewhere."""
-        return _link_name(f"{self._base}/aliases/{key}")
+        return _link_name(f"{self._base}/aliases/{key}") if is_digest(key) else None
 
     def records_with(self, own: str) -> list[Record]:
         """All records whose own parts have this digest."""
@@ -128,7 +143,8 @@ class Store:
             names = os.listdir(self.root / "actions")
         except OSError:
             return []
-        return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+        keys = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+        return sorted(filter(is_digest, keys))
 
     def object(self, sha256: str) -> Path:
         return self.root / "objects" / sha256
@@ -136,7 +152,7 @@ class Store:
     def held_bytes(self) -> int:
         """What all files of results take, each once."""
         objects = self.root / "objects"
-        return sum(each.stat().st_size for each in objects.iterdir()) if objects.is_dir() else 0
+        return sum(each.lstat().st_size for each in objects.iterdir()) if objects.is_dir() else 0
 
     def missing(self, outputs: Iterable[Output]) -> tuple[Output, ...]:
         """Those whose contents are not here, or are not what they were."""
@@ -144,34 +160,52 @@ class Store:
 
     def sound(self, output: Output) -> bool:
         """Whether the object is here and untouched: by its stat, or hashed if that says nothing."""
-        try:
-            stat = os.stat(f"{self._base}/objects/{output.sha256}")
-        except OSError:
-            return False
-        if stat.st_size != output.bytes:
-            return False
-        return stat.st_mtime_ns == _OBJECT_TIME_NS or self.verified(output)
+        found = self._stat(output)
+        return found is not None and (found.st_mtime_ns == _OBJECT_TIME_NS or self.verified(output))
 
     def verified(self, output: Output) -> bool:
         """Whether the object's bytes are what its name says."""
         try:
-            return hash_file(self.object(output.sha256)) == output.sha256
+            found = self._stat(output)
+            return found is not None and hash_file(self.object(output.sha256)) == output.sha256
         except OSError:
             return False
+
+    def verified_once(self, output: Output) -> bool:
+        """As `verified`, but hashed again only where its stat has changed since this process did
+        so. Its ctime does not count: every use as an input changes that.
+        """
+        found = self._stat(output)
+        if found is None:
+            return False
+        if self._verified.get(output.sha256) != _signature(found):
+            if not self.verified(output):
+                return False
+            self._verified[output.sha256] = _signature(found)
+        return True
+
+    def _stat(self, output: Output) -> os.stat_result | None:
+        """Of the object, if it is a plain file of the right size."""
+        try:
+            found = os.lstat(f"{self._base}/objects/{output.sha256}")
+        except OSError:
+            return None
+        return found if stat.S_ISREG(found.st_mode) and found.st_size == output.bytes else None
 
     # Writing
 
     def prepare(self) -> None:
         """Make it ready for a builder that holds the lock, and clear a dead one's rubbish."""
         try:
-            for folder in _FOLDERS:
+            check_folders(self.root)
+            for folder in FOLDERS:
                 (self.root / folder).mkdir(parents=True, exist_ok=True)
             for folder in ("runs", "tmp"):
                 for entry in os.scandir(self.root / folder):
-                    _remove(Path(entry.path))
+                    remove_tree(Path(entry.path))
             for path in (self.root / "scratch").iterdir():
                 if self._action(path.name).exists():  # finished, and killed before it tidied up
-                    _remove(path)
+                    remove_tree(path)
             probe = self._temporary()
             probe.touch()
             probe.unlink()
@@ -191,31 +225,23 @@ class Store:
     def _format(self) -> int | None:
         """What the store says of itself; None where it says nothing that makes sense."""
         try:
-            return int((self.root / "format").read_bytes())
+            return int(read_plain_file(self.root / "format", 100))
         except (OSError, ValueError):
             return None
 
     def add_outputs(self, directory: Path, target: str) -> tuple[Output, ...]:
         """Move every file below `directory` into the store; what it holds is then in objects."""
-        paths: list[str] = []
-        for folder, folders, files in os.walk(directory):
-            folders.sort()
-            for name in sorted(files) + [
-                each for each in folders if os.path.islink(f"{folder}/{each}")
-            ]:
-                path = os.path.join(folder, name)
-                if os.path.islink(path) or not os.path.isfile(path):
-                    raise errors.not_a_plain_file(target, os.path.relpath(path, directory))
-                paths.append(path)
-        if not paths:
-            raise errors.wrote_nothing(target)
+        paths = plain_files_below(directory, target)
+        names = [Path(os.path.relpath(path, directory)).as_posix() for path in paths]
+        fault = fault_in_paths(names)
+        if fault is not None:
+            raise errors.bad_output(target, fault)
         outputs = []
-        for path, digest in zip(paths, hash_files(paths), strict=True):
-            name = Path(os.path.relpath(path, directory)).as_posix()
+        for path, name, digest in zip(paths, names, hash_files(paths), strict=True):
             output = Output(name, digest, os.stat(path).st_size)
             self.add_object(Path(path), output)
             outputs.append(output)
-        _sync_folder(self.root / "objects")
+        sync_folder(self.root / "objects")
         return tuple(sorted(outputs, key=lambda output: output.path))
 
     def add_object(self, path: Path, output: Output) -> None:
@@ -230,6 +256,7 @@ class Store:
             os.fsync(file.fileno())
         os.utime(path, ns=(_OBJECT_TIME_NS, _OBJECT_TIME_NS))
         os.replace(path, place)
+        self._verified[output.sha256] = _signature(os.lstat(place))
 
     def _own_copy(self, path: Path) -> Path:
         import shutil
@@ -244,21 +271,31 @@ class Store:
         self.object(output.sha256).unlink(missing_ok=True)
 
     def add_record(self, record: Record) -> None:
-        """Write the record: from here on the result exists."""
+        """Write the record: from here on the result exists. Raises BuildError for one that could
+        not be read again.
+        """
+        text = record_text(record)
+        try:
+            check_record(record.to_json())
+            if len(text.encode()) > MOST_BYTES:
+                raise DamagedRecordError("it is too long")
+        except ValueError as error:
+            raise errors.unrecordable(record.target, str(error)) from error
         index = self.root / "own" / record.own
         index.mkdir(exist_ok=True)
         (index / record.key).touch()
-        _sync_folder(index)
-        self._write(self._action(record.key), record_text(record).encode())
+        sync_folder(index)
+        self._write(self._action(record.key), text.encode())
         self._records[record.key] = record
+        self._damage.pop(record.key, None)
         self._written[record.key] = self._action(record.key).stat()
 
     def save_cache(self) -> None:
         """Remember what the records hold, those just written included."""
-        for key, stat in self._written.items():
+        for key, found in self._written.items():
             record = self._records.get(key)
             if record is not None:
-                self._cache.put(str(self._action(key)), stat, record.to_json())
+                self._cache.put(str(self._action(key)), found, (_CHECKED, record.to_json()))
         self._cache.save_cache()
 
     def drop_record(self, key: str) -> None:
@@ -269,6 +306,7 @@ class Store:
             with contextlib.suppress(OSError):
                 (self.root / "own" / record.own).rmdir()
         self._records.pop(key, None)
+        self._damage.pop(key, None)
 
     def set_current(self, target: str, key: str) -> None:
         if self.current(target) != key:
@@ -283,7 +321,7 @@ class Store:
         self._link(self.root / "published" / file_name(target), key)
 
     def set_alias(self, named: str, key: str) -> None:
-        if self.alias(named) != key:
+        if is_digest(named) and self.alias(named) != key:
             self._link(self.root / "aliases" / named, key)
 
     def run_directory(self, key: str) -> Path:
@@ -295,36 +333,31 @@ class Store:
     def scratch_directory(self, key: str) -> Path:
         """Where the work of this key keeps its checkpoints; it outlives an interruption."""
         path = self.root / "scratch" / key
+        if path.is_symlink():  # someone's who brought this store
+            path.unlink()
         path.mkdir(exist_ok=True)
         return path
 
     def drop_scratch(self, key: str) -> None:
-        _remove(self.root / "scratch" / key)
+        remove_tree(self.root / "scratch" / key)
 
     def drop_run(self, path: Path) -> None:
-        _remove(path)
+        remove_tree(path)
 
     def materialise(self, outputs: Iterable[Output], directory: Path) -> None:
         """Give `directory` the outputs under their own names, as hard links to the objects."""
-        for output in outputs:
-            path = directory / output.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(self.object(output.sha256), path)
-            except OSError as error:
-                if error.errno not in (errno.EMLINK, errno.EXDEV, errno.EPERM, errno.ENOTSUP):
-                    raise
-                import shutil
+        from nexusbuild.store.beneath import Folder
 
-                shutil.copyfile(self.object(output.sha256), path)
-                os.chmod(path, 0o444)
+        with Folder.at(directory) as folder:
+            for output in outputs:
+                folder.link(self.object(output.sha256), output.path)
 
     def _targets(self, folder: str) -> list[str]:
         try:
             names = os.listdir(self.root / folder)
         except OSError:
             return []
-        return sorted(target_of(name) for name in names)
+        return sorted(filter(is_target_id, map(target_of, names)))
 
     def _action(self, key: str) -> Path:
         return self.root / "actions" / f"{key}.json"
@@ -340,7 +373,7 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     def _link(self, path: Path, key: str) -> None:
         temporary = self._temporary()
@@ -350,34 +383,11 @@ class Store:
 
 def _link_name(path: str) -> str | None:
     try:
-        return os.path.basename(os.readlink(path)).removesuffix(".json")
+        key = os.path.basename(os.readlink(path)).removesuffix(".json")
     except OSError:
         return None
+    return key if is_digest(key) else None
 
 
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or a tree, also where work left directories that cannot be written."""
-    if path.is_dir() and not path.is_symlink():
-        for folder in [str(path), *_folders_below(path)]:
-            with contextlib.suppress(OSError):
-                os.chmod(folder, 0o700)
-        import shutil
-
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _folders_below(path: Path) -> Iterator[str]:
-    for folder, folders, _ in os.walk(path):
-        for name in folders:
-            if not os.path.islink(os.path.join(folder, name)):
-                yield os.path.join(folder, name)
+def _signature(found: os.stat_result) -> tuple[int, int, int]:
+    return (found.st_ino, found.st_size, found.st_mtime_ns)

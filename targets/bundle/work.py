@@ -49,7 +49,10 @@ def build(job: Job) -> None:
     }
     for name, text in pages.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
-    write_json(folder / MANIFEST, manifest_of(settings, parts, folder))
+    manifest = manifest_of(settings, parts, folder)
+    if job.imported:  # a bundle that was made here from the start has no such list
+        manifest["imported"] = list(job.imported)
+    write_json(folder / MANIFEST, manifest)
     (folder / MANIFEST).write_bytes(sealed((folder / MANIFEST).read_bytes()))
     # What a consumer will check is checked here first.
     verify(folder, read_manifest(folder))

@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from nexusbuild.graph import Target
 from specs.model import Spec
 from targets.declaring.kind import Context, Kind, Per
-from targets.declaring.slices import listed_capabilities, slice_of, with_origins
+from targets.declaring.slices import Field, listed_capabilities, slice_of, with_origins
 
 
 def declare(spec: Spec) -> Target:
     """The list of all teachers that can be learned from, whether what they teach ships or not."""
     served, origins = listed_capabilities(spec, spec.served_capabilities())
     used = {teacher.id for name in served for teacher in spec.teachers_of(name)}
-    declared = with_origins(slice_of(spec, {"capabilities": (served, "capabilities")}), origins)
+    fields: dict[str, Field] = {"capabilities": (served, "capabilities")}
+    isolated = [name for name in served if spec.capabilities[name].isolated]
+    if isolated:  # where there is none, no key knows of it
+        fields["isolated"] = (isolated, "capabilities")
+    declared = with_origins(slice_of(spec, fields), origins)
     return Target(
         id="registry",
         work="targets.registry.work:build",

@@ -12,6 +12,7 @@ import termios
 from pathlib import Path
 
 import pytest
+from forged import make_long
 from toy_project import ROOT, Toy
 
 
@@ -191,6 +192,7 @@ def test_accept_carries_results_over_to_new_code(built: Toy) -> None:
 
 def test_results_travel(built: Toy, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("carried") / "results.tar"
+    make_long(built, "step:b")
     assert built.run("store", "export", "+step:b", str(file)).returncode == 0
     home = Toy(tmp_path_factory.mktemp("home"))
     home.spec = built.spec

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from forged import make_long
 from test_faults import build as build_with_fault
 from test_faults import no_room, read_only
 from test_kills import Builder
@@ -62,6 +63,10 @@ def kills_the_server(job):
 def changes_its_source(job):
     job.sources["words"].write_text("other words")
     (job.out / "out.txt").write_text("")
+
+
+def oddly_named(job):
+    (job.out / "a\\b.txt").write_text("")
 
 
 def no_verdict(job):
@@ -122,6 +127,7 @@ CASES |= {
     "store_unwritable": command("--store", "/proc/nexusbuild/store"),
     "no_such_build": command("log", "99"),
     "nothing_to_accept": command("accept", "kind:it", "--why", "no reason"),
+    "bad_output": built_with(work="toy.mine:oddly_named"),
     "no_archive": command("store", "import", "nexus.yaml"),
     "plan_unreadable": command("--plan", "nexus.yaml"),
     "plan_names_its_targets": command("kind:it", "--plan", "plan.json"),
@@ -266,6 +272,34 @@ def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
     archive = toy.folder / "a.tar"
     archive.write_bytes(archive.read_bytes().replace(b"as it was", b"as it is ", 1))
     return shown(toy, "store", "import", "a.tar")
+
+
+@case("no_room_for")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    toy.build()
+    make_long(toy, "a")
+    assert toy.run("store", "export", "a", "a.tar").returncode == 0
+    shutil.rmtree(toy.folder / ".nexus")
+    patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 99, 1))  # type: ignore[attr-defined]
+    return shown(toy, "store", "import", "a.tar")
+
+
+@case("link_in_the_way")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    toy.target("a")
+    (toy.folder / ".nexus").mkdir()
+    (toy.folder / ".nexus/tmp").symlink_to(toy.folder)
+    return shown(toy)
+
+
+@case("unrecordable")
+def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
+    nested: list[object] = []
+    for _ in range(80):
+        nested = [nested]
+    toy.target("a", settings={"nested": nested})
+    return shown(toy)
 
 
 @case("folder_gone")

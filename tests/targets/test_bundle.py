@@ -165,6 +165,15 @@ def test_what_is_in_a_bundle_is_what_the_manifest_lists(bundles: dict[str, Path]
     assert manifest["capabilities"]["sums"]["isolated"] is False
 
 
+def test_the_manifest_names_what_was_imported(bundle_job: Callable[..., Job]) -> None:
+    job = replace(bundle_job("none"), imported=("trace:scholar/sums",))
+    build(job)
+    folder = next(path for path in job.out.iterdir() if path.is_dir())
+    manifest = read_manifest(folder)
+    verify(folder, manifest)
+    assert manifest.about["imported"] == ["trace:scholar/sums"]
+
+
 def test_the_report_stands_on_the_packed_bytes(bundles: dict[str, Path]) -> None:
     folder = bundles["nf4"]
     report = json.loads((folder / "verify_report.json").read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
 
 from modalities.intakes import open_intakes
@@ -69,6 +70,13 @@ def build(job: Job) -> None:
     write_rows(job.out / "training_log.jsonl", [{"aligned": rows.aligned}, *log])
 
 
+def optimiser_of(parameters: Mapping[str, Tensor]) -> MuonWithAdamW:
+    """Muon for the matrices; AdamW for the biases of a projection."""
+    matrices = {name: one for name, one in parameters.items() if one.ndim == 2}
+    others = {name: one for name, one in parameters.items() if one.ndim != 2}
+    return MuonWithAdamW(matrices, others)
+
+
 def trainable_projection(job: Job, model: PreTrainedModel) -> TrainableProjection:
     """A fresh projection of what the packed encoders among the inputs give."""
     embedding = model.get_input_embeddings().weight.detach()
@@ -97,7 +105,7 @@ def _fit_in_rounds(job: Job, training: AdapterTraining) -> list[dict[str, Any]]:
         steps = settings.steps if round_number == 0 else max(1, settings.steps // 2)
         run = Run(
             training.parameters,
-            MuonWithAdamW(training.parameters, {}),
+            optimiser_of(training.parameters),
             Schedule(steps, settings.learning_rate / (1 + round_number), settings.warmup_steps),
             job.scratch / f"round-{round_number}.pt",
         )

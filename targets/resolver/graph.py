@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import specs
-from nexusbuild.graph import Graph, ResolveError, SpecFolder, Target
+from nexusbuild.graph import Graph, Problem, ResolveError, SpecFolder, Target
 from specs.loading import shown_path
 from specs.model import Spec
 from targets.budget.sizes import find_sizes
@@ -37,8 +37,9 @@ def graph_of(spec: Spec, spec_path: Path, lock_values: Mapping[str, Any]) -> Gra
     found = find_kinds()
     pins = pins_of(spec, lock_values)
     folder = SpecFolder(spec_path.parent)
-    targets = declared_targets(found.kinds, whole_context(spec, folder, pins))
-    targets |= declared_only_targets(found.kinds, whole_context(spec, folder, pins), targets)
+    context = whole_context(spec, folder, pins)
+    targets = declared_targets(found.kinds, context)
+    targets |= declared_only_targets(found.kinds, context, targets)
     file = shown_path(spec_path)
     problems = [
         *isolation_problems(spec, targets, found.kinds, folder, file),
@@ -77,8 +78,17 @@ def whole_context(spec: Spec, folder: SpecFolder, pins: Pins) -> Context:
 
 
 def declared_targets(kinds: Mapping[str, Kind], context: Context) -> dict[str, Target]:
-    """What all kinds declare, each target after its inputs."""
-    declared = [target for kind in kinds.values() for target in kind.declare(context)]
+    """What all kinds declare, each target after its inputs. Raises ResolveError for a kind that
+    declares a target of another.
+    """
+    declared = []
+    for kind in kinds.values():
+        for target in kind.declare(context):
+            if target.kind != kind.name:
+                message = f"the kind {kind.name} declares {target.id}"
+                remedy = f"name it {kind.name}, or {kind.name}:NAME"
+                raise ResolveError([Problem(message, remedy=remedy)])
+            declared.append(target)
     return {target.id: target for target in in_order(declared, kinds, context.spec)}
 
 

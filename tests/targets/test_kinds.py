@@ -162,6 +162,15 @@ def test_kinds_are_found_by_entry_point(tmp_path: Path) -> None:
     assert ran.stdout == "extra\n", ran.stderr
 
 
+def test_a_kind_declares_targets_of_its_own_alone(
+    monkeypatch: pytest.MonkeyPatch, spec: Path
+) -> None:
+    spec.write_text(TINY, encoding="utf-8")
+    monkeypatch.setattr("targets.resolver.kinds._brought", lambda: {"test_kinds:OTHER": "other"})
+    with pytest.raises(ResolveError, match="the kind other declares extra"):
+        resolve(spec, {})
+
+
 @pytest.mark.parametrize(
     ("place", "says"),
     [
@@ -284,7 +293,17 @@ def test_a_vocabulary_taken_from_a_teacher_is_counted(spec: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", ["", "[]", "{", '{"vocab_size": "many"}', '{"vocab_size": -1}', "\udcff", "[" * 5000]
+    "config",
+    [
+        "",
+        "[]",
+        "{",
+        '{"vocab_size": "many"}',
+        '{"vocab_size": -1}',
+        "\udcff",
+        "[" * 5000,
+        '{"hidden_size": 1%s}' % ("0" * 400),
+    ],
 )
 def test_a_configuration_that_says_nothing_is_not_believed(spec: Path, config: str) -> None:
     model(spec, "start", 600_000_000)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import specs
-from nexusbuild.graph import Graph, Problem, ResolveError, SpecFolder, Target
+from nexusbuild.graph import Graph, ResolveError, SpecFolder, Target
 from specs.loading import shown_path
 from specs.model import Spec
 from targets.budget.sizes import find_sizes
@@ -16,7 +16,7 @@ from targets.declaring.pins import Pins, pins_of
 from targets.resolver.declared_only import declared_only_notes, declared_only_targets
 from targets.resolver.estimates import estimates, with_estimates
 from targets.resolver.isolation import isolation_problems
-from targets.resolver.kinds import find_kinds
+from targets.resolver.kinds import find_kinds, targets_of
 from targets.resolver.order import in_order
 from targets.resolver.problems import as_resolve_error, init_problems
 
@@ -78,17 +78,8 @@ def whole_context(spec: Spec, folder: SpecFolder, pins: Pins) -> Context:
 
 
 def declared_targets(kinds: Mapping[str, Kind], context: Context) -> dict[str, Target]:
-    """What all kinds declare, each target after its inputs. Raises ResolveError for a kind that
-    declares a target of another.
-    """
-    declared = []
-    for kind in kinds.values():
-        for target in kind.declare(context):
-            if target.kind != kind.name:
-                message = f"the kind {kind.name} declares {target.id}"
-                remedy = f"name it {kind.name}, or {kind.name}:NAME"
-                raise ResolveError([Problem(message, remedy=remedy)])
-            declared.append(target)
+    """What all kinds declare, each target after its inputs."""
+    declared = [target for kind in kinds.values() for target in targets_of(kind, context)]
     return {target.id: target for target in in_order(declared, kinds, context.spec)}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from test_resolver import TINY, edited, with_verse
 
-from nexusbuild.graph import LONGEST_TEXT, SpecFolder
+from nexusbuild.graph import SpecFolder
 from targets.resolver import resolve
 
 
@@ -72,28 +72,3 @@ def test_all_that_it_sees_is_declared(tmp_path: Path, looked_at: list[str]) -> N
         ("real_path", "poems.jsonl"),
     }
     assert all(each.holds() for each in graph.seen)
-
-
-def test_a_small_file_that_was_read_is_noticed_when_it_changes(tmp_path: Path) -> None:
-    folder = SpecFolder(tmp_path)
-    assert folder.text("about.json") is None
-    (tmp_path / "about.json").write_text('{"rows": 3}')
-    assert not folder.seen[0].holds()
-    folder = SpecFolder(tmp_path)
-    assert folder.text("about.json") == '{"rows": 3}'
-    assert folder.seen[0].holds()
-    (tmp_path / "about.json").write_text('{"rows": 4}')
-    assert not folder.seen[0].holds()
-
-
-def test_what_is_no_small_file_of_text_is_not_read(tmp_path: Path) -> None:
-    """A pipe would wait for a writer for as long as there is none."""
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
-    with (tmp_path / "large").open("wb") as file:
-        file.truncate(LONGEST_TEXT + 1)
-    folder = SpecFolder(tmp_path)
-    assert [folder.text(name) for name in ("pipe", "folder", "bytes", "large", "a\0b")] == [
-        None
-    ] * 5

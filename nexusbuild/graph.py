@@ -141,8 +141,11 @@ def _real_path(root: str, path: str) -> str:
 
 
 def _text(root: str, path: str) -> str | None:
+    file_path = Path(root, path)
     try:
-        with Path(root, path).open("rb") as file:
+        if not file_path.is_file():
+            return None  # to open a pipe would wait for whoever writes into it
+        with file_path.open("rb") as file:
             content = file.read(LONGEST_TEXT + 1)
         return content.decode("utf-8") if len(content) <= LONGEST_TEXT else None
     except (OSError, ValueError):

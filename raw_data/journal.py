@@ -75,6 +75,11 @@ def write(folder: Path, origin: Path, moves: Iterable[Move], *, links: bool) -> 
     return Journal(path, origin, links, listed)
 
 
+def done_path(journal: Journal) -> Path:
+    """Where a journal lies when all of it has happened."""
+    return journal.path.with_name(journal.path.name.replace(OPEN, DONE))
+
+
 def unfinished(folder: Path) -> Journal | None:
     """The journal of a sort that was killed; None where every one came to its end."""
     found = [path for path in _journals(folder) if path.name.endswith(OPEN)]

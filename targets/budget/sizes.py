@@ -12,7 +12,7 @@ from specs.model import Spec
 from specs.names import family_traits
 from specs.student import Tokenizer
 from specs.teachers import Teacher, TrainedSource
-from targets.budget.json_answers import json_object, whole_number
+from targets.budget.json_values import json_object, whole_number
 from targets.budget.volumes import Volume, volume_of
 
 # As models are published.

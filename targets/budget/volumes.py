@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nexusbuild.graph import SpecFolder
 from specs.datasets import Dataset
-from targets.budget.json_answers import json_object, whole_number
+from targets.budget.json_values import json_object, whole_number
 
 # Rows of files of which neither the spec nor an earlier build says how many there are.
 ROWS_OF_FILES = 10_000

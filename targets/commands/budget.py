@@ -123,9 +123,9 @@ def budget_of(
 
 
 def _size_of(teacher: Teacher, root: Path) -> int | None:
-    """Parameters, as the spec or the teacher's folder says."""
+    """Parameters by a look into a teacher's folder, where the spec does not say."""
     if teacher.parameters is not None or teacher.source.path is None:
-        return teacher.parameters
+        return None
     folder = root / teacher.source.path
     return model_folder(folder).parameters if is_model(folder) else None
 

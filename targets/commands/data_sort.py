@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
-import textwrap
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from raw_data import journal
-from raw_data.findings import Finding, findings
-from raw_data.sorting import LEAST_CONFIDENCE, Placed, sorted_files
+from raw_data.sort_plan import SortPlan, plan_sort, shown
+from raw_data.sorting import LEAST_CONFIDENCE
 from targets.commands.command import (
     DONE,
     FAILED,
@@ -45,8 +42,6 @@ examples:
   nexusbuild data sort --undo                put back what the last sort moved
 """
 INTO = "datasets"
-LISTED_ALONE = 2
-LEFT_NAMED = 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -91,13 +86,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _dry_run(arguments: argparse.Namespace, folder: Path, into: Path) -> int:
     waiting = journal.unfinished(into)
-    placed, stay = _planned(arguments, folder, into)
-    document = _document(arguments, placed, stay, into)
+    plan = _planned(arguments, folder, into)
+    document = _document(arguments, plan)
     if waiting is not None:
         document["unfinished"] = os.fspath(waiting.path)
-        interrupted = f"a sort of {_shown(waiting.origin)} was interrupted"
+        interrupted = f"a sort of {shown(waiting.origin)} was interrupted"
         _tell(arguments, [f"{interrupted}: it would be finished first"])
-    _tell(arguments, _overview(arguments, placed, stay, into, "would be "))
+    _tell(arguments, plan.lines("would be ", width()))
     return _finished(arguments, document, [])
 
 
@@ -107,36 +102,31 @@ def _sort(arguments: argparse.Namespace, folder: Path, into: Path) -> int:
         waiting = journal.unfinished(into)
         if waiting is not None:
             troubles += journal.carry_out(waiting)
-            interrupted = f"the sort of {_shown(waiting.origin)} that was interrupted"
+            interrupted = f"the sort of {shown(waiting.origin)} that was interrupted"
             _tell(arguments, [f"finished {interrupted}"])
-        placed, stay = _planned(arguments, folder, into)
-        document = _document(arguments, placed, stay, into)
+        plan = _planned(arguments, folder, into)
+        document = _document(arguments, plan)
         if waiting is not None:
-            document["finished"] = os.fspath(waiting.path.with_name(_done(waiting)))
-        asks = placed and not arguments.yes and not arguments.json and _at_a_terminal()
+            document["finished"] = os.fspath(journal.done_path(waiting))
+        asks = plan.placed and not arguments.yes and not arguments.json and _at_a_terminal()
         will = "to be " if asks else ""
-        _tell(arguments, _overview(arguments, placed, stay, into, will))
+        _tell(arguments, plan.lines(will, width()))
         if asks and not _agreed():
             _tell(arguments, ["nothing else was changed" if waiting else "nothing was changed"])
-        elif placed:
-            moves = [journal.Move(folder / one.finding.path, one.place) for one in placed]
+        elif plan.placed:
+            moves = [journal.Move(folder / one.finding.path, one.place) for one in plan.placed]
             written = journal.write(into, folder, moves, links=arguments.link)
             troubles += journal.carry_out(written)
-            document["journal"] = os.fspath(written.path.with_name(_done(written)))
+            document["journal"] = os.fspath(journal.done_path(written))
             _tell(arguments, [f"done; {_command(arguments)} --undo takes it back"])
     return _finished(arguments, document, troubles)
-
-
-def _done(written: journal.Journal) -> str:
-    """What the journal's file is called when all of it has happened."""
-    return written.path.name.replace(journal.OPEN, journal.DONE)
 
 
 def _undo(arguments: argparse.Namespace, into: Path) -> int:
     last = journal.latest(into)
     if last is None:
-        raise refusal(f"there is no sort into {_shown(into)} to undo")
-    gone = "removed" if last.links else f"put back into {_shown(last.origin)}"
+        raise refusal(f"there is no sort into {shown(into)} to undo")
+    gone = "removed" if last.links else f"put back into {shown(last.origin)}"
     kind = "link" if last.links else "file"
     document: dict[str, Any] = {"undone": os.fspath(last.path), "dry_run": arguments.dry_run}
     document["files"] = [
@@ -151,36 +141,14 @@ def _undo(arguments: argparse.Namespace, into: Path) -> int:
     return _finished(arguments, document, troubles)
 
 
-def _planned(
-    arguments: argparse.Namespace, folder: Path, into: Path
-) -> tuple[list[Placed], list[Finding]]:
-    return sorted_files(findings(folder, without=into), into, arguments.confidence)
+def _planned(arguments: argparse.Namespace, folder: Path, into: Path) -> SortPlan:
+    return plan_sort(
+        folder, into, arguments.confidence, written=arguments.folder, links=arguments.link
+    )
 
 
-def _document(
-    arguments: argparse.Namespace, placed: Sequence[Placed], stay: Sequence[Finding], into: Path
-) -> dict[str, Any]:
-    places = {one.finding.path: os.fspath(one.place) for one in placed}
-    found = sorted([*(one.finding for one in placed), *stay], key=lambda one: one.path)
-    return {
-        "folder": arguments.folder,
-        "to": os.fspath(into),
-        "dry_run": arguments.dry_run,
-        "links": arguments.link,
-        "files": [
-            {
-                "path": one.path.as_posix(),
-                "kind": one.kind,
-                "capability": one.capability,
-                "confidence": one.confidence,
-                "reason": one.reason,
-                "to": places.get(one.path),
-            }
-            for one in found
-        ],
-        "sorted": len(placed),
-        "left": len(stay),
-    }
+def _document(arguments: argparse.Namespace, plan: SortPlan) -> dict[str, Any]:
+    return {**plan.to_json(), "dry_run": arguments.dry_run}
 
 
 def _finished(
@@ -190,7 +158,7 @@ def _finished(
     if arguments.json:
         told = [{"path": os.fspath(one.path), "why": one.why} for one in troubles]
         print_json({**document, "troubles": told, "exit_code": code})
-    complain(arguments, (f"{_shown(one.path)} stays: {one.why}" for one in troubles))
+    complain(arguments, (f"{shown(one.path)} stays: {one.why}" for one in troubles))
     return code
 
 
@@ -205,67 +173,6 @@ def _agreed() -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _overview(
-    arguments: argparse.Namespace,
-    placed: Sequence[Placed],
-    stay: Sequence[Finding],
-    into: Path,
-    will: str,
-) -> Iterator[str]:
-    """What goes where and what stays: a heading each, files of one folder and reason together."""
-    done = f"{will}{'linked' if arguments.link else 'moved'}"
-    by_place: dict[str, list[Finding]] = defaultdict(list)
-    for one in placed:
-        by_place[one.finding.capability or ""].append(one.finding)
-    for capability in sorted(by_place):
-        group = by_place[capability]
-        yield f"{_shown(into / capability)}: {counted(len(group), 'file')} {done}"
-        yield from _listed(group)
-    if stay:
-        yield f"{counted(len(stay), 'file')} left in {arguments.folder}"
-        yield from _left(stay)
-    if not placed:
-        yield f"nothing in {arguments.folder} to sort"
-
-
-def _listed(found: Sequence[Finding]) -> Iterator[str]:
-    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
-    for one in found:
-        reason = re.sub(r", in \d+% of the rows$", "", one.reason)
-        groups[one.path.parent.as_posix(), reason].append(one)
-    for (folder, reason), group in groups.items():
-        if len(group) <= LISTED_ALONE:
-            for one in group:
-                yield _line(one.path.as_posix(), group=[one], reason=one.reason)
-        else:
-            files = counted(len(group), "file")
-            yield _line(
-                files if folder == "." else f"{folder}/  {files}", group=group, reason=reason
-            )
-
-
-def _left(stay: Sequence[Finding]) -> Iterator[str]:
-    """By reason: what stays lies scattered."""
-    groups: dict[str, list[Finding]] = defaultdict(list)
-    for one in stay:
-        groups[one.reason].append(one)
-    for reason, group in groups.items():
-        names = [one.path.as_posix() for one in group[:LEFT_NAMED]]
-        more = f" and {len(group) - LEFT_NAMED:,} more" if len(group) > LEFT_NAMED else ""
-        yield _line(f"{', '.join(names)}{more}", group=group, reason=reason)
-
-
-def _line(name: str, group: Sequence[Finding], reason: str) -> str:
-    lowest, highest = (pick(one.confidence for one in group) for pick in (min, max))
-    sure = f"{lowest:.0%}" if lowest == highest else f"{lowest:.0%} to {highest:.0%}"
-    if highest:
-        reason = f"{sure} sure: {reason}"
-    return textwrap.fill(
-        f"{name}: {reason}", width(), initial_indent="  ", subsequent_indent="      ",
-        break_on_hyphens=False,
-    )  # fmt: skip
-
-
 def _tell(arguments: argparse.Namespace, lines: Iterable[str]) -> None:
     if not arguments.json:
         for line in lines:
@@ -275,14 +182,6 @@ def _tell(arguments: argparse.Namespace, lines: Iterable[str]) -> None:
 def _command(arguments: argparse.Namespace) -> str:
     there = "" if arguments.to == INTO else f" --to {arguments.to}"
     return f"nexusbuild data sort{there}"
-
-
-def _shown(path: Path) -> str:
-    """As a person here would write it."""
-    try:
-        return os.fspath(path.relative_to(Path.cwd()))
-    except ValueError:
-        return os.fspath(path)
 
 
 def _share(text: str) -> float:

@@ -13,6 +13,7 @@ from nexusbuild.graph import Target
 from specs.model import Spec
 from specs.teachers import Teacher
 from targets.declaring.kind import Context, Kind, Per
+from targets.resolver.kinds import targets_of
 from targets.resolver.order import in_order
 
 BEGINNINGS = (Per.DATA_SET, Per.TEACHER, Per.TEACHER_AND_CAPABILITY)
@@ -31,7 +32,7 @@ def declared_only_targets(
             target
             for kind in kinds.values()
             if kind.per in BEGINNINGS
-            for target in kind.declare(pair)
+            for target in targets_of(kind, pair)
             if target.id not in built
         ]
         obstacle = f"{name}: no trainer for {modality} yet"

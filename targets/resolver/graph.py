@@ -17,7 +17,7 @@ from targets.declaring.pins import Pins, pins_of
 from targets.resolver.declared_only import declared_only_notes, declared_only_targets
 from targets.resolver.estimates import estimates, with_estimates
 from targets.resolver.isolation import isolation_problems
-from targets.resolver.kinds import find_kinds
+from targets.resolver.kinds import find_kinds, targets_of
 from targets.resolver.order import in_order
 from targets.resolver.problems import as_resolve_error, init_problems
 
@@ -36,8 +36,9 @@ def graph_of(spec: Spec, spec_path: Path, lock_values: Mapping[str, Any]) -> Gra
     found = find_kinds()
     pins = pins_of(spec, lock_values)
     folder = SpecFolder(spec_path.parent)
-    targets = declared_targets(found.kinds, whole_context(spec, folder, pins))
-    targets |= declared_only_targets(found.kinds, whole_context(spec, folder, pins), targets)
+    context = whole_context(spec, folder, pins)
+    targets = declared_targets(found.kinds, context)
+    targets |= declared_only_targets(found.kinds, context, targets)
     file = shown_path(spec_path)
     problems = [
         *isolation_problems(spec, targets, found.kinds, folder, file),
@@ -77,7 +78,7 @@ def whole_context(spec: Spec, folder: SpecFolder, pins: Pins) -> Context:
 
 def declared_targets(kinds: Mapping[str, Kind], context: Context) -> dict[str, Target]:
     """What all kinds declare, each target after its inputs."""
-    declared = [target for kind in kinds.values() for target in kind.declare(context)]
+    declared = [target for kind in kinds.values() for target in targets_of(kind, context)]
     return {target.id: target for target in in_order(declared, kinds, context.spec)}
 
 

@@ -6,14 +6,14 @@ Only declarations are imported, never a work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
 
-from nexusbuild.graph import Problem, ResolveError, Seen, SpecFolder
-from targets.declaring.kind import Kind
+from nexusbuild.graph import Problem, ResolveError, Seen, SpecFolder, Target
+from targets.declaring.kind import Context, Kind
 
 GROUP = "nexus.kinds"
 PACKAGE = "targets"
@@ -49,6 +49,16 @@ def find_kinds() -> FoundKinds:
     if problems:
         raise ResolveError(problems)
     return FoundKinds(kinds, folder.seen)
+
+
+def targets_of(kind: Kind, context: Context) -> Iterator[Target]:
+    """What a kind declares. Raises ResolveError where that is a target of another kind."""
+    for target in kind.declare(context):
+        if target.kind != kind.name:
+            message = f"the kind {kind.name} declares {target.id}"
+            remedy = f"name it {kind.name}, or {kind.name}:NAME"
+            raise ResolveError([Problem(message, remedy=remedy)])
+        yield target
 
 
 @cache

@@ -19,7 +19,15 @@ from hypothesis import strategies as st
 from test_resolver import POET, TINY, edited, isolated_verse, with_verse
 
 import specs
-from nexusbuild.graph import Graph, Needs, ResolveError, Target, input_target
+from nexusbuild.graph import (
+    LONGEST_TEXT,
+    Graph,
+    Needs,
+    ResolveError,
+    SpecFolder,
+    Target,
+    input_target,
+)
 from targets.budget.devices import GIGABYTE
 from targets.budget.needs import HELD_BYTES_PER_TOKEN
 from targets.commands.budget import Limits, budget_of, misfits
@@ -162,6 +170,15 @@ def test_kinds_are_found_by_entry_point(tmp_path: Path) -> None:
     assert ran.stdout == "extra\n", ran.stderr
 
 
+def test_a_kind_declares_targets_of_its_own_alone(
+    monkeypatch: pytest.MonkeyPatch, spec: Path
+) -> None:
+    spec.write_text(TINY, encoding="utf-8")
+    monkeypatch.setattr("targets.resolver.kinds._brought", lambda: {"test_kinds:OTHER": "other"})
+    with pytest.raises(ResolveError, match="the kind other declares extra"):
+        resolve(spec, {})
+
+
 @pytest.mark.parametrize(
     ("place", "says"),
     [
@@ -284,7 +301,17 @@ def test_a_vocabulary_taken_from_a_teacher_is_counted(spec: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", ["", "[]", "{", '{"vocab_size": "many"}', '{"vocab_size": -1}', "\udcff", "[" * 5000]
+    "config",
+    [
+        "",
+        "[]",
+        "{",
+        '{"vocab_size": "many"}',
+        '{"vocab_size": -1}',
+        "\udcff",
+        "[" * 5000,
+        '{"hidden_size": 1%s}' % ("0" * 400),
+    ],
 )
 def test_a_configuration_that_says_nothing_is_not_believed(spec: Path, config: str) -> None:
     model(spec, "start", 600_000_000)
@@ -292,6 +319,31 @@ def test_a_configuration_that_says_nothing_is_not_believed(spec: Path, config: s
     file.write_bytes(config.encode("utf-8", "surrogateescape"))
     text = edited(TINY, "backbone: {", "backbone: {init: {path: models/start}, ")
     assert estimated(spec, text)["backbone"].needs.disk_bytes == 4 * 600_000_000
+
+
+def test_a_small_file_that_was_read_is_noticed_when_it_changes(tmp_path: Path) -> None:
+    folder = SpecFolder(tmp_path)
+    assert folder.text("about.json") is None
+    (tmp_path / "about.json").write_text('{"rows": 3}')
+    assert not folder.seen[0].holds()
+    folder = SpecFolder(tmp_path)
+    assert folder.text("about.json") == '{"rows": 3}'
+    assert folder.seen[0].holds()
+    (tmp_path / "about.json").write_text('{"rows": 4}')
+    assert not folder.seen[0].holds()
+
+
+def test_what_is_no_small_file_of_text_is_not_read(tmp_path: Path) -> None:
+    """A pipe would wait for a writer for as long as there is none."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(LONGEST_TEXT + 1)
+    folder = SpecFolder(tmp_path)
+    assert [folder.text(name) for name in ("pipe", "folder", "bytes", "large", "a\0b")] == [
+        None
+    ] * 5
 
 
 def test_rows_are_those_that_an_earlier_build_counted(spec: Path) -> None:

@@ -16,7 +16,10 @@ def json_object(text: str | None) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+LARGEST = 1 << 40  # nothing that is counted here comes near
+
+
 def whole_number(value: Any) -> int | None:
-    """A whole number from 0 on; None for anything else."""
+    """A whole number from 0 to LARGEST; None for anything else."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_number and value >= 0 else None
+    return value if is_number and 0 <= value <= LARGEST else None

@@ -18,13 +18,18 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from nexusbuild.digest.cache_file import read_values, write_values
 from nexusbuild.digest.fingerprint import CodeFingerprints
 from nexusbuild.digest.host import package_folders
-from nexusbuild.digest.keys import Canonical, canonical_json, plain
-from nexusbuild.digest.statcache import Signature, settled, signature_of
+from nexusbuild.digest.keys import Canonical, canonical_json, plain_json
+from nexusbuild.digest.statcache import (
+    Signature,
+    is_settled,
+    read_values,
+    signature_of,
+    write_values,
+)
 from nexusbuild.errors import BuildError
-from nexusbuild.graph import Graph, Needs, Seen, Source, Target
+from nexusbuild.rule.graph import Graph, Needs, Seen, Source, Target
 
 # Raise it when what stands in the file, or what it is held against, changes.
 _FORM = 3
@@ -72,7 +77,7 @@ class GraphCache:
             files = {path: signature_of(os.stat(path)) for path in _loaded_files(code.modules)}
             reached = [sys.modules[name].__file__ for name in code.modules if name in sys.modules]
             for path in (question.spec, *filter(None, reached), *files):
-                if not settled(signature_of(os.stat(path)), question.asked_ns):
+                if not is_settled(signature_of(os.stat(path)), question.asked_ns):
                     return  # who knows which of two versions it was resolved from
             self._new = {
                 "question": question.values,
@@ -147,7 +152,7 @@ def graph_values(graph: Graph) -> dict[str, Any]:
             [_VALUES.get(name, _itself)(getattr(target, name)) for name in _TARGET]
             for target in graph
         ],
-        "lock_values": plain(graph.lock_values),
+        "lock_values": plain_json(graph.lock_values),
         "seen": [_of_fields(each) for each in graph.seen],
     }
 
@@ -172,7 +177,7 @@ def _of_fields(value: Any) -> tuple[Any, ...]:
 
 _TARGET = [each.name for each in fields(Target)]
 _VALUES: Mapping[str, Callable[[Any], Any]] = {
-    "settings": lambda settings: (plain(settings), canonical_json(settings)),
+    "settings": lambda settings: (plain_json(settings), canonical_json(settings)),
     "sources": lambda sources: {role: _of_fields(each) for role, each in sources.items()},
     "needs": _of_fields,
 }

@@ -12,12 +12,12 @@ from nexusbuild import errors
 from nexusbuild.digest.digests import FileDigests
 from nexusbuild.digest.fingerprint import CodeFingerprints
 from nexusbuild.digest.statcache import StatCache
-from nexusbuild.graph import Graph, Target
 from nexusbuild.graph_cache import GraphCache, Question
+from nexusbuild.rule.graph import Graph, Target
 from nexusbuild.rule.lock import Lock, read_lock
 from nexusbuild.rule.plan import World
 from nexusbuild.rule.record import Record
-from nexusbuild.rule.sources import Facts, SourceMemory, gather
+from nexusbuild.rule.sources import SourceMemory, Today, gather
 from nexusbuild.store.released import is_published
 from nexusbuild.store.store import Store
 
@@ -89,16 +89,16 @@ class Project:
                 found.add(target)
         return found
 
-    def facts(self) -> Facts:
+    def today(self) -> Today:
         return self._gather(self.graph, list(self.graph))
 
-    def facts_again(self, target: Target) -> Facts:
-        """The facts of one target as they are by now."""
+    def look_again(self, target: Target) -> Today:
+        """Sources and code of one target, looked at again."""
         self._fingerprints.forget()
         return self._gather(self.graph, [target])
 
     def world(self, forced: Collection[str] = ()) -> World:
-        return World(self.graph, self.facts(), self.store, self.lock, frozenset(forced))
+        return World(self.graph, self.today(), self.store, self.lock, frozenset(forced))
 
     def save_graph(self) -> None:
         """Keep the graph, where there is a store to keep it in."""
@@ -123,7 +123,7 @@ class Project:
         self._graphs.take(question, function, graph)
         return graph
 
-    def _gather(self, graph: Graph, targets: list[Target]) -> Facts:
+    def _gather(self, graph: Graph, targets: list[Target]) -> Today:
         return gather(
             graph,
             targets,
@@ -139,7 +139,7 @@ def find_place(
     spec: str | None = None, store: str | None = None, resolver: str | None = None
 ) -> Place:
     """The place of the named spec, or of the nearest nexus.yaml here or above."""
-    path = _spec_named(spec) if spec is not None else _nearest_spec()
+    path = _spec_named(spec) if spec is not None else nearest_spec()
     root = Path(os.path.realpath(store)) if store is not None else path.parent / ".nexus"
     hindrance = "--store ''" if store == "" else _no_folder(root)
     if hindrance is not None:
@@ -158,7 +158,8 @@ def _spec_named(name: str) -> Path:
     return path.parent.resolve() / path.name
 
 
-def _nearest_spec() -> Path:
+def nearest_spec() -> Path:
+    """The nexus.yaml here or in a parent folder. Raises BuildError where there is none."""
     try:
         here = Path.cwd()
     except FileNotFoundError:

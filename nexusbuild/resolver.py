@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nexusbuild import errors
-from nexusbuild.errors import BuildError
-from nexusbuild.graph import Graph, ResolveError, Resolver, Target
+from nexusbuild.errors import BuildError, ResolveError
+from nexusbuild.rule.graph import Graph, Resolver, Target
 from nexusbuild.store.released import readable_path
 
 RESOLVERS = "nexusbuild.resolver"  # the entry-point group

@@ -7,9 +7,8 @@ from itertools import pairwise
 
 from nexusbuild.command import COMMANDS, Command, command_names, command_texts
 from nexusbuild.commands.words_to_complete import FILES, Known, candidates
-from nexusbuild.errors import BuildError
-from nexusbuild.graph import ResolveError
-from nexusbuild.show.wording import say
+from nexusbuild.errors import BuildError, ResolveError
+from nexusbuild.show.streams import say
 
 # Each asks `nexusbuild completion words ...` what the last word can become: a line for each, its
 # meaning after a tab.
@@ -135,7 +134,7 @@ def _is_command(word: str) -> bool:
 
 
 def _parser_of(name: str) -> argparse.ArgumentParser:
-    from nexusbuild.cli import find_command
+    from nexusbuild.commands.parsing import find_command
 
     parser = argparse.ArgumentParser(allow_abbrev=False)
     find_command(name).configure(parser)

@@ -9,8 +9,8 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from nexusbuild.cli import find_command, parser_of
 from nexusbuild.command import command_names
+from nexusbuild.commands.parsing import find_command, parser_of
 
 USUAL = "Ends with 0 where it is done, with 2 where the command line, spec or a source is wrong."
 HEAD = """\

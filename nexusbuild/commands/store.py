@@ -8,9 +8,9 @@ from pathlib import Path
 from nexusbuild import errors
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.project import Project, find_place
-from nexusbuild.readable import counted, readable_size
-from nexusbuild.rule.selectors import selected
-from nexusbuild.show.wording import print_json, say, warn
+from nexusbuild.readable import pluralize, readable_size
+from nexusbuild.rule.selectors import select_targets
+from nexusbuild.show.streams import print_json, say, warn
 from nexusbuild.store.archive import check_readable, export_results, import_results
 from nexusbuild.store.lock_file import builder_lock
 from nexusbuild.store.store import Store
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     place = find_place(arguments.file, arguments.store, arguments.resolver)
     if arguments.action == "export":
         project = Project(place)
-        chosen = selected(project.graph, arguments.targets)
+        chosen = select_targets(project.graph, arguments.targets)
         found = {target: project.result(target) for target in chosen}
         records = [record for record in found.values() if record is not None]
         if not records:
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"file": str(arguments.archive), "targets": targets, "bytes": size})
     else:
-        say(f"{arguments.action}ed {counted(len(targets), 'result')}, {readable_size(size)}")
+        say(f"{arguments.action}ed {pluralize(len(targets), 'result')}, {readable_size(size)}")
     return 0
 
 

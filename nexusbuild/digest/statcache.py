@@ -7,16 +7,19 @@ from it is used now and not kept.
 
 from __future__ import annotations
 
+import hashlib
+import marshal
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from nexusbuild.digest.cache_file import read_values, write_values
-
 _FINE_GRAIN_NS = 100_000_000
 _COARSE_GRAIN_NS = 2_000_000_000  # FAT keeps two seconds, some others one
 _SECOND_NS = 1_000_000_000
+_PYTHON = f"{sys.implementation.cache_tag} {marshal.version}\n".encode()
+_DIGEST_BYTES = 32
 
 Signature = tuple[int, int, int, int]
 
@@ -25,7 +28,7 @@ def signature_of(stat: os.stat_result) -> Signature:
     return (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
-def settled(signature: Signature, read_at_ns: int) -> bool:
+def is_settled(signature: Signature, read_at_ns: int) -> bool:
     """Whether a later change of the file is certain to show in its stat."""
     changed = max(signature[2], signature[3])
     grain = _COARSE_GRAIN_NS if changed % _SECOND_NS == 0 else _FINE_GRAIN_NS
@@ -53,7 +56,7 @@ class StatCache:
     ) -> None:
         """`stat` is the file's before it was read; `read_at_ns` the time when reading began."""
         signature = signature_of(stat)
-        if settled(signature, time.time_ns() if read_at_ns is None else read_at_ns):
+        if is_settled(signature, time.time_ns() if read_at_ns is None else read_at_ns):
             self._asked.add(path)
             self._loaded()[path] = (signature, value)
             self._changed = True
@@ -71,3 +74,35 @@ class StatCache:
             found = read_values(self._path) if self._path is not None else None
             self._entries = found if isinstance(found, dict) else {}
         return self._entries
+
+
+def read_values(path: Path) -> Any | None:
+    """What was written there, or None."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            content = file.read()
+    except OSError:
+        return None
+    if not content.startswith(_PYTHON):
+        return None
+    start = len(_PYTHON) + _DIGEST_BYTES
+    values = memoryview(content)[start:]
+    if hashlib.sha256(values).digest() != content[len(_PYTHON) : start]:
+        return None
+    return marshal.loads(values)
+
+
+def write_values(path: Path, values: Any) -> None:
+    """Whole or not at all; one that cannot be written is merely slower next time."""
+    try:
+        content = marshal.dumps(values)
+    except ValueError:  # something in it is no plain value
+        return
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(_PYTHON + hashlib.sha256(content).digest() + content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)

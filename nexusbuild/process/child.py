@@ -25,15 +25,17 @@ from typing import Any, NoReturn, cast
 
 from nexusbuild import errors
 from nexusbuild.errors import WRONG
-from nexusbuild.graph import Job, Work
-from nexusbuild.process.fork_server import write_line
+from nexusbuild.process.job import Job, Work
+from nexusbuild.process.wire import write_line
 
 PROGRESS_SECONDS = 0.2
 _LONGEST_TEXT = 200  # characters of one figure; keeps a line below what a pipe writes whole
 _PR_SET_PDEATHSIG = 1
 
 
-def live(request: Mapping[str, Any], report: int, patience: float | None, server: int) -> NoReturn:
+def run_child(
+    request: Mapping[str, Any], report: int, patience: float | None, server: int
+) -> NoReturn:
     """Run the request and exit. Called right after the fork, in the child of process `server`."""
     status = 1
     try:
@@ -43,9 +45,9 @@ def live(request: Mapping[str, Any], report: int, patience: float | None, server
             signal.signal(signum, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
-        heard = signals_heard()
-        die_with(server)
-        write_to_log(request)
+        heard = listen_for_signals()
+        die_with_parent(server)
+        redirect_to_log(request)
         status = _perform(request, report, patience, heard)
     except BaseException as error:  # the log or the process itself could not be set up
         traceback.print_exc()
@@ -59,7 +61,7 @@ def live(request: Mapping[str, Any], report: int, patience: float | None, server
             os._exit(status)
 
 
-def die_with(server: int) -> None:
+def die_with_parent(server: int) -> None:
     """End this process when the server does, however that ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -75,7 +77,7 @@ def _watch(server: int) -> None:
     os.killpg(os.getpid(), signal.SIGKILL)
 
 
-def signals_heard() -> int:
+def listen_for_signals() -> int:
     """Where to read the number of every signal that this process has handled from now on, whoever
     handles it; reading never waits.
     """
@@ -95,7 +97,7 @@ def _asked_to_stop(heard: int) -> bool:
         return False
 
 
-def write_to_log(request: Mapping[str, Any]) -> None:
+def redirect_to_log(request: Mapping[str, Any]) -> None:
     """Let standard output and standard error go to the log, below a line that says what this is."""
     log = Path(request["log"])
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -130,10 +132,10 @@ def _perform(request: Mapping[str, Any], report: int, patience: float | None, he
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
         if patience is None:
-            work = imported_work(request["work"])
+            work = import_work(request["work"])
         else:
-            with giving_up_after(patience, report):
-                work = imported_work(request["work"])
+            with give_up_after(patience, report):
+                work = import_work(request["work"])
         work(job_of(request, report))
     except BaseException as error:  # SystemExit and KeyboardInterrupt are failures here, too
         if not _asked_to_stop(heard):
@@ -147,7 +149,7 @@ def _perform(request: Mapping[str, Any], report: int, patience: float | None, he
 
 
 @contextmanager
-def giving_up_after(seconds: float, report: int) -> Iterator[None]:
+def give_up_after(seconds: float, report: int) -> Iterator[None]:
     """Leave what lasts longer to a child of the warm server: this process asks for it, and ends.
 
     So what imports heavy libraries waits for those that are on their way, and what does not never
@@ -168,7 +170,7 @@ def giving_up_after(seconds: float, report: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
-def imported_work(name: str) -> Work:
+def import_work(name: str) -> Work:
     """The function that `package.module:function` names."""
     module_name, _, function = name.partition(":")
     module = importlib.import_module(module_name)

@@ -21,10 +21,11 @@ from typing import Any, Protocol
 
 from nexusbuild import errors
 from nexusbuild.errors import CannotFit
-from nexusbuild.graph import Job, Needs
+from nexusbuild.process.job import Job
 from nexusbuild.process.resources import Budget, oom_kills
 from nexusbuild.process.server_handle import ServerEndedError, ServerHandle
 from nexusbuild.readable import readable_size
+from nexusbuild.rule.graph import Needs
 
 __all__ = ["CannotFit", "Executor", "LocalExecutor", "Outcome", "ProgressEvent"]
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from nexusbuild import errors
-from nexusbuild.graph import Needs
 from nexusbuild.readable import readable_size
+from nexusbuild.rule.graph import Needs
 
 POLL_SECONDS = 0.2
 _NO_LIMIT = 1 << 60  # cgroup v1 writes "no limit" as a number near 2**63

@@ -14,7 +14,7 @@ from typing import Any
 
 from nexusbuild.digest.fingerprint import Code
 from nexusbuild.digest.keys import key_of, own_digest, sha256_text, tree_digest
-from nexusbuild.graph import input_file
+from nexusbuild.rule.graph import input_file
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import contextlib
 import io
 import os
 import sys
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 
 def steady_streams() -> None:
@@ -21,6 +22,26 @@ def steady_streams() -> None:
         stream = getattr(sys, name)
         if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
             setattr(sys, name, _Steady(stream))
+
+
+def say(text: str) -> None:
+    """A line on standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def warn(text: str) -> None:
+    """A line on standard error."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """The one document on standard output."""
+    import json
+
+    escaped = not knows_all_letters(sys.stdout)
+    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=escaped) + "\n")
+    sys.stdout.flush()
 
 
 def knows_all_letters(stream: TextIO) -> bool:

@@ -245,7 +245,7 @@ def test_an_export_of_a_harmed_store_says_what_mends_it(built: Toy, harm: str) -
 def test_domain_commands_learn_what_is_blocked(built: Toy) -> None:
     program = (
         "from pathlib import Path\n"
-        "from nexusbuild.blocked import blocked_targets\n"
+        "from nexusbuild.plugins import blocked_targets\n"
         "print(sorted(blocked_targets(Path('nexus.yaml'))))\n"
     )
 

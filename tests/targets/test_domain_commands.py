@@ -105,7 +105,7 @@ def test_check_minds_a_missing_source_only_where_it_is_needed(
     text = TINY.replace("{sample: functions,", "{path: data/code.jsonl, licence: MIT,")
     spec.write_text(text, encoding="utf-8")
     monkeypatch.setattr(
-        "nexusbuild.blocked.blocked_targets", lambda asked: blocked if asked == spec else None
+        "nexusbuild.plugins.blocked_targets", lambda asked: blocked if asked == spec else None
     )
     assert ran(check.command) == code
     said = capsys.readouterr()

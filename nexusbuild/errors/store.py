@@ -1,0 +1,90 @@
+"""Errors about the store, the lock and archives of results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from nexusbuild.errors.kinds import BuildError
+
+
+def lock_unreadable(path: str, detail: str) -> BuildError:
+    return BuildError(
+        f"not a lock that this version reads: {detail}",
+        path,
+        "take it back from version control, or delete it and let the next build write it",
+    )
+
+
+def lock_differs(path: str, differences: Sequence[str]) -> BuildError:
+    return BuildError(
+        "--locked refuses to build, for these differ from the lock:\n"
+        + "\n".join(f"      {difference}" for difference in differences),
+        path,
+        "build without --locked, or `nexusbuild lock --upgrade NAME`, or bring the sources back",
+    )
+
+
+def no_such_pin(group: str, groups: Iterable[str]) -> BuildError:
+    known = sorted(groups)
+    return BuildError(
+        f"the lock pins nothing named {group!r}",
+        remedy=f"it knows: {', '.join(known)}" if known else "no target of this spec is pinned",
+    )
+
+
+def newer_store(path: str, found: str, known: int) -> BuildError:
+    return BuildError(
+        f"the store has format {found}, this version reads {known}",
+        path,
+        "use the newer nexusbuild that made it, or another folder with --store",
+    )
+
+
+def store_no_folder(path: str) -> BuildError:
+    return BuildError("is no folder, so no store", path, "name another with --store")
+
+
+def store_unwritable(path: str, error: OSError) -> BuildError:
+    return BuildError(
+        f"the store cannot be written: {error.strerror}",
+        path,
+        "make room, or make it writable, or name another with --store",
+    )
+
+
+def store_too_small(store: str, held: str, wanted: str, granted: str) -> BuildError:
+    return BuildError(
+        f"holds {held}, and what is to be built adds about {wanted}; the spec grants it {granted}",
+        store,
+        "drop old results (`nexusbuild gc`), raise the spec's hardware budget if the disk has "
+        "room, or name a store on another disk with --store",
+    )
+
+
+def no_archive(path: str) -> BuildError:
+    return BuildError(
+        "is no archive of results, or only the beginning of one",
+        path,
+        "name a file that was written by `nexusbuild store export`, or carry it over again",
+    )
+
+
+def damaged(path: str, what: str) -> BuildError:
+    return BuildError(f"{what} is damaged", path, "carry it over again; nothing was taken from it")
+
+
+def output_gone(target: str, path: str) -> BuildError:
+    return BuildError(
+        f"its file {path} is gone from the store",
+        target,
+        f"make it again: `nexusbuild --force {target}`",
+    )
+
+
+def output_damaged(target: str, path: str) -> BuildError:
+    return BuildError(
+        f"its file {path} is damaged in the store",
+        target,
+        "drop it and make it again: `nexusbuild doctor --verify-store`, "
+        f"then `nexusbuild --force {target}`",
+    )

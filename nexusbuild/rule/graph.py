@@ -1,0 +1,198 @@
+"""What can be built: immutable targets and the graph that they form.
+
+Imports nothing of the project, holds no state, does no work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one target occupies while it runs: bytes, and whole CPU threads. disk_bytes: what the
+    store keeps of it, by estimate. pool: of the targets that name the same one, one runs at a time.
+    """
+
+    ram_bytes: int = 0
+    vram_bytes: int = 0
+    gpu: bool = False
+    exclusive: bool = False
+    threads: int = 1
+    disk_bytes: int = 0
+    pool: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file or directory outside the store; `remedy` says what to do when it is missing. In it
+    `{path}` stands for the file or directory: see `remedy_at`.
+    """
+
+    path: str
+    remedy: str = ""
+
+    def remedy_at(self, path: str) -> str:
+        """The remedy for a person who sees the source as `path` from where they are: a command in
+        it can be copied.
+        """
+        if "{path}" not in self.remedy:
+            return self.remedy
+        from shlex import quote
+
+        return self.remedy.replace("{path}", quote(path))
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that can be built.
+
+    id: `kind:name`. work: dotted name of the function that builds it, `package.module:function`.
+    code: modules that its work loads by name, with `Job.load`: what is loaded by name is in the
+    key, what is not loaded is not.
+    settings: exactly the slice of the spec that the result depends on, as JSON values; its key
+    `seed` is the spec's seed. origins: dotted path in `settings` -> path of the field in the spec.
+    inputs: role -> another target's id, or `id#path` for one output file or folder of it.
+    sources: role -> file or directory outside the store.
+    pin: the lock's group that pins this target, if any.
+    verdict: output file holding `{"verdict": "pass" | "fail" | "inconclusive", "summary": ...}`.
+    release: its outputs are published to `dist/`, if no verdict among its inputs says otherwise.
+    expected_seconds: a first guess, until history knows better.
+    obstacle: why nothing can build it yet, whatever its sources; such a target is blocked.
+    conduct: how its work is to behave, as JSON values, where no result depends on it: no key
+    knows it.
+    """
+
+    id: str
+    work: str
+    settings: Mapping[str, Any]
+    origins: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    needs: Needs = Needs()
+    pin: str | None = None
+    verdict: str | None = None
+    release: bool = False
+    expected_seconds: float | None = None
+    obstacle: str | None = None
+    conduct: Mapping[str, Any] = field(default_factory=dict)
+    code: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        return self.id.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        return self.id.partition(":")[2]
+
+
+def input_target(reference: str) -> str:
+    """The id in an input reference: `dataset:a#train.jsonl` -> `dataset:a`."""
+    return reference.partition("#")[0]
+
+
+def input_file(reference: str) -> str | None:
+    """The file or folder in an input reference, or None where the whole target is meant."""
+    return reference.partition("#")[2] or None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a resolver saw of the disk: the answer to one question about a path below `root`."""
+
+    root: str
+    question: str  # "files" or "real_path"
+    path: str
+    answer: Any
+
+    def holds(self) -> bool:
+        """Whether it is so still."""
+        return bool(self.answer == _ANSWERS[self.question](self.root, self.path))
+
+
+def _files(root: str, pattern: str) -> tuple[tuple[str, int], ...]:
+    # Path.glob refuses some patterns, and would take brackets in the folder's own name for one.
+    from glob import glob
+
+    found = sorted(glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207
+    return tuple((path, _bytes(Path(root, path))) for path in found)
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
+
+
+def _real_path(root: str, path: str) -> str:
+    return str(Path(root, path).resolve())
+
+
+_ANSWERS: Mapping[str, Callable[[str, str], Any]] = {"files": _files, "real_path": _real_path}
+
+
+class SpecFolder:
+    """The folder that a spec lies in, as its resolver sees it. `seen` is all that it saw: a
+    resolver that asks the disk through this alone gives a graph that can be kept.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+        self._seen: dict[tuple[str, str], Seen] = {}
+
+    def files(self, pattern: str) -> tuple[tuple[str, int], ...]:
+        """(path, bytes) of what a pattern finds, sorted; a folder, or a link to nowhere, has 0."""
+        found: tuple[tuple[str, int], ...] = self._answer("files", pattern)
+        return found
+
+    def real_path(self, path: str) -> Path:
+        """Where it lies, with all links followed."""
+        return Path(self._answer("real_path", path))
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        return tuple(self._seen.values())
+
+    def _answer(self, question: str, path: str) -> Any:
+        key = (question, path)
+        if key not in self._seen:
+            answer = _ANSWERS[question](self._root, path)
+            self._seen[key] = Seen(self._root, question, path, answer)
+        return self._seen[key].answer
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All targets that a spec and its lock resolve to.
+
+    seen: all that the resolver saw of the disk besides the spec. A graph that says so, be it
+    nothing, is used again while that, spec, lock and code hold; one that says None never is.
+    preload: modules that the executor imports once, before the first target runs.
+    ram_bytes, vram_bytes, disk_bytes: what the build may use, the last for its store; None: what
+    there is.
+    lock_values: per pin group, what the lock must remember so that it resolves to the same again.
+    notes: what is worth knowing and makes nothing stale.
+    """
+
+    targets: Mapping[str, Target]
+    preload: tuple[str, ...] = ()
+    lock_values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ram_bytes: int | None = None
+    vram_bytes: int | None = None
+    disk_bytes: int | None = None
+    notes: tuple[str, ...] = ()
+    seen: tuple[Seen, ...] | None = None
+
+    def __iter__(self) -> Iterator[Target]:
+        return iter(self.targets.values())
+
+    def __getitem__(self, target_id: str) -> Target:
+        return self.targets[target_id]
+
+
+Resolver = Callable[[Path, Mapping[str, Any]], Graph]

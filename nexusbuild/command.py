@@ -35,18 +35,32 @@ class Command:
 
 def add_place(parser: argparse.ArgumentParser) -> None:
     """The options that say which project is meant."""
-    parser.add_argument(
-        "-f", "--file", metavar="PATH", help="spec (default: the nearest nexus.yaml)"
-    )
-    parser.add_argument("--store", metavar="PATH", help="default: .nexus beside the spec")
+    add_file(parser)
+    add_store(parser)
     parser.add_argument(
         "--resolver",
         metavar="NAME",
-        help="installed resolver, or module:function, also beside the spec (default: default)",
+        help="installed resolver, or module:function, also next to the spec (default: default)",
     )
 
 
+def add_file(parser: argparse.ArgumentParser) -> None:
+    """`-f PATH`: which spec."""
+    parser.add_argument(
+        "-f",
+        "--file",
+        metavar="PATH",
+        help="the spec (default: nexus.yaml here or in a parent folder)",
+    )
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """`--store PATH`: where results are."""
+    parser.add_argument("--store", metavar="PATH", help="default: .nexus next to the spec")
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`: for programs."""
     parser.add_argument(
         "--json",
         action="store_true",
@@ -57,7 +71,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def positive(text: str) -> int:
     """A number of things on the command line."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
     return int(text)
 
 

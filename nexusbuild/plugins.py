@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from nexusbuild.command import Command, add_json, positive
+from nexusbuild.command import Command, add_file, add_json, add_store, positive
 from nexusbuild.digest.keys import seed_of
 from nexusbuild.errors import Problem, ResolveError
 from nexusbuild.process.job import Job, Measured, Noted, Progress, Work
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AfterBuild", "BuildOverview", "Built", "BuiltFiles", "Command", "Graph", "Job", "Measured",
     "Needs", "Noted", "Overview", "Problem", "Progress", "ResolveError", "Resolver", "Seen",
-    "Source", "SpecFolder", "Target", "TargetOverview", "Work", "add_json", "blocked_targets",
+    "Source", "SpecFolder", "Target", "TargetOverview", "Work", "add_file", "add_json", "add_store",
+    "blocked_targets",
     "built_files", "fit_lines", "input_file", "input_target", "nearest_spec", "overview",
     "positive", "print_json", "say", "seed_of", "warn",
 ]  # fmt: skip

@@ -26,12 +26,12 @@ def steady_streams() -> None:
 
 def say(text: str) -> None:
     """A line on standard output."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_printable(text) + "\n")
 
 
 def warn(text: str) -> None:
     """A line on standard error."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(_printable(text) + "\n")
     sys.stderr.flush()
 
 
@@ -40,8 +40,13 @@ def print_json(document: Mapping[str, Any]) -> None:
     import json
 
     escaped = not knows_all_letters(sys.stdout)
-    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=escaped) + "\n")
+    say(json.dumps(document, indent=1, ensure_ascii=escaped))
     sys.stdout.flush()
+
+
+def _printable(text: str) -> str:
+    """Names of files may hold bytes that are not text: these as `\\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def knows_all_letters(stream: TextIO) -> bool:

@@ -2,10 +2,12 @@
 
 That is: the spec's bytes; the lock's values; what the resolver saw of the disk, which the graph
 itself says; the resolver's code, project modules by their fingerprint and every other module that
-was loaded by its file's stat; the packages that are installed; Python and where it looks for them.
+was loaded by its file's stat; the packages that are installed; Python, and where it finds what the
+resolver loaded. Other folders on Python's path do not matter: `nexusbuild` and `python -m
+nexusbuild` meet the same graph.
 """
 
-# ruff: noqa: PTH100, PTH116, PTH117, PTH118, PTH120
+# ruff: noqa: PTH116, PTH117, PTH120
 # Asks for hundreds of files; os is several times as fast as pathlib.
 
 from __future__ import annotations
@@ -13,18 +15,18 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from nexusbuild.digest.fingerprint import CodeFingerprints
-from nexusbuild.digest.host import package_folders
+from nexusbuild.digest.installed import installed_packages, places_of
 from nexusbuild.digest.keys import Canonical, canonical_json, plain_json
 from nexusbuild.digest.statcache import (
-    Signature,
     is_settled,
     read_values,
+    signature_at,
     signature_of,
     write_values,
 )
@@ -32,7 +34,7 @@ from nexusbuild.errors import BuildError
 from nexusbuild.rule.graph import Graph, Needs, Seen, Source, Target
 
 # Raise it when what stands in the file, or what it is held against, changes.
-_FORM = 3
+_FORM = 4
 
 
 class Question:
@@ -40,6 +42,7 @@ class Question:
 
     def __init__(self, spec: Path, resolver: str | None, lock_values: Mapping[str, Any]) -> None:
         self.asked_ns = time.time_ns()
+        self.path = list(sys.path)  # a resolver may change it
         self.spec = str(spec)
         self.values = (
             _FORM,
@@ -48,8 +51,7 @@ class Question:
             canonical_json(lock_values),
             resolver,
             sys.version,
-            [os.path.abspath(place) for place in sys.path],
-            _installed(),
+            installed_packages(),
         )
 
 
@@ -74,7 +76,9 @@ class GraphCache:
             return
         try:
             code = self._fingerprints.of(function)
-            files = {path: signature_of(os.stat(path)) for path in _loaded_files(code.modules)}
+            loaded = _loaded_files()
+            others = [path for name, path in loaded.items() if name not in code.modules]
+            files = {path: signature_of(os.stat(path)) for path in sorted({*others})}
             reached = [sys.modules[name].__file__ for name in code.modules if name in sys.modules]
             for path in (question.spec, *filter(None, reached), *files):
                 if not is_settled(signature_of(os.stat(path)), question.asked_ns):
@@ -83,6 +87,7 @@ class GraphCache:
                 "question": question.values,
                 "code": (function, code.fingerprint),
                 "files": files,
+                "places": places_of({name.partition(".")[0] for name in loaded}, question.path),
                 "graph": graph_values(graph),
             }
         except (BuildError, OSError):
@@ -99,7 +104,8 @@ class GraphCache:
         function, fingerprint = kept["code"]
         try:
             return (
-                all(_signature(path) == then for path, then in kept["files"].items())
+                all(signature_at(path) == then for path, then in kept["files"].items())
+                and places_of(kept["places"], sys.path) == kept["places"]
                 and self._fingerprints.of(function).fingerprint == fingerprint
                 and all(Seen(*each).holds() for each in kept["graph"]["seen"])
             )
@@ -114,33 +120,18 @@ def _bytes(spec: Path) -> bytes | None:
         return None  # the resolver has the words for it
 
 
-def _loaded_files(modules: Collection[str]) -> list[str]:
-    """Files of all modules loaded by now but `modules` and Python's own."""
+def _loaded_files() -> dict[str, str]:
+    """module -> its file, of all that are loaded by now but Python's own."""
     standard = os.path.dirname(os.__file__)
-    found = set()
+    found = {}
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
-        if path is None or name in modules or not os.path.isabs(path):
+        if path is None or not os.path.isabs(path):
             continue  # a path that is not whole is made up, as those of torch.ops are
         if os.path.dirname(path).startswith(standard) and "-packages" not in path:
             continue
-        found.add(path)
-    return sorted(found)
-
-
-def _installed() -> list[Any]:
-    """What packages Python finds, and what entry points they have: (folder, name, signature)."""
-    return [
-        (place, folder, _signature(os.path.join(place, folder, "entry_points.txt")))
-        for place, folder in package_folders()
-    ]
-
-
-def _signature(path: str) -> Signature | None:
-    try:
-        return signature_of(os.stat(path))
-    except OSError:
-        return None
+        found[name] = path
+    return found
 
 
 def graph_values(graph: Graph) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from nexusbuild.errors.kinds import BuildError, did_you_mean
 
 def no_spec(name: str, start: str) -> BuildError:
     return BuildError(
-        f"no {name} here or in a parent folder", start, "name the spec with -f PATH, or go to its folder"
+        f"no {name} here or in a parent folder",
+        start,
+        "name the spec with -f PATH, or go to its folder",
     )
 
 

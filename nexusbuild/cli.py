@@ -1,101 +1,43 @@
-"""The command line: runs the command that the words name, and prints its errors."""
+"""The entry of the program: prints at once that nothing has changed, or runs a command.
+
+What it imports before it knows which of the two it is, every dry run pays for.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import signal
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
-from nexusbuild import errors
-from nexusbuild.command import COMMANDS
-from nexusbuild.commands.parsing import (
-    WrongUseError,
-    find_command,
-    parse,
-    program_name,
-    split_words,
-)
-from nexusbuild.errors import BuildError, ResolveError
-from nexusbuild.show.streams import print_json, steady_streams, warn
+from nexusbuild.show.streams import say, steady_streams
+from nexusbuild.show.terminal import fit_lines
+from nexusbuild.unchanged import dry_run_lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `nexusbuild` with these arguments, or those of the process; the exit code."""
-    _outlive_early_signals()
-    steady_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    as_json = "--json" in words
-    name = ""
-    collecting = gc.isenabled()
+    lines = dry_run_lines() if words in (["-n"], ["--dry-run"]) else None
+    if lines is not None:
+        return _print_lines(lines)
+    from nexusbuild.commands.command_line import run_words
+
+    return run_words(words)
+
+
+def _print_lines(lines: list[str]) -> int:
+    steady_streams()
     try:
-        name, rest = split_words(words)
-        command = find_command(name)
-        parsed = parse(name, command, words, rest)
-        if name in COMMANDS:
-            gc.disable()  # over before looking for cycles pays; a build that runs turns it on again
-        code = int(command.run(parsed))
-        sys.stdout.flush()  # what cannot be written is reported here, not after the end
-        return code
-    except WrongUseError as wrong:
-        if as_json:
-            _print_errors([wrong.error.to_json()], errors.WRONG)
-        raise
-    except ResolveError as error:
-        return _report([each.to_json() for each in error.problems], str(error), as_json)
-    except BuildError as error:
-        return _report([error.to_json()], str(error), as_json, error.exit_code)
+        for line in lines:
+            say(fit_lines(line, sys.stdout))
+        sys.stdout.flush()
     except OSError as error:
-        if _folder_is_gone():
-            refused = errors.folder_gone()
-        elif error.errno in errors.OF_THE_MACHINE:
-            refused = errors.system(program_name(name), error)
-        else:
-            raise
-        return _report([refused.to_json()], str(refused), as_json, refused.exit_code)
-    except KeyboardInterrupt:
-        if as_json:
-            _print_errors([errors.interrupted(program_name(name)).to_json()], errors.INTERRUPTED)
-        return errors.INTERRUPTED
-    finally:
-        if collecting:
-            gc.enable()
+        from nexusbuild.commands.command_line import report_refusal
 
-
-def _outlive_early_signals() -> None:
-    """SIGUSR1 and SIGUSR2 are for works that run; before there is one, they must not kill."""
-    with contextlib.suppress(ValueError):  # not the main thread: signals are another's business
-        for number in (signal.SIGUSR1, signal.SIGUSR2):
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, lambda signum, frame: None)
-
-
-def _folder_is_gone() -> bool:
-    """Whether the folder that we are in was deleted: no path can be made whole then."""
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        return True
-    return False
-
-
-def _report(found: list[dict[str, Any]], text: str, as_json: bool, code: int = errors.WRONG) -> int:
-    from nexusbuild.show.terminal import fit_lines
-
-    if as_json:
-        _print_errors(found, code)
-    with contextlib.suppress(OSError):  # where nothing can be written, the exit code says it
-        warn(fit_lines(text, sys.stderr))
-    return code
-
-
-def _print_errors(found: Sequence[Mapping[str, Any]], code: int) -> None:
-    """The JSON document of a command that failed."""
-    with contextlib.suppress(OSError):  # where nothing can be written, the exit code says it
-        print_json({"errors": found, "exit_code": code})
+        return report_refusal(error, "nexusbuild")
+    return 0
 
 
 if __name__ == "__main__":

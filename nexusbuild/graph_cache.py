@@ -61,14 +61,18 @@ class GraphCache:
     def __init__(self, path: Path, fingerprints: CodeFingerprints) -> None:
         self._path = path
         self._fingerprints = fingerprints
-        self._new: dict[str, Any] | None = None
+        self.kept: dict[str, Any] | None = None  # what the graph in use was resolved from
+        self._changed = False
 
     def graph(self, question: Question) -> Graph | None:
         """The graph that the resolver would give, where that is certain."""
         kept = read_values(self._path)
         if not isinstance(kept, dict) or kept.get("question") != question.values:
             return None
-        return graph_from(kept["graph"]) if self._holds(kept) else None
+        if not self._holds(kept):
+            return None
+        self.kept = kept
+        return graph_from(kept["graph"])
 
     def take(self, question: Question, function: str, graph: Graph) -> None:
         """Keep a graph that `function` (`module:name`) has just resolved, if it can be kept."""
@@ -83,21 +87,22 @@ class GraphCache:
             for path in (question.spec, *filter(None, reached), *files):
                 if not is_settled(signature_of(os.stat(path)), question.asked_ns):
                     return  # who knows which of two versions it was resolved from
-            self._new = {
+            self.kept = {
                 "question": question.values,
                 "code": (function, code.fingerprint),
                 "files": files,
                 "places": places_of({name.partition(".")[0] for name in loaded}, question.path),
                 "graph": graph_values(graph),
             }
+            self._changed = True
         except (BuildError, OSError):
             return  # no file holds the resolver, or it is gone, or a setting is no JSON
 
     def save_cache(self) -> None:
         """Write what was taken."""
-        if self._new is not None:
-            write_values(self._path, self._new)
-            self._new = None
+        if self._changed:
+            write_values(self._path, self.kept)
+            self._changed = False
 
     def _holds(self, kept: Mapping[str, Any]) -> bool:
         """Whether all that the graph was resolved from is what it was."""

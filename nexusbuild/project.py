@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nexusbuild import errors
 from nexusbuild.digest.digests import FileDigests
@@ -62,8 +63,8 @@ class Project:
         self._locks = StatCache(cache / "locks")
         self.lock = read_lock(place.lock, self._locks) if lock is None else lock
         self.digests = FileDigests(StatCache(cache / "files"))
-        self._fingerprints = CodeFingerprints(StatCache(cache / "code"))
-        self._graphs = GraphCache(cache / "graph", self._fingerprints)
+        self.fingerprints = CodeFingerprints(StatCache(cache / "code"))
+        self._graphs = GraphCache(cache / "graph", self.fingerprints)
         self.graph = self._resolved()
         self.memory = SourceMemory(place.store / "sources.json")
 
@@ -94,11 +95,16 @@ class Project:
 
     def look_again(self, target: Target) -> Today:
         """Sources and code of one target, looked at again."""
-        self._fingerprints.forget()
+        self.fingerprints.forget()
         return self._gather(self.graph, [target])
 
     def world(self, forced: Collection[str] = ()) -> World:
         return World(self.graph, self.today(), self.store, self.lock, frozenset(forced))
+
+    @property
+    def kept_graph(self) -> Mapping[str, Any] | None:
+        """What the graph cache keeps with the graph; None where it keeps none."""
+        return self._graphs.kept
 
     def save_graph(self) -> None:
         """Keep the graph, where there is a store to keep it in."""
@@ -106,7 +112,7 @@ class Project:
             self._graphs.save_cache()
 
     def save_caches(self) -> None:
-        for each in (self.store, self._locks, self.digests, self._fingerprints, self._graphs):
+        for each in (self.store, self._locks, self.digests, self.fingerprints, self._graphs):
             each.save_cache()
 
     def _resolved(self) -> Graph:
@@ -129,7 +135,7 @@ class Project:
             targets,
             self.place.folder,
             self.digests,
-            self._fingerprints,
+            self.fingerprints,
             self.memory,
             self.result,
         )

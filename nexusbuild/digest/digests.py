@@ -98,6 +98,14 @@ class FileDigests:
 
 def files_below(directory: str) -> Iterator[tuple[str, str]]:
     """(relative path, path) of every file, links followed, each directory entered once."""
+    for folder, names in tree_below(directory):
+        for name in names:
+            path = os.path.join(folder, name)
+            yield Path(os.path.relpath(path, directory)).as_posix(), path
+
+
+def tree_below(directory: str) -> Iterator[tuple[str, list[str]]]:
+    """(folder, names of its files) of a directory and all below it, names with a dot aside."""
     entered: set[str] = set()
     for folder, folders, files in os.walk(directory, followlinks=True):
         real = os.path.realpath(folder)
@@ -106,7 +114,11 @@ def files_below(directory: str) -> Iterator[tuple[str, str]]:
             continue
         entered.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = os.path.join(folder, name)
-            if not name.startswith(".") and os.path.isfile(path):
-                yield Path(os.path.relpath(path, directory)).as_posix(), path
+        yield (
+            folder,
+            [
+                name
+                for name in sorted(files)
+                if not name.startswith(".") and os.path.isfile(os.path.join(folder, name))
+            ],
+        )

@@ -79,6 +79,21 @@ class CodeFingerprints:
     def save_cache(self) -> None:
         self._cache.save_cache()
 
+    @property
+    def tops(self) -> set[str]:
+        """Top-level modules that works were looked for in."""
+        return set(self._trees)
+
+    @property
+    def files(self) -> set[str]:
+        """Files that were read."""
+        return set(self._read)
+
+    @property
+    def folders(self) -> set[str]:
+        """Folders that modules were looked for in."""
+        return {folder for tree in self._trees.values() for folder in tree.folders()}
+
     def _fingerprint(self, work: str, target: str, loaded: tuple[str, ...]) -> Code:
         modules: dict[str, str] = {}
         libraries: set[str] = set()
@@ -179,6 +194,14 @@ class _SourceTree:
             candidates = (os.path.join(stem, "__init__.py"), stem + ".py")
             self._files[module] = next((path for path in candidates if os.path.isfile(path)), None)
         return self._files[module]
+
+    def folders(self) -> set[str]:
+        """Every folder that a module was looked for in; where one is not there, those above it."""
+        found = {self._root}
+        for module in self._files:
+            parts = module.split(".")
+            found |= {os.path.join(self._root, *parts[: count + 1]) for count in range(len(parts))}
+        return {folder for folder in found if os.path.isdir(folder)}
 
     def absolute(self, importer: str, level: int, module: str) -> str:
         """The dotted name that a relative import in `importer` means."""

@@ -1,6 +1,6 @@
 """What can be built: immutable targets and the graph that they form.
 
-Imports nothing of the project, holds no state, does no work.
+Holds no state and does no work.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from nexusbuild.rule.disk import answer
 
 
 @dataclass(frozen=True)
@@ -111,29 +113,7 @@ class Seen:
 
     def holds(self) -> bool:
         """Whether it is so still."""
-        return bool(self.answer == _ANSWERS[self.question](self.root, self.path))
-
-
-def _files(root: str, pattern: str) -> tuple[tuple[str, int], ...]:
-    # Path.glob refuses some patterns, and would take brackets in the folder's own name for one.
-    from glob import glob
-
-    found = sorted(glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207
-    return tuple((path, _bytes(Path(root, path))) for path in found)
-
-
-def _bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:
-        return 0
-
-
-def _real_path(root: str, path: str) -> str:
-    return str(Path(root, path).resolve())
-
-
-_ANSWERS: Mapping[str, Callable[[str, str], Any]] = {"files": _files, "real_path": _real_path}
+        return bool(self.answer == answer(self.question, self.root, self.path))
 
 
 class SpecFolder:
@@ -161,8 +141,8 @@ class SpecFolder:
     def _answer(self, question: str, path: str) -> Any:
         key = (question, path)
         if key not in self._seen:
-            answer = _ANSWERS[question](self._root, path)
-            self._seen[key] = Seen(self._root, question, path, answer)
+            found = answer(question, self._root, path)
+            self._seen[key] = Seen(self._root, question, path, found)
         return self._seen[key].answer
 
 

@@ -26,6 +26,7 @@ from nexusbuild.rule.lock import differences_from_lock
 from nexusbuild.rule.plan import waits_for
 from nexusbuild.run.build_plan import BuildPlan, lack_of_room, plan_build
 from nexusbuild.run.commit import ResultCommitter
+from nexusbuild.run.note import note_unchanged
 from nexusbuild.run.results import BuildResult, Reporter, TargetResult, exit_code
 from nexusbuild.show.eta import expected_durations
 
@@ -200,6 +201,8 @@ class BuildRun:
         code = exit_code(results.values(), self._interrupted)
         self._committer.finish(whole=set(targets) == set(self._project.graph.targets))
         self._project.save_caches()
+        if not self._build_plan.running and set(targets) == set(self._project.graph.targets):
+            note_unchanged(self._project, self._build_plan)
         self._reporter.end(code)
         sys.stdout.flush()
         return BuildResult(results, self._reporter.notes, code, time.monotonic() - began)

@@ -6,12 +6,14 @@ locale may not know all letters. None of this changes what a command does, nor i
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any, TextIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, TextIO
 
 
 def steady_streams() -> None:
@@ -95,9 +97,11 @@ class _Steady(io.TextIOWrapper):
 
     def _give_up(self, error: OSError) -> None:
         """All that follows goes nowhere. That the reader has gone is no error; a full disk is."""
-        with contextlib.suppress(OSError):
+        try:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
+        except OSError:
+            pass
         if not isinstance(error, BrokenPipeError):
             raise error

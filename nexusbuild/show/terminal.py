@@ -5,7 +5,10 @@ plain, for scripts and logs search for them.
 from __future__ import annotations
 
 import os
-from typing import TextIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
 
 WITHOUT_TERMINAL = 100  # columns
 

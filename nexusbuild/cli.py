@@ -5,6 +5,7 @@ What it imports before it knows which of the two it is, every dry run pays for.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from nexusbuild.show.streams import say, steady_streams
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `nexusbuild` with these arguments, or those of the process; the exit code."""
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks how a word goes on
+        from nexusbuild.commands.completion import complete_words
+
+        complete_words()
     words = list(sys.argv[1:] if arguments is None else arguments)
     lines = dry_run_lines() if words in (["-n"], ["--dry-run"]) else None
     if lines is not None:

@@ -18,14 +18,14 @@ COMMANDS = {
     "store": "carry results between machines: store export, store import",
     "gc": "drop what no kept build refers to",
     "doctor": "hardware, libraries, what can run here, the store",
-    "completion": "teach bash, zsh or fish our words",
+    "completion": "let bash, zsh or fish complete words",
 }
 DOMAIN_COMMANDS = "nexusbuild.commands"  # the entry-point group of those that packages bring
 
 
 @dataclass(frozen=True)
 class Command:
-    """run returns the exit code; it raises BuildError for what a person can mend."""
+    """run returns the exit code; raises BuildError for what a person can fix."""
 
     name: str
     help: str
@@ -34,7 +34,7 @@ class Command:
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """The options that say which project is meant."""
+    """The options that name a project."""
     add_file(parser)
     add_store(parser)
     parser.add_argument(

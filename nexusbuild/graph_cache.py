@@ -86,7 +86,7 @@ class GraphCache:
             reached = [sys.modules[name].__file__ for name in code.modules if name in sys.modules]
             for path in (question.spec, *filter(None, reached), *files):
                 if not is_settled(signature_of(os.stat(path)), question.asked_ns):
-                    return  # who knows which of two versions it was resolved from
+                    return  # it may have been resolved from another version
             self.kept = {
                 "question": question.values,
                 "code": (function, code.fingerprint),
@@ -96,7 +96,7 @@ class GraphCache:
             }
             self._changed = True
         except (BuildError, OSError):
-            return  # no file holds the resolver, or it is gone, or a setting is no JSON
+            return  # no file holds the resolver, or it is gone, or a setting is not JSON
 
     def save_cache(self) -> None:
         """Write what was taken."""

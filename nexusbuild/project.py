@@ -56,7 +56,7 @@ class Project:
     def __init__(self, place: Place, lock: Lock | None = None) -> None:
         self.place = place
         if place.resolver is not None and ":" in place.resolver:
-            _look_beside(place.spec)
+            _look_next_to(place.spec)
         cache = place.store / "cache"
         self.store = Store(place.store, StatCache(cache / "records"))
         self.store.check_format()
@@ -147,9 +147,9 @@ def find_place(
     """The place of the named spec, or of the nearest nexus.yaml here or above."""
     path = _spec_named(spec) if spec is not None else nearest_spec()
     root = Path(os.path.realpath(store)) if store is not None else path.parent / ".nexus"
-    hindrance = "--store ''" if store == "" else _no_folder(root)
-    if hindrance is not None:
-        raise errors.store_no_folder(str(hindrance))
+    obstacle = "--store ''" if store == "" else _obstacle(root)
+    if obstacle is not None:
+        raise errors.store_not_a_directory(str(obstacle))
     return Place(path, root, resolver or os.environ.get("NEXUSBUILD_RESOLVER"))
 
 
@@ -157,9 +157,9 @@ def _spec_named(name: str) -> Path:
     if not name:
         raise errors.spec_missing("-f ''")
     path = Path(name)
-    if _holds(path.is_dir):
+    if _answer(path.is_dir):
         path = path / SPEC_NAME
-    if not _holds(path.is_file):
+    if not _answer(path.is_file):
         raise errors.spec_missing(str(path))
     return path.parent.resolve() / path.name
 
@@ -172,15 +172,15 @@ def nearest_spec() -> Path:
         raise errors.folder_gone() from None
     for folder in (here, *here.parents):
         path = folder / SPEC_NAME
-        if _holds(path.is_file):
+        if _answer(path.is_file):
             return path
     raise errors.no_spec(SPEC_NAME, str(here))
 
 
-def _no_folder(root: Path) -> Path | None:
-    """What keeps the root from being a folder, or from being made one; None where nothing does."""
+def _obstacle(root: Path) -> Path | None:
+    """What keeps `root` from being a directory, or from being made one; None: nothing does."""
     nearest = next(each for each in (root, *root.parents) if os.path.lexists(each))
-    if not _holds(nearest.is_dir):
+    if not _answer(nearest.is_dir):
         return nearest
     try:
         root.lstat()
@@ -191,16 +191,16 @@ def _no_folder(root: Path) -> Path | None:
     return None
 
 
-def _holds(question: Callable[[], bool]) -> bool:
-    """Its answer; no, where the path is none: too long, a loop of links, not to be searched."""
+def _answer(question: Callable[[], bool]) -> bool:
+    """Its answer; False where there is none: the path is too long, or a loop."""
     try:
         return question()
     except OSError:
         return False
 
 
-def _look_beside(spec: Path) -> None:
-    """Let a resolver that is named by its module, and its works, lie beside the spec.
+def _look_next_to(spec: Path) -> None:
+    """Let a resolver that is named by its module, and its works, lie next to the spec.
 
     Last of all places, so that no module there takes the place of an installed one.
     """

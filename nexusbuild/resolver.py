@@ -16,7 +16,7 @@ from nexusbuild.rule.graph import Graph, Resolver, Target
 from nexusbuild.store.released import readable_path
 
 RESOLVERS = "nexusbuild.resolver"  # the entry-point group
-# What else lies in build/, beside a folder for each kind.
+# What else lies in build/, next to a folder for each kind.
 _NOT_KINDS = ("logs", "candidate")
 _ID = re.compile(r"[^+:#/\x00-\x1f\x7f-][^:#/\x00-\x1f\x7f]*(:[^#\x00-\x1f\x7f]+)?(?<!\+)")
 
@@ -69,12 +69,12 @@ def resolve(resolver: Resolver, name: str, spec: Path, lock_values: Mapping[str,
 
 
 def _problems(graph: Graph) -> Iterator[BuildError]:
-    """Targets that could not be told apart, or not be shown without harm to what lies elsewhere."""
+    """Targets that are not distinct, or whose views in build/ would damage something else."""
     places: dict[Path, str] = {}
     for name, target in graph.targets.items():
         if not isinstance(target, Target) or target.id != name:
             yield errors.no_target(name, target.id if isinstance(target, Target) else repr(target))
-        elif not _sound(name):
+        elif not _is_id(name):
             yield errors.bad_id(name)
         elif readable_path(name) in places:
             yield errors.same_place(name, places[readable_path(name)])
@@ -86,7 +86,7 @@ def _problems(graph: Graph) -> Iterator[BuildError]:
                 yield errors.same_place(name, places[above])
 
 
-def _sound(name: str) -> bool:
+def _is_id(name: str) -> bool:
     kind, _, rest = name.partition(":")
     parts = [kind, *(rest.split("/") if rest else ())]
     return (

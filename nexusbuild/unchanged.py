@@ -57,8 +57,12 @@ def noted_lines(folder: str) -> list[str] | None:
 
 
 def setting_of(folder: str) -> list[Any]:
-    """In which circumstances a plan is made: where, with which resolver and which Python."""
-    return [folder, os.environ.get("NEXUSBUILD_RESOLVER"), sys.version, installed_packages()]
+    """In which circumstances a plan is made: where, with which resolver and which Python.
+
+    Notes name paths as they are seen from the folder that a person is in.
+    """
+    resolver = os.environ.get("NEXUSBUILD_RESOLVER")
+    return [folder, os.getcwd(), resolver, sys.version, installed_packages()]
 
 
 def python_path(folder: str) -> list[str]:

@@ -66,7 +66,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--locked", action="store_true", help="refuse to build if a source differs from the lock"
     )
     parser.add_argument(
-        "--force", action="append", default=[], metavar="TARGET", help="rebuild although fresh"
+        "--force",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="rebuild it although it is fresh",
     )
     parser.add_argument(
         "--exit-code", action="store_true", help="with --dry-run: 4 if something is not fresh"
@@ -75,7 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--plan",
         type=Path,
         metavar="FILE",
-        help="do exactly what is planned there, or with --dry-run write the plan there",
+        help="build exactly what is planned there, or with --dry-run write the plan there",
     )
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="a row for each target, fresh ones too"
@@ -150,14 +154,14 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
     from nexusbuild.store.lock_file import builder_lock
 
     if threading.current_thread() is threading.main_thread():
-        # Whoever asks it to end interrupts it, as Ctrl-C does; but not under nohup.
+        # A request to end interrupts the build, as Ctrl-C does; but not under nohup.
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, signal.default_int_handler)
     command = shlex.join(["nexusbuild", *arguments.command_line])
     plan = _plan_to_do(arguments)
     if not place.store.exists():
-        # What is wrong with the spec or the command leaves no store behind.
+        # A wrong spec or command leaves no store behind.
         _asked_for(Project(place), arguments)
     after = chosen_steps(arguments)
     for step in after:

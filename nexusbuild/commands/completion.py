@@ -1,4 +1,4 @@
-"""nexusbuild completion bash|zsh|fish: a script that teaches the shell our words.
+"""nexusbuild completion bash|zsh|fish: a script that lets the shell complete words.
 
 At every press of the key argcomplete's script calls `nexusbuild` with what was typed in the
 environment, and `complete_words` answers. The name that an argument has in the help (TARGET, FILE,
@@ -122,5 +122,5 @@ _COMPLETERS: Mapping[str, Callable[..., Iterable[str]]] = {
 }
 
 command = Command(
-    "completion", "A script that teaches bash, zsh or fish our words.", configure, run
+    "completion", "A script that lets bash, zsh or fish complete words.", configure, run
 )

@@ -1,4 +1,4 @@
-"""nexusbuild lock [--upgrade NAME]: write nexus.lock; leave what is named to be resolved anew."""
+"""nexusbuild lock [--upgrade NAME]: write nexus.lock; let named groups be resolved again."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _kept(place: Place, upgraded: list[str]) -> Lock:
-    """What is left of the lock without the groups that are to be made anew."""
+    """The lock without the groups that are to be built again."""
     lock = read_lock(place.lock)
     groups = lock.groups()
     if not groups:

@@ -2,7 +2,7 @@
 
 Imports are read from the syntax tree and never executed. Each module counts in a normal form
 without comments, docstrings and layout, so only a change of meaning changes a fingerprint.
-Project modules are those of the work's own top-level package and of the packages beside it in the
+Project modules are those of the work's own top-level package and of the packages next to it in the
 same folder; for an installed package, those of its distribution.
 """
 
@@ -162,6 +162,7 @@ class _SourceTree:
         self._root = str(root)
         self._tops = tops  # None: every package and module in the folder
         self._files: dict[str, str | None] = {}
+        self._listed: dict[str, frozenset[str]] = {}
 
     @staticmethod
     def holding(top: str) -> _SourceTree | None:
@@ -185,23 +186,34 @@ class _SourceTree:
         top = module.partition(".")[0]
         if not top or (self._tops is not None and top not in self._tops):
             return False
-        return self.file(top) is not None or os.path.isdir(os.path.join(self._root, top))
+        return self.file(top) is not None or bool(self._names(os.path.join(self._root, top)))
 
     def file(self, module: str) -> str | None:
         """The source file of a module, the `__init__` of a package; None where there is none."""
         if module not in self._files:
-            stem = os.path.join(self._root, *module.split("."))
-            candidates = (os.path.join(stem, "__init__.py"), stem + ".py")
+            above, _, name = module.rpartition(".")
+            folder = os.path.join(self._root, *above.split(".")) if above else self._root
+            names = self._names(folder)
+            candidates = []
+            if name in names and "__init__.py" in self._names(f"{folder}/{name}"):
+                candidates.append(f"{folder}/{name}/__init__.py")
+            if f"{name}.py" in names:
+                candidates.append(f"{folder}/{name}.py")
             self._files[module] = next((path for path in candidates if os.path.isfile(path)), None)
         return self._files[module]
 
     def folders(self) -> set[str]:
-        """Every folder that a module was looked for in; where one is not there, those above it."""
-        found = {self._root}
-        for module in self._files:
-            parts = module.split(".")
-            found |= {os.path.join(self._root, *parts[: count + 1]) for count in range(len(parts))}
-        return {folder for folder in found if os.path.isdir(folder)}
+        """Every folder that a module was looked for in; where one is not there, that above it."""
+        return {folder for folder, names in self._listed.items() if names} | {self._root}
+
+    def _names(self, folder: str) -> frozenset[str]:
+        """What lies in a folder; nothing where there is none."""
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = frozenset(os.listdir(folder))
+            except OSError:
+                self._listed[folder] = frozenset()
+        return self._listed[folder]
 
     def absolute(self, importer: str, level: int, module: str) -> str:
         """The dotted name that a relative import in `importer` means."""

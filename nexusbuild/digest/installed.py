@@ -35,17 +35,14 @@ def places_of(modules: Iterable[str], path: Iterable[str]) -> dict[str, str | No
     """top-level module -> the folder on `path` that it would be imported from, if any."""
     found: dict[str, str | None] = dict.fromkeys(modules)
     for place, names in _listing(path):
-        here = set(names)
+        here = {name.removesuffix(".py") for name in names if name.endswith(".py")}
+        here |= {name.partition(".")[0] for name in names if name.endswith((".so", ".pyd"))}
+        folders = set(names)
         for module, known in found.items():
-            if known is None and _holds(place, here, module):
+            is_folder = module in folders and os.path.isdir(f"{place}/{module}")
+            if known is None and (module in here or is_folder):
                 found[module] = place
     return found
-
-
-def _holds(place: str, names: set[str], module: str) -> bool:
-    if f"{module}.py" in names or (module in names and os.path.isdir(f"{place}/{module}")):
-        return True
-    return any(name.startswith(f"{module}.") and name.endswith((".so", ".pyd")) for name in names)
 
 
 def _listing(path: Iterable[str]) -> list[tuple[str, list[str]]]:

@@ -23,7 +23,7 @@ def sha256_text(text: str) -> str:
 
 
 class Canonical(dict[str, Any]):
-    """JSON values that come with their one JSON text, so that nobody writes it out again."""
+    """JSON values with their canonical text, so that it is not written out again."""
 
     def __init__(self, value: Mapping[str, Any], text: str) -> None:
         super().__init__(value)

@@ -75,7 +75,7 @@ class StatCache:
             self._changed = True
 
     def save_cache(self) -> None:
-        """Write it where it was read from, without what nobody asked for since."""
+        """Write it where it was read from, without entries that were not used since."""
         if self._path is None or not self._changed or self._entries is None:
             return
         kept = {path: entry for path, entry in self._entries.items() if path in self._asked}
@@ -113,7 +113,7 @@ def write_values(path: Path, values: Any) -> None:
     """Write plain values, whole or not at all; where that fails, the next run is slower."""
     try:
         content = marshal.dumps(values)
-    except ValueError:  # something in it is no plain value
+    except ValueError:  # not all of it is plain values
         return
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:

@@ -17,11 +17,13 @@ def no_spec(name: str, start: str) -> BuildError:
 
 
 def spec_missing(path: str) -> BuildError:
-    return BuildError("there is no such spec", path, "check the path given with -f/--file")
+    return BuildError("does not exist", path, "check the path given with -f/--file")
 
 
 def folder_gone() -> BuildError:
-    return BuildError("the folder that you are in was deleted", remedy="go to another, or use -f")
+    return BuildError(
+        "the folder that you are in was deleted", remedy="change to another, or use -f"
+    )
 
 
 def wrong_use(program: str, message: str) -> BuildError:
@@ -30,9 +32,7 @@ def wrong_use(program: str, message: str) -> BuildError:
 
 
 def only_with_dry_run(option: str) -> BuildError:
-    return BuildError(
-        f"{option} goes with --dry-run, which builds nothing", remedy="add --dry-run, or drop it"
-    )
+    return BuildError(f"{option} is for dry runs only", remedy="add --dry-run, or leave it out")
 
 
 def neither_command_nor_target(
@@ -65,7 +65,7 @@ def resolver_unusable(name: str, error: BaseException) -> BuildError:
     return BuildError(
         f"cannot be used: {type(error).__name__}: {error}",
         f"resolver {name}",
-        "install what it needs, or mend it",
+        "install what it needs, or correct it",
     )
 
 
@@ -74,13 +74,13 @@ def resolver_failed(name: str, error: BaseException, places: Sequence[str]) -> B
     return BuildError(
         "\n".join([f"failed: {type(error).__name__}: {error}", *(f"      {p}" for p in places)]),
         f"resolver {name}",
-        "mend it; for what is wrong with a spec it raises nexusbuild.graph.ResolveError",
+        "correct it; for a wrong spec it raises nexusbuild.plugins.ResolveError",
     )
 
 
 def resolver_gave_no_graph(name: str, found: object) -> BuildError:
     return BuildError(
-        f"gave no graph but {type(found).__name__}",
+        f"returned {type(found).__name__}, not a Graph",
         f"resolver {name}",
         "a resolver is called with the spec's path and the lock's values, and returns a Graph",
     )
@@ -97,22 +97,22 @@ def unwritable(path: str, error: OSError) -> BuildError:
     )
 
 
-def is_a_folder(path: str) -> BuildError:
-    return BuildError("is a folder", path, "name a file in it")
+def is_a_directory(path: str) -> BuildError:
+    return BuildError("is a directory", path, "name a file in it")
 
 
 def plan_moved(path: str, moved: Sequence[str]) -> BuildError:
     return BuildError(
-        "the world has moved on since this was planned:\n"
+        "something has changed since this was planned:\n"
         + "\n".join(f"      {each}" for each in moved),
         path,
-        "plan again (`nexusbuild --dry-run --plan FILE`), or bring things back",
+        "plan again (`nexusbuild --dry-run --plan FILE`), or undo the changes",
     )
 
 
 def plan_unreadable(path: str, detail: str) -> BuildError:
     return BuildError(
-        f"no plan that this version reads: {detail}",
+        f"not a plan that this version can read: {detail}",
         path,
         "write one with `nexusbuild --dry-run --plan FILE`",
     )
@@ -120,16 +120,16 @@ def plan_unreadable(path: str, detail: str) -> BuildError:
 
 def plan_names_its_targets(path: str) -> BuildError:
     return BuildError(
-        "a plan says itself what is built and what is forced",
+        "the plan file already says what is built and what is forced",
         path,
-        "name targets when it is planned: `nexusbuild TARGET --dry-run --plan FILE`",
+        "name targets when you plan: `nexusbuild TARGET --dry-run --plan FILE`",
     )
 
 
 def no_such_build(name: str, known: Sequence[str]) -> BuildError:
     return BuildError(
-        f"there is no build {name!r}",
-        remedy=f"known: {', '.join(known[-8:])}" if known else "nothing was built yet",
+        f"no build {name!r}",
+        remedy=f"known: {', '.join(known[-8:])}" if known else "nothing has been built yet",
     )
 
 

@@ -10,7 +10,7 @@ from nexusbuild.errors.kinds import FAILED, WRONG, BuildError, CannotFit
 
 _TOO_LARGE = (
     "raise the spec's hardware budget if the machine has more, choose a smaller way to load, "
-    "or build this target on a larger machine and bring it home with `nexusbuild store export` "
+    "or build this target on a larger machine and bring it back with `nexusbuild store export` "
     "and `store import`"
 )
 
@@ -31,13 +31,13 @@ def no_room(where: str) -> BuildError:
         "no space left on the disk",
         where,
         "make room (`nexusbuild gc` drops old results), or keep the store on another disk "
-        "(`--store PATH`), then build again; what is finished is kept",
+        "(`--store PATH`), then build again; finished targets are kept",
         FAILED,
     )
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Whether it says so; libraries that are not Python's say it in their own kinds of errors."""
+    """Whether an error says that; libraries not in Python have their own kinds of errors."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return os.strerror(errno.ENOSPC) in str(error)
@@ -51,14 +51,14 @@ def system(where: str, error: OSError) -> BuildError:
     return BuildError(
         f"{error.strerror or error}{file}",
         where,
-        "see to it that this can be read and written, then build again; what is finished is kept",
+        "make it readable and writable, then build again; finished targets are kept",
         FAILED,
     )
 
 
 def wrote_nothing(target: str) -> BuildError:
     return BuildError(
-        "its work wrote no file", target, "work writes its outputs below `job.out`", 1
+        "its work wrote no file", target, "work must write its outputs below `job.out`", 1
     )
 
 
@@ -66,7 +66,7 @@ def not_a_plain_file(target: str, path: str) -> BuildError:
     return BuildError(
         f"its output {path} is not a plain file",
         target,
-        "work writes files, no links or devices",
+        "work writes plain files, not links or devices",
         1,
     )
 
@@ -83,7 +83,7 @@ def wrote_to_input(target: str, path: str) -> BuildError:
 
 def no_such_output(target: str, reference: str, files: Sequence[str]) -> BuildError:
     return BuildError(
-        f"needs {reference}, which was not made (made: {', '.join(files)})",
+        f"needs {reference}, which its input did not write (it wrote: {', '.join(files)})",
         target,
         exit_code=FAILED,
     )
@@ -108,7 +108,7 @@ def changed_meanwhile(target: str, what: str) -> BuildError:
 
 
 def work_failed(target: str, what: str, log: str, wrong: bool) -> BuildError:
-    """what: in the words of the work. wrong: it says that a source is at fault."""
+    """what: the work's own words. wrong: it says that a source is at fault."""
     return BuildError(what, target, f"its log: {log}", WRONG if wrong else FAILED)
 
 
@@ -127,7 +127,7 @@ def no_process(reason: str) -> BuildError:
 def server_ended(how: str) -> BuildError:
     return BuildError(
         f"the process that targets are forked from ended ({how}), and what ran in it with it",
-        remedy="Run the same command again: what had finished is kept.",
+        remedy="run the same command again: finished targets are kept",
         exit_code=FAILED,
     )
 
@@ -135,7 +135,7 @@ def server_ended(how: str) -> BuildError:
 def process_ended(status: int) -> BuildError:
     return BuildError(
         f"its process ended before its work returned (exit status {status})",
-        remedy="work returns to end well, and raises to fail: see its log",
+        remedy="work returns when it is done, and raises where it fails; see its log",
         exit_code=FAILED,
     )
 
@@ -160,7 +160,7 @@ def process_killed(out_of_memory: bool, peak: str) -> BuildError:
 
 
 def defect(target: str, text: str) -> BuildError:
-    """text: the traceback, for whoever mends the builder."""
+    """text: the traceback."""
     return BuildError(
         f"the builder itself failed\n{text}",
         target,

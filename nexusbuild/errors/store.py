@@ -9,39 +9,41 @@ from nexusbuild.errors.kinds import BuildError
 
 def lock_unreadable(path: str, detail: str) -> BuildError:
     return BuildError(
-        f"not a lock that this version reads: {detail}",
+        f"not a lock that this version can read: {detail}",
         path,
-        "take it back from version control, or delete it and let the next build write it",
+        "restore it from version control, or delete it; the next build writes it",
     )
 
 
 def lock_differs(path: str, differences: Sequence[str]) -> BuildError:
     return BuildError(
-        "--locked refuses to build, for these differ from the lock:\n"
+        "refused because of --locked: these differ from the lock:\n"
         + "\n".join(f"      {difference}" for difference in differences),
         path,
-        "build without --locked, or `nexusbuild lock --upgrade NAME`, or bring the sources back",
+        "build without --locked, or `nexusbuild lock --upgrade NAME`, or restore the sources",
     )
 
 
 def no_such_pin(group: str, groups: Iterable[str]) -> BuildError:
     known = sorted(groups)
     return BuildError(
-        f"the lock pins nothing named {group!r}",
-        remedy=f"it knows: {', '.join(known)}" if known else "no target of this spec is pinned",
+        f"the lock has no pinned group {group!r}",
+        remedy=f"known: {', '.join(known)}" if known else "no target of this spec is pinned",
     )
 
 
 def newer_store(path: str, found: str, known: int) -> BuildError:
     return BuildError(
-        f"the store has format {found}, this version reads {known}",
+        f"the store has format {found}; this version reads {known}",
         path,
         "use the newer nexusbuild that made it, or another folder with --store",
     )
 
 
-def store_no_folder(path: str) -> BuildError:
-    return BuildError("is no folder, so no store", path, "name another with --store")
+def store_not_a_directory(path: str) -> BuildError:
+    return BuildError(
+        "is not a directory, so it cannot be a store", path, "name another with --store"
+    )
 
 
 def store_unwritable(path: str, error: OSError) -> BuildError:
@@ -63,21 +65,21 @@ def store_too_small(store: str, held: str, wanted: str, granted: str) -> BuildEr
 
 def no_archive(path: str) -> BuildError:
     return BuildError(
-        "is no archive of results, or only the beginning of one",
+        "is not an archive of results, or is cut off",
         path,
-        "name a file that was written by `nexusbuild store export`, or carry it over again",
+        "name a file that `nexusbuild store export` wrote, or copy it again",
     )
 
 
 def damaged(path: str, what: str) -> BuildError:
-    return BuildError(f"{what} is damaged", path, "carry it over again; nothing was taken from it")
+    return BuildError(f"{what} is damaged", path, "copy the file again; nothing was imported")
 
 
 def output_gone(target: str, path: str) -> BuildError:
     return BuildError(
         f"its file {path} is gone from the store",
         target,
-        f"make it again: `nexusbuild --force {target}`",
+        f"build it again: `nexusbuild --force {target}`",
     )
 
 
@@ -85,6 +87,6 @@ def output_damaged(target: str, path: str) -> BuildError:
     return BuildError(
         f"its file {path} is damaged in the store",
         target,
-        "drop it and make it again: `nexusbuild doctor --verify-store`, "
+        "drop it and build it again: `nexusbuild doctor --verify-store`, "
         f"then `nexusbuild --force {target}`",
     )

@@ -9,22 +9,22 @@ from nexusbuild.errors.kinds import FAILED, BuildError, did_you_mean
 
 def no_target(name: str, found: str) -> BuildError:
     return BuildError(
-        f"what stands for it in the graph is {found}", name, "a graph maps each target's id to it"
+        f"the graph has {found} under this id", name, "a graph maps each target's id to the target"
     )
 
 
 def bad_id(name: str) -> BuildError:
     return BuildError(
         f"{name!r} cannot be the id of a target",
-        remedy="an id is a kind, or kind:name. A kind is no path and not `logs` or `candidate`; "
-        "a name may be a path of folders, but not lead out of them. "
-        "There is no + at either end, no - before it, and no # or line break in it",
+        remedy="an id is a kind, or kind:name. A kind is not a path and not `logs` or `candidate`; "
+        "a name may contain slashes, but not lead out of its folder. "
+        "It does not begin or end with +, begin with -, or contain # or a line break",
     )
 
 
 def same_place(name: str, other: str) -> BuildError:
     return BuildError(
-        f"would be shown in build/ where {other} is, or within it",
+        f"its folder in build/ would be that of {other}, or within it",
         name,
         "give one of them another name; the resolver declares them",
     )
@@ -41,13 +41,13 @@ def unknown_input(target: str, role: str, reference: str, ids: Iterable[str]) ->
 def cycle(path: Sequence[str]) -> BuildError:
     return BuildError(
         "these targets need each other: " + " -> ".join(path),
-        remedy="one of these inputs must go; the resolver declares them",
+        remedy="remove one of these inputs; the resolver declares them",
     )
 
 
 def not_json(target: str, path: str, value: object) -> BuildError:
     return BuildError(
-        f"setting {path} is {value!r} ({type(value).__name__}), which JSON cannot hold",
+        f"setting {path} is {value!r} ({type(value).__name__}), which is not a JSON value",
         target,
         "settings are JSON values: numbers (finite), strings, booleans, null, lists, objects",
     )
@@ -71,12 +71,14 @@ def no_work_function(module: str, function: str, work: str) -> BuildError:
 
 
 def syntax_error(path: str, line: int | None, message: str) -> BuildError:
-    return BuildError(f"not valid Python: {message}", f"{path}:{line}", "mend the file")
+    return BuildError(f"not valid Python: {message}", f"{path}:{line}", "correct the file")
 
 
 def source_missing(target: str, role: str, path: str, remedy: str) -> BuildError:
     return BuildError(
-        f"its source {role!r} is missing: {path}", target, remedy or "put it in place, then go on"
+        f"its source {role!r} is missing: {path}",
+        target,
+        remedy or "put it in place, then build again",
     )
 
 
@@ -88,7 +90,7 @@ def not_buildable(target: str, obstacle: str) -> BuildError:
 
 def pin_unavailable(target: str, group: str, changed: str) -> BuildError:
     return BuildError(
-        f"the lock pins it, the store does not have it, and {changed} changed since",
+        f"the lock pins it, the store does not have it, and {changed} has changed since",
         target,
         f"bring back the source, import the result (`nexusbuild store import`), or make a new one: "
         f"`nexusbuild lock --upgrade {group}`",

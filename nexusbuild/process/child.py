@@ -78,14 +78,14 @@ def _watch(server: int) -> None:
 
 
 def listen_for_signals() -> int:
-    """Where to read the number of every signal that this process has handled from now on, whoever
-    handles it; reading never waits.
+    """A descriptor with the number of every signal that this process handles from now on, by any
+    handler; reading never waits.
     """
     heard, noted = os.pipe()
     for end in (heard, noted):
         os.set_blocking(end, False)
     signal.set_wakeup_fd(noted, warn_on_full_buffer=False)
-    # What a process that the work forks hears is none of this one's.
+    # Signals of a process that the work forks are not this one's.
     os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
     return heard
 
@@ -128,7 +128,7 @@ def _say(text: str) -> None:
 
 def _perform(request: Mapping[str, Any], report: int, patience: float | None, heard: int) -> int:
     if not request["gpu"]:
-        # Who did not ask for the GPU must not find it: what is on it was not counted for two.
+        # A target that did not ask for the GPU must not find it: its memory was granted to another.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
         if patience is None:
@@ -141,7 +141,7 @@ def _perform(request: Mapping[str, Any], report: int, patience: float | None, he
         if not _asked_to_stop(heard):
             traceback.print_exc()
         elif isinstance(error, Exception):
-            _say(message_for_a_person(error))  # what it says of its stopping; that is no failure
+            _say(message_for_a_person(error))  # a work that was asked to stop has not failed
         write_line(report, failure(error))
         return 1
     write_line(report, {"done": True})
@@ -240,7 +240,7 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 
 def message_for_a_person(error: BaseException) -> str:
-    """What went wrong, in the words of whoever raised it; the traceback is in the log.
+    """What went wrong, in the words of the error; the traceback is in the log.
 
     Errors that speak to a person (those of the project, OSError, ValueError, ...) are shown as
     they are. Where the text alone would say nothing, the kind and the place of the error are added.

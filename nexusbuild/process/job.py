@@ -17,27 +17,27 @@ class Progress(Protocol):
 class Measured(Protocol):
     """Called by work with what its run took: `measured(check_seconds=3.1)`; a name's last counts.
 
-    It stands in the action record beside time and memory, never in an output.
+    It stands in the action record next to time and memory, never in an output.
     """
 
     def __call__(self, **figures: float) -> None: ...
 
 
 def unrecorded(**figures: float) -> None:
-    """Where nobody keeps a record."""
+    """Drops what is measured: there is no record to keep it."""
 
 
 class Noted(Protocol):
     """Called by work with what a person should know of the result, in a sentence.
 
-    The build shows it when the target is made, and `why` ever after; no key knows it.
+    The build shows it when the target is made, `why` always; it is in no key.
     """
 
     def __call__(self, text: str) -> None: ...
 
 
 def unheard(text: str) -> None:
-    """Where nobody listens."""
+    """Drops what is noted: nobody listens."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ WARM = b"W"
 
 
 def write_line(descriptor: int, message: Mapping[str, Any]) -> None:
-    """Write one JSON line to a report pipe; nobody listening is no error."""
+    """Write one JSON line to a report pipe; that nobody reads it is not an error."""
     # The leading line break ends what a killed child may have left half written.
     rest = b"\n" + json.dumps(message).encode() + b"\n"
     with contextlib.suppress(BrokenPipeError):

@@ -1,4 +1,4 @@
-"""nexus.lock: what was resolved once, and which results are pinned to it.
+"""nexus.lock: values that were resolved once, and the results that are pinned.
 
 `values` are the resolver's, per group; `pins` are the builder's, per pinned target. A pin holds
 digests only: of settings, of the sources of the target and all that it is made from, of inputs
@@ -77,7 +77,7 @@ class Lock:
         return {*self.values, *(pin.group for pin in self.pins.values())}
 
     def without(self, groups: Iterable[str]) -> Lock:
-        """The lock that leaves these groups to be resolved and made anew."""
+        """The lock without these groups, which are then resolved and built again."""
         dropped = set(groups)
         return Lock(
             {group: value for group, value in self.values.items() if group not in dropped},
@@ -210,7 +210,7 @@ def write_lock(path: Path, lock: Lock) -> bool:
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return False
-        # One name, whoever writes: what a killed builder left is overwritten, not left for ever.
+        # Always the same name, so that the next builder overwrites what a killed one left.
         temporary = path.with_name(f".{path.name}.new")
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)

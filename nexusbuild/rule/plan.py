@@ -289,7 +289,7 @@ def with_inputs(world: World, steps: Steps, selected: Sequence[str]) -> list[str
 
 
 def waits_for(step: Step) -> list[str]:
-    """The targets whose results this one's turn depends on."""
+    """The targets that must be done before this one."""
     if step.pinned and step.state in ("fresh", "cached"):
         return []
     return list(dict.fromkeys(input_target(each) for each in step.target.inputs.values()))

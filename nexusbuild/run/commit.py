@@ -96,8 +96,8 @@ class ResultCommitter:
         if target.id in self._world.held and pin is not None:
             kept = target.id not in self._world.forced and step.state in ("fresh", "cached")
             if kept or changed_source(pin.sources, sources) is None:
-                # It stands for what the lock names. That bytes differ between kinds of machines
-                # is no reason to change a file that is committed.
+                # The store remembers which record stands for the lock's. Machines of another kind
+                # make other bytes; that must not change a committed file.
                 if record.key != pin.key or self._project.store.alias(pin.key) is not None:
                     self._project.store.set_alias(pin.key, record.key)
                 return

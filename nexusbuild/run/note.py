@@ -40,7 +40,9 @@ def note_unchanged(project: Project, build_plan: BuildPlan) -> None:
     place, steps = project.place, build_plan.steps
     folder, resolver = str(place.folder), os.environ.get("NEXUSBUILD_RESOLVER")
     usual = Place(place.folder / SPEC_NAME, place.folder / ".nexus", resolver)
-    if place != usual or project.kept_graph is None or not _all_fresh(project, build_plan):
+    if place != usual or project.kept_graph is None:
+        return
+    if any(step.state != "fresh" for step in steps.values()):
         return
     if noted_lines(folder) is not None:
         return
@@ -53,9 +55,10 @@ def note_unchanged(project: Project, build_plan: BuildPlan) -> None:
         return
     if not all(object_is_sound(path, size) for path, size in looked_at.objects):
         return
+    notes = plan_notes(project, build_plan.world, steps, list(steps))
     note = {
         "setting": setting_of(folder),
-        "lines": [*(f"note: {each}" for each in project.graph.notes), f"{len(steps)} fresh"],
+        "lines": [*(f"note: {each}" for each in notes), f"{len(steps)} fresh"],
         "files": files,
         "folders": [(*each, names_in(*each)) for each in sorted(looked_at.folders)],
         "links": [(path, link_at(path)) for path in sorted(looked_at.links)],
@@ -67,14 +70,6 @@ def note_unchanged(project: Project, build_plan: BuildPlan) -> None:
         ],
     }
     write_values(place.store / NOTE, note)
-
-
-def _all_fresh(project: Project, build_plan: BuildPlan) -> bool:
-    """Whether a dry run would print the number of targets and the graph's own notes, no more."""
-    steps = build_plan.steps
-    notes = plan_notes(project, build_plan.world, steps, list(steps))
-    fresh = all(step.state == "fresh" for step in steps.values())
-    return fresh and notes == list(project.graph.notes)
 
 
 class _Looked:
@@ -108,7 +103,7 @@ class _Looked:
     def at_store(self, project: Project, steps: Steps) -> None:
         """Every target's record, and the objects of its outputs."""
         store = str(project.place.store)
-        self.files.add(f"{store}/format")
+        self.files |= {f"{store}/format", f"{store}/sources.json"}
         for target, step in steps.items():
             record = step.record
             assert record is not None, f"{target} is fresh"

@@ -1,8 +1,8 @@
-"""A plan in a file, to be done exactly so later, or not at all.
+"""A plan in a file, to be built later exactly as planned, or not at all.
 
 The file is what `--dry-run --json` prints, and with it, under `made_of`, what every target was
-planned to be made of. A build of it first plans anew: where that is not the plan in the file, it
-says what has moved.
+planned to be made of. A build of it first makes the plan again: where that is not the plan in the
+file, it says what has changed.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def write_plan(
         "code": {code.fingerprint: code.modules for code in build_plan.world.today.code.values()},
     }
     if path.is_dir():
-        raise errors.is_a_folder(str(path))
+        raise errors.is_a_directory(str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -25,7 +25,7 @@ class RunningTarget:
     """A target that was handed to the executor. Times in seconds of the display's clock.
 
     begun: its process runs; before that it waits for its share of the machine.
-    round_since, round_from: when it last began to count anew (another round of training, steps
+    round_since, round_from: when it last began to count again (another round of training, steps
     rolled back), and the fraction at which it did; its pace is that since then.
     """
 
@@ -48,7 +48,7 @@ class RunningTarget:
 
     @property
     def fraction(self) -> float | None:
-        """How much of it is done, from 0 to 1; None where it has not said."""
+        """How much of it is done, from 0 to 1; None where that is unknown."""
         return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else None
 
     def own_seconds(self, now: float) -> float | None:

@@ -67,14 +67,14 @@ def _reason_of_many(step: Step) -> str:
 
 
 def short_reasons(reasons: Sequence[Reason]) -> str:
-    """The weightiest reasons; how to get what is missing is said once, below all of them."""
+    """The most important reasons. How to get what is missing is shown once, below all rows."""
     ordered = [
         replace(reason, remedy=None) if reason.code == "source-missing" else reason
         for reason in sort_by_weight(reasons)
     ]
-    said = list(dict.fromkeys(describe_reason(reason) for reason in ordered))
-    shown = "; ".join(said[:_SHOWN_REASONS])
-    more = len(said) - _SHOWN_REASONS
+    texts = list(dict.fromkeys(describe_reason(reason) for reason in ordered))
+    shown = "; ".join(texts[:_SHOWN_REASONS])
+    more = len(texts) - _SHOWN_REASONS
     return f"{shown}; and {more} more" if more > 0 else shown
 
 

@@ -22,7 +22,7 @@ LINE_SECONDS = 10.0
 
 
 class Display(Protocol):
-    """What the engine tells whoever watches. Called from several threads."""
+    """What the engine tells a display. Called from several threads."""
 
     def planned(
         self, expected: Mapping[str, float], after: Mapping[str, Sequence[str]], jobs: int
@@ -41,8 +41,8 @@ class Display(Protocol):
     def finished(
         self, target: str, state: str, seconds: float, detail: str = "", passed: bool = True
     ) -> None:
-        """The target ended in `state` (`built`, `cached`, `failed`, `skipped`, ...). passed: it is
-        no verdict, or one that says so.
+        """The target ended in `state` (`built`, `cached`, `failed`, `skipped`, ...). passed: it has
+        no verdict, or passed.
         """
         ...
 

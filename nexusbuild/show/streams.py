@@ -1,7 +1,7 @@
-"""Standard output and standard error that nobody outside can break.
+"""Standard output and standard error that cannot break.
 
-Whoever reads them may leave (`| head`), whoever started us may have closed them (`>&-`), and a
-locale may not know all letters. None of this changes what a command does, nor its exit code.
+Their reader may end (`| head`), they may be closed from the start (`>&-`), and a locale may not
+know all letters. None of this changes what a command does, nor its exit code.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class _Steady(io.TextIOWrapper):
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """All that follows goes nowhere. That the reader has gone is no error; a full disk is."""
+        """Write the rest nowhere. That the reader has gone is not an error; a full disk is."""
         try:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())

@@ -82,7 +82,7 @@ def describe_reason(reason: Reason, folder: Path | None = None) -> str:
 
 
 def sort_by_weight(reasons: Sequence[Reason]) -> list[Reason]:
-    """What blocks it says most, and its own changes more than those of its inputs."""
+    """What blocks it first, then its own changes, then those of its inputs."""
     blocks = ("not-buildable", "source-missing")
     return sorted(
         reasons, key=lambda reason: (reason.code not in blocks, reason.code.startswith("input"))

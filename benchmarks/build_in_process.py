@@ -18,7 +18,7 @@ import cheap_targets
 from nexusbuild.graph import Job, Needs
 from nexusbuild.process.executor import Outcome, ProgressEvent
 from nexusbuild.project import Project, find_place
-from nexusbuild.run.build import Build, Options
+from nexusbuild.run.build import BuildRun, Options
 from nexusbuild.show.progress import open_display
 from nexusbuild.store.lock_file import builder_lock
 
@@ -58,7 +58,9 @@ def main() -> int:
         project.store.prepare()
         options = Options(selected=list(project.graph.targets), jobs=1)
         display = open_display(io.StringIO(), quiet=True)
-        return Build(project, options, lambda preload: InProcess(), lambda: display).run().exit_code
+        return (
+            BuildRun(project, options, lambda preload: InProcess(), lambda: display).run().exit_code
+        )
 
 
 if __name__ == "__main__":

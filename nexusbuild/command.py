@@ -18,14 +18,14 @@ COMMANDS = {
     "store": "carry results between machines: store export, store import",
     "gc": "drop what no kept build refers to",
     "doctor": "hardware, libraries, what can run here, the store",
-    "completion": "teach bash, zsh or fish our words",
+    "completion": "let bash, zsh or fish complete words",
 }
 DOMAIN_COMMANDS = "nexusbuild.commands"  # the entry-point group of those that packages bring
 
 
 @dataclass(frozen=True)
 class Command:
-    """run returns the exit code; it raises BuildError for what a person can mend."""
+    """run returns the exit code; raises BuildError for what a person can fix."""
 
     name: str
     help: str
@@ -34,19 +34,33 @@ class Command:
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """The options that say which project is meant."""
-    parser.add_argument(
-        "-f", "--file", metavar="PATH", help="spec (default: the nearest nexus.yaml)"
-    )
-    parser.add_argument("--store", metavar="PATH", help="default: .nexus beside the spec")
+    """The options that name a project."""
+    add_file(parser)
+    add_store(parser)
     parser.add_argument(
         "--resolver",
         metavar="NAME",
-        help="installed resolver, or module:function, also beside the spec (default: default)",
+        help="installed resolver, or module:function, also next to the spec (default: default)",
     )
 
 
+def add_file(parser: argparse.ArgumentParser) -> None:
+    """`-f PATH`: which spec."""
+    parser.add_argument(
+        "-f",
+        "--file",
+        metavar="PATH",
+        help="the spec (default: nexus.yaml here or in a parent folder)",
+    )
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """`--store PATH`: where results are."""
+    parser.add_argument("--store", metavar="PATH", help="default: .nexus next to the spec")
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`: for programs."""
     parser.add_argument(
         "--json",
         action="store_true",
@@ -57,7 +71,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def positive(text: str) -> int:
     """A number of things on the command line."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
     return int(text)
 
 

@@ -2,10 +2,12 @@
 
 That is: the spec's bytes; the lock's values; what the resolver saw of the disk, which the graph
 itself says; the resolver's code, project modules by their fingerprint and every other module that
-was loaded by its file's stat; the packages that are installed; Python and where it looks for them.
+was loaded by its file's stat; the packages that are installed; Python, and where it finds what the
+resolver loaded. Other folders on Python's path do not matter: `nexusbuild` and `python -m
+nexusbuild` meet the same graph.
 """
 
-# ruff: noqa: PTH100, PTH116, PTH117, PTH118, PTH120
+# ruff: noqa: PTH116, PTH117, PTH120
 # Asks for hundreds of files; os is several times as fast as pathlib.
 
 from __future__ import annotations
@@ -13,21 +15,26 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from nexusbuild.digest.cache_file import read_values, write_values
 from nexusbuild.digest.fingerprint import CodeFingerprints
-from nexusbuild.digest.host import package_folders
-from nexusbuild.digest.keys import Canonical, canonical_json, plain
-from nexusbuild.digest.statcache import Signature, settled, signature_of
+from nexusbuild.digest.installed import installed_packages, places_of
+from nexusbuild.digest.keys import Canonical, canonical_json, plain_json
+from nexusbuild.digest.statcache import (
+    is_settled,
+    read_values,
+    signature_at,
+    signature_of,
+    write_values,
+)
 from nexusbuild.errors import BuildError
-from nexusbuild.graph import Graph, Needs, Seen, Source, Target
+from nexusbuild.rule.graph import Graph, Needs, Seen, Source, Target
 
 # Raise it when what stands in the file, or what it is held against, changes.
-_FORM = 3
+_FORM = 4
 
 
 class Question:
@@ -35,6 +42,7 @@ class Question:
 
     def __init__(self, spec: Path, resolver: str | None, lock_values: Mapping[str, Any]) -> None:
         self.asked_ns = time.time_ns()
+        self.path = list(sys.path)  # a resolver may change it
         self.spec = str(spec)
         self.values = (
             _FORM,
@@ -43,8 +51,7 @@ class Question:
             canonical_json(lock_values),
             resolver,
             sys.version,
-            [os.path.abspath(place) for place in sys.path],
-            _installed(),
+            installed_packages(),
         )
 
 
@@ -54,14 +61,18 @@ class GraphCache:
     def __init__(self, path: Path, fingerprints: CodeFingerprints) -> None:
         self._path = path
         self._fingerprints = fingerprints
-        self._new: dict[str, Any] | None = None
+        self.kept: dict[str, Any] | None = None  # what the graph in use was resolved from
+        self._changed = False
 
     def graph(self, question: Question) -> Graph | None:
         """The graph that the resolver would give, where that is certain."""
         kept = read_values(self._path)
         if not isinstance(kept, dict) or kept.get("question") != question.values:
             return None
-        return graph_from(kept["graph"]) if self._holds(kept) else None
+        if not self._holds(kept):
+            return None
+        self.kept = kept
+        return graph_from(kept["graph"])
 
     def take(self, question: Question, function: str, graph: Graph) -> None:
         """Keep a graph that `function` (`module:name`) has just resolved, if it can be kept."""
@@ -69,32 +80,37 @@ class GraphCache:
             return
         try:
             code = self._fingerprints.of(function)
-            files = {path: signature_of(os.stat(path)) for path in _loaded_files(code.modules)}
+            loaded = _loaded_files()
+            others = [path for name, path in loaded.items() if name not in code.modules]
+            files = {path: signature_of(os.stat(path)) for path in sorted({*others})}
             reached = [sys.modules[name].__file__ for name in code.modules if name in sys.modules]
             for path in (question.spec, *filter(None, reached), *files):
-                if not settled(signature_of(os.stat(path)), question.asked_ns):
-                    return  # who knows which of two versions it was resolved from
-            self._new = {
+                if not is_settled(signature_of(os.stat(path)), question.asked_ns):
+                    return  # it may have been resolved from another version
+            self.kept = {
                 "question": question.values,
                 "code": (function, code.fingerprint),
                 "files": files,
+                "places": places_of({name.partition(".")[0] for name in loaded}, question.path),
                 "graph": graph_values(graph),
             }
+            self._changed = True
         except (BuildError, OSError):
-            return  # no file holds the resolver, or it is gone, or a setting is no JSON
+            return  # no file holds the resolver, or it is gone, or a setting is not JSON
 
     def save_cache(self) -> None:
         """Write what was taken."""
-        if self._new is not None:
-            write_values(self._path, self._new)
-            self._new = None
+        if self._changed:
+            write_values(self._path, self.kept)
+            self._changed = False
 
     def _holds(self, kept: Mapping[str, Any]) -> bool:
         """Whether all that the graph was resolved from is what it was."""
         function, fingerprint = kept["code"]
         try:
             return (
-                all(_signature(path) == then for path, then in kept["files"].items())
+                all(signature_at(path) == then for path, then in kept["files"].items())
+                and places_of(kept["places"], sys.path) == kept["places"]
                 and self._fingerprints.of(function).fingerprint == fingerprint
                 and all(Seen(*each).holds() for each in kept["graph"]["seen"])
             )
@@ -109,33 +125,18 @@ def _bytes(spec: Path) -> bytes | None:
         return None  # the resolver has the words for it
 
 
-def _loaded_files(modules: Collection[str]) -> list[str]:
-    """Files of all modules loaded by now but `modules` and Python's own."""
+def _loaded_files() -> dict[str, str]:
+    """module -> its file, of all that are loaded by now but Python's own."""
     standard = os.path.dirname(os.__file__)
-    found = set()
+    found = {}
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
-        if path is None or name in modules or not os.path.isabs(path):
+        if path is None or not os.path.isabs(path):
             continue  # a path that is not whole is made up, as those of torch.ops are
         if os.path.dirname(path).startswith(standard) and "-packages" not in path:
             continue
-        found.add(path)
-    return sorted(found)
-
-
-def _installed() -> list[Any]:
-    """What packages Python finds, and what entry points they have: (folder, name, signature)."""
-    return [
-        (place, folder, _signature(os.path.join(place, folder, "entry_points.txt")))
-        for place, folder in package_folders()
-    ]
-
-
-def _signature(path: str) -> Signature | None:
-    try:
-        return signature_of(os.stat(path))
-    except OSError:
-        return None
+        found[name] = path
+    return found
 
 
 def graph_values(graph: Graph) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def graph_values(graph: Graph) -> dict[str, Any]:
             [_VALUES.get(name, _itself)(getattr(target, name)) for name in _TARGET]
             for target in graph
         ],
-        "lock_values": plain(graph.lock_values),
+        "lock_values": plain_json(graph.lock_values),
         "seen": [_of_fields(each) for each in graph.seen],
     }
 
@@ -172,7 +173,7 @@ def _of_fields(value: Any) -> tuple[Any, ...]:
 
 _TARGET = [each.name for each in fields(Target)]
 _VALUES: Mapping[str, Callable[[Any], Any]] = {
-    "settings": lambda settings: (plain(settings), canonical_json(settings)),
+    "settings": lambda settings: (plain_json(settings), canonical_json(settings)),
     "sources": lambda sources: {role: _of_fields(each) for role, each in sources.items()},
     "needs": _of_fields,
 }

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nexusbuild import errors
 from nexusbuild.digest.digests import FileDigests
 from nexusbuild.digest.fingerprint import CodeFingerprints
 from nexusbuild.digest.statcache import StatCache
-from nexusbuild.graph import Graph, Target
 from nexusbuild.graph_cache import GraphCache, Question
+from nexusbuild.rule.graph import Graph, Target
 from nexusbuild.rule.lock import Lock, read_lock
 from nexusbuild.rule.plan import World
 from nexusbuild.rule.record import Record
-from nexusbuild.rule.sources import Facts, SourceMemory, gather
+from nexusbuild.rule.sources import SourceMemory, Today, gather
 from nexusbuild.store.released import is_published
 from nexusbuild.store.store import Store
 
@@ -55,15 +56,15 @@ class Project:
     def __init__(self, place: Place, lock: Lock | None = None) -> None:
         self.place = place
         if place.resolver is not None and ":" in place.resolver:
-            _look_beside(place.spec)
+            _look_next_to(place.spec)
         cache = place.store / "cache"
         self.store = Store(place.store, StatCache(cache / "records"))
         self.store.check_format()
         self._locks = StatCache(cache / "locks")
         self.lock = read_lock(place.lock, self._locks) if lock is None else lock
         self.digests = FileDigests(StatCache(cache / "files"))
-        self._fingerprints = CodeFingerprints(StatCache(cache / "code"))
-        self._graphs = GraphCache(cache / "graph", self._fingerprints)
+        self.fingerprints = CodeFingerprints(StatCache(cache / "code"))
+        self._graphs = GraphCache(cache / "graph", self.fingerprints)
         self.graph = self._resolved()
         self.memory = SourceMemory(place.store / "sources.json")
 
@@ -89,16 +90,21 @@ class Project:
                 found.add(target)
         return found
 
-    def facts(self) -> Facts:
+    def today(self) -> Today:
         return self._gather(self.graph, list(self.graph))
 
-    def facts_again(self, target: Target) -> Facts:
-        """The facts of one target as they are by now."""
-        self._fingerprints.forget()
+    def look_again(self, target: Target) -> Today:
+        """Sources and code of one target, looked at again."""
+        self.fingerprints.forget()
         return self._gather(self.graph, [target])
 
     def world(self, forced: Collection[str] = ()) -> World:
-        return World(self.graph, self.facts(), self.store, self.lock, frozenset(forced))
+        return World(self.graph, self.today(), self.store, self.lock, frozenset(forced))
+
+    @property
+    def kept_graph(self) -> Mapping[str, Any] | None:
+        """What the graph cache keeps with the graph; None where it keeps none."""
+        return self._graphs.kept
 
     def save_graph(self) -> None:
         """Keep the graph, where there is a store to keep it in."""
@@ -106,7 +112,7 @@ class Project:
             self._graphs.save_cache()
 
     def save_caches(self) -> None:
-        for each in (self.store, self._locks, self.digests, self._fingerprints, self._graphs):
+        for each in (self.store, self._locks, self.digests, self.fingerprints, self._graphs):
             each.save_cache()
 
     def _resolved(self) -> Graph:
@@ -123,13 +129,13 @@ class Project:
         self._graphs.take(question, function, graph)
         return graph
 
-    def _gather(self, graph: Graph, targets: list[Target]) -> Facts:
+    def _gather(self, graph: Graph, targets: list[Target]) -> Today:
         return gather(
             graph,
             targets,
             self.place.folder,
             self.digests,
-            self._fingerprints,
+            self.fingerprints,
             self.memory,
             self.result,
         )
@@ -139,11 +145,11 @@ def find_place(
     spec: str | None = None, store: str | None = None, resolver: str | None = None
 ) -> Place:
     """The place of the named spec, or of the nearest nexus.yaml here or above."""
-    path = _spec_named(spec) if spec is not None else _nearest_spec()
+    path = _spec_named(spec) if spec is not None else nearest_spec()
     root = Path(os.path.realpath(store)) if store is not None else path.parent / ".nexus"
-    hindrance = "--store ''" if store == "" else _no_folder(root)
-    if hindrance is not None:
-        raise errors.store_no_folder(str(hindrance))
+    obstacle = "--store ''" if store == "" else _obstacle(root)
+    if obstacle is not None:
+        raise errors.store_not_a_directory(str(obstacle))
     return Place(path, root, resolver or os.environ.get("NEXUSBUILD_RESOLVER"))
 
 
@@ -151,29 +157,30 @@ def _spec_named(name: str) -> Path:
     if not name:
         raise errors.spec_missing("-f ''")
     path = Path(name)
-    if _holds(path.is_dir):
+    if _answer(path.is_dir):
         path = path / SPEC_NAME
-    if not _holds(path.is_file):
+    if not _answer(path.is_file):
         raise errors.spec_missing(str(path))
     return path.parent.resolve() / path.name
 
 
-def _nearest_spec() -> Path:
+def nearest_spec() -> Path:
+    """The nexus.yaml here or in a parent folder. Raises BuildError where there is none."""
     try:
         here = Path.cwd()
     except FileNotFoundError:
         raise errors.folder_gone() from None
     for folder in (here, *here.parents):
         path = folder / SPEC_NAME
-        if _holds(path.is_file):
+        if _answer(path.is_file):
             return path
     raise errors.no_spec(SPEC_NAME, str(here))
 
 
-def _no_folder(root: Path) -> Path | None:
-    """What keeps the root from being a folder, or from being made one; None where nothing does."""
+def _obstacle(root: Path) -> Path | None:
+    """What keeps `root` from being a directory, or from being made one; None: nothing does."""
     nearest = next(each for each in (root, *root.parents) if os.path.lexists(each))
-    if not _holds(nearest.is_dir):
+    if not _answer(nearest.is_dir):
         return nearest
     try:
         root.lstat()
@@ -184,16 +191,16 @@ def _no_folder(root: Path) -> Path | None:
     return None
 
 
-def _holds(question: Callable[[], bool]) -> bool:
-    """Its answer; no, where the path is none: too long, a loop of links, not to be searched."""
+def _answer(question: Callable[[], bool]) -> bool:
+    """Its answer; False where there is none: the path is too long, or a loop."""
     try:
         return question()
     except OSError:
         return False
 
 
-def _look_beside(spec: Path) -> None:
-    """Let a resolver that is named by its module, and its works, lie beside the spec.
+def _look_next_to(spec: Path) -> None:
+    """Let a resolver that is named by its module, and its works, lie next to the spec.
 
     Last of all places, so that no module there takes the place of an installed one.
     """

@@ -1,11 +1,12 @@
-"""Quantities as people read them."""
+"""Quantities and paths as people read them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 
-def counted(number: int, one: str) -> str:
+def pluralize(number: int, one: str) -> str:
     """`1 result`, `2 results`."""
     return f"{number} {one}" if number == 1 else f"{number} {one}s"
 
@@ -42,7 +43,7 @@ def readable_seconds(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def about_seconds(seconds: float) -> str:
+def readable_estimate(seconds: float) -> str:
     """An estimate, rounded as far as it deserves: `12 s`, `3 min 20 s`, `25 min`, `2 h 10 min`."""
     if seconds < 59.5:
         return f"{max(1, round(seconds))} s"
@@ -63,3 +64,11 @@ def _readable(value: float | str) -> str:
     if isinstance(value, str):
         return value
     return format(value, ".0f" if 1000 <= abs(value) < 1e12 else ".4g")
+
+
+def display_path(path: str | Path, folder: Path | None = None) -> str:
+    """An absolute path as seen from `folder`, or from where a person is, if it lies within."""
+    try:
+        return str(Path(path).relative_to(folder or Path.cwd()))
+    except ValueError:
+        return str(path)

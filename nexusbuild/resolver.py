@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nexusbuild import errors
-from nexusbuild.errors import BuildError
-from nexusbuild.graph import Graph, ResolveError, Resolver, Target
+from nexusbuild.errors import BuildError, ResolveError
+from nexusbuild.rule.graph import Graph, Resolver, Target
 from nexusbuild.rule.names import is_target_id
 from nexusbuild.store.released import readable_path
 
@@ -66,7 +66,7 @@ def resolve(resolver: Resolver, name: str, spec: Path, lock_values: Mapping[str,
 
 
 def _problems(graph: Graph) -> Iterator[BuildError]:
-    """Targets that could not be told apart, or not be shown without harm to what lies elsewhere."""
+    """Targets that are not distinct, or whose views in build/ would damage something else."""
     places: dict[Path, str] = {}
     for name, target in graph.targets.items():
         if not isinstance(target, Target) or target.id != name:

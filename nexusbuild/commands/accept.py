@@ -12,10 +12,10 @@ from nexusbuild import errors
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.digest.fingerprint import Code
 from nexusbuild.project import Project, find_place
-from nexusbuild.readable import counted
+from nexusbuild.readable import pluralize
 from nexusbuild.rule.record import Record
-from nexusbuild.rule.selectors import selected
-from nexusbuild.show.wording import print_json, say, warn
+from nexusbuild.rule.selectors import select_targets
+from nexusbuild.show.streams import print_json, say, warn
 from nexusbuild.store.lock_file import builder_lock
 
 
@@ -38,20 +38,20 @@ def run(arguments: argparse.Namespace) -> int:
     accepted: dict[str, int] = {}
     if not place.store.exists():
         # What is wrong with the spec or the command leaves no store behind; and nothing is in it.
-        chosen = selected(Project(place).graph, arguments.targets)
+        chosen = select_targets(Project(place).graph, arguments.targets)
         raise errors.no_result(", ".join(chosen))
     with builder_lock(place.store, "nexusbuild accept", warn):
         project = Project(place)
         project.store.prepare()
-        chosen = selected(project.graph, arguments.targets)
-        facts = project.facts()
+        chosen = select_targets(project.graph, arguments.targets)
+        today = project.today()
         for target in chosen:
             current = project.result(target)
             if current is None:
                 if len(chosen) == 1:
                     raise errors.no_result(target)
                 continue
-            code = facts.code_of(project.graph[target])
+            code = today.code_of(project.graph[target])
             if code.fingerprint == current.code.fingerprint:
                 continue
             accepted[target] = _carry_over(project, current, code, note)
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"accepted": accepted, **note})
     else:
         for target, count in accepted.items():
-            say(f"{target}: {counted(count, 'result')} kept under the new code")
+            say(f"{target}: {pluralize(count, 'result')} kept under the new code")
     return 0
 
 

@@ -13,40 +13,37 @@ from typing import TYPE_CHECKING, Any
 
 from nexusbuild import errors
 from nexusbuild.command import Command, add_json, add_place, command_names, positive
-from nexusbuild.commands.package_options import AfterBuild, chosen_steps
+from nexusbuild.commands.package_options import chosen_steps
 from nexusbuild.errors import BuildError
-from nexusbuild.near import near
 from nexusbuild.project import Place, Project, find_place
-from nexusbuild.readable import about_seconds
-from nexusbuild.rule.closure import waits_for
+from nexusbuild.readable import display_path, readable_estimate
 from nexusbuild.rule.lock import differences_from_lock
-from nexusbuild.rule.selectors import selected
-from nexusbuild.run.selection import Proposal, proposed
-from nexusbuild.run.store_room import lack_of_room
-from nexusbuild.show.estimate import expected_durations
+from nexusbuild.rule.plan import waits_for
+from nexusbuild.rule.selectors import select_targets
+from nexusbuild.run.build_plan import BuildPlan, lack_of_room, plan_build
+from nexusbuild.show.eta import expected_durations
 from nexusbuild.show.plan_notes import plan_notes
 from nexusbuild.show.plan_view import show_plan
-from nexusbuild.show.terminal import fitted, painted
+from nexusbuild.show.streams import print_json, say, warn
+from nexusbuild.show.terminal import fit_lines, paint
 from nexusbuild.show.wording import (
     BUILD_STATES,
     PLAN_STATES,
-    counts,
+    count_states,
     plan_json,
-    print_json,
     result_json,
-    say,
     show_counts,
     show_error,
     show_notes,
     show_rows,
-    warn,
 )
 from nexusbuild.store.released import top_names
 
 if TYPE_CHECKING:
+    from nexusbuild.plugins import AfterBuild
     from nexusbuild.process.executor import Executor
     from nexusbuild.run.plan_file import PlanFile
-    from nexusbuild.run.results import Report
+    from nexusbuild.run.results import BuildResult
     from nexusbuild.show.progress import Display
 
 
@@ -69,7 +66,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--locked", action="store_true", help="refuse to build if a source differs from the lock"
     )
     parser.add_argument(
-        "--force", action="append", default=[], metavar="TARGET", help="rebuild although fresh"
+        "--force",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="rebuild it although it is fresh",
     )
     parser.add_argument(
         "--exit-code", action="store_true", help="with --dry-run: 4 if something is not fresh"
@@ -78,7 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--plan",
         type=Path,
         metavar="FILE",
-        help="do exactly what is planned there, or with --dry-run write the plan there",
+        help="build exactly what is planned there, or with --dry-run write the plan there",
     )
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="a row for each target, fresh ones too"
@@ -97,70 +98,70 @@ def run(arguments: argparse.Namespace) -> int:
 def _dry_run(place: Place, arguments: argparse.Namespace) -> int:
     project = Project(place)
     chosen, forced = _asked_for(project, arguments)
-    proposal = proposed(project, chosen, forced)
+    build_plan = plan_build(project, chosen, forced)
     if arguments.locked:
-        differences = differences_from_lock(project.graph, project.lock, proposal.world.facts)
+        differences = differences_from_lock(project.graph, project.lock, build_plan.world.today)
         if differences:
-            raise errors.lock_differs(near(place.lock), differences)
-    steps, targets = proposal.steps, proposal.targets
-    notes = plan_notes(project, proposal.world, steps, targets)
-    lack = lack_of_room(project, proposal.running)
+            raise errors.lock_differs(display_path(place.lock), differences)
+    steps, targets = build_plan.steps, build_plan.targets
+    notes = plan_notes(project, build_plan.world, steps, targets)
+    lack = lack_of_room(project, build_plan.running)
     if lack is not None:
         notes.append(f"{lack.where} {lack.what}: it would be refused")
     if arguments.json or arguments.plan is not None:
-        document = _plan_document(project, proposal, notes)
+        document = _plan_document(project, build_plan, notes)
         if arguments.plan is not None:
             from nexusbuild.run.plan_file import write_plan
 
-            write_plan(arguments.plan, proposal, chosen, forced, document)
+            write_plan(arguments.plan, build_plan, chosen, forced, document)
         if arguments.json:
             print_json(document)
     if not arguments.json:
         show_plan(steps, targets, notes, arguments.verbose)
-        if proposal.running:
-            say(f"about {_time_needed(project, proposal, arguments.jobs)} to build")
+        if build_plan.running:
+            say(f"about {_time_needed(project, build_plan, arguments.jobs)} to build")
     fresh = all(steps[target].state == "fresh" for target in targets)
     return errors.NOT_FRESH if arguments.exit_code and not fresh else 0
 
 
-def _plan_document(project: Project, proposal: Proposal, notes: list[str]) -> dict[str, object]:
-    steps, targets = proposal.steps, proposal.targets
+def _plan_document(project: Project, build_plan: BuildPlan, notes: list[str]) -> dict[str, object]:
+    steps, targets = build_plan.steps, build_plan.targets
     expected = expected_durations(project.graph, targets, project.results())
     return {
-        "spec": near(project.place.spec),
-        "store": near(project.place.store),
+        "spec": display_path(project.place.spec),
+        "store": display_path(project.place.store),
         "notes": notes,
         "targets": plan_json((steps[each] for each in targets), expected),
-        "summary": counts((steps[each].state for each in targets), PLAN_STATES),
+        "summary": count_states((steps[each].state for each in targets), PLAN_STATES),
     }
 
 
-def _time_needed(project: Project, proposal: Proposal, jobs: int | None) -> str:
+def _time_needed(project: Project, build_plan: BuildPlan, jobs: int | None) -> str:
     """How long what runs, or may, will take in all, as far as anything is known of it."""
     from nexusbuild.show.eta import makespan
 
-    running = proposal.running
+    running = build_plan.running
     expected = expected_durations(project.graph, running, project.results())
     seconds = {target: known or 0.0 for target, known in expected.items()}
-    waits = {target: waits_for(proposal.steps[target]) for target in running}
-    return about_seconds(makespan(seconds, waits, jobs or len(os.sched_getaffinity(0)), {}))
+    waits = {target: waits_for(build_plan.steps[target]) for target in running}
+    return readable_estimate(makespan(seconds, waits, jobs or len(os.sched_getaffinity(0)), {}))
 
 
 def _build(place: Place, arguments: argparse.Namespace) -> int:
     import shlex
 
-    from nexusbuild.run.build import Build, Options
+    from nexusbuild.run.build import BuildRun, Options
     from nexusbuild.store.lock_file import builder_lock
 
     if threading.current_thread() is threading.main_thread():
-        # Whoever asks it to end interrupts it, as Ctrl-C does; but not under nohup.
+        # A request to end interrupts the build, as Ctrl-C does; but not under nohup.
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, signal.default_int_handler)
     command = shlex.join(["nexusbuild", *arguments.command_line])
     plan = _plan_to_do(arguments)
     if not place.store.exists():
-        # What is wrong with the spec or the command leaves no store behind.
+        # A wrong spec or command leaves no store behind.
         _asked_for(Project(place), arguments)
     after = chosen_steps(arguments)
     for step in after:
@@ -195,7 +196,7 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
             plan=plan,
         )
         expected = _expected(project) if arguments.json else {}
-        report = Build(project, options, open_executor, open_display).run()
+        report = BuildRun(project, options, open_executor, open_display).run()
         if not arguments.json:
             _show_report(project, report, arguments.verbose)
         if after and report.exit_code:
@@ -214,7 +215,7 @@ def _done_after(
     """What the steps that the options ask for did."""
     if not steps:
         return []
-    from nexusbuild.after_build import Built
+    from nexusbuild.plugins import Built
 
     return [each for step in steps for each in step.run(arguments, Built(place))]
 
@@ -234,12 +235,12 @@ def _expected(project: Project) -> dict[str, float | None]:
 
 
 def _report_document(
-    project: Project, report: Report, expected: Mapping[str, float | None]
+    project: Project, report: BuildResult, expected: Mapping[str, float | None]
 ) -> dict[str, object]:
     results = list(report.results.values())
     return {
-        "spec": near(project.place.spec),
-        "store": near(project.place.store),
+        "spec": display_path(project.place.spec),
+        "store": display_path(project.place.store),
         "notes": [*project.graph.notes, *report.notes],
         "targets": [
             result_json(
@@ -253,13 +254,13 @@ def _report_document(
             )
             for each in results
         ],
-        "summary": counts((result.state for result in results), BUILD_STATES),
+        "summary": count_states((result.state for result in results), BUILD_STATES),
         "seconds": round(report.seconds, 3),
         "exit_code": report.exit_code,
     }
 
 
-def _show_report(project: Project, report: Report, everything: bool) -> None:
+def _show_report(project: Project, report: BuildResult, everything: bool) -> None:
     results = list(report.results.values())
     for result in results:
         if result.error is not None and result.error.what != "interrupted":
@@ -271,28 +272,28 @@ def _show_report(project: Project, report: Report, everything: bool) -> None:
         if record is not None and not record.passed and record.verdict is not None:
             summary = record.verdict.get("summary", "")
             text = f"contract not met: {result.step.target.id}: {summary}"
-            say(painted(fitted(text, sys.stdout), "31;1", sys.stdout))
+            say(paint(fit_lines(text, sys.stdout), "31;1", sys.stdout))
     show_notes([*project.graph.notes, *report.notes])
     for result in results:
         record = result.record
         if result.step.target.release and result.state in ("built", "cached") and record:
-            places = [near(project.place.dist / name) for name in top_names(record)]
+            places = [display_path(project.place.dist / name) for name in top_names(record)]
             say(f"released: {', '.join(places)}")
-    show_counts(counts((result.state for result in results), BUILD_STATES))
+    show_counts(count_states((result.state for result in results), BUILD_STATES))
 
 
 def _asked_for(project: Project, arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
     """What is named to be built, and what to be rebuilt although fresh."""
-    forced = selected(project.graph, arguments.force) if arguments.force else []
+    forced = select_targets(project.graph, arguments.force) if arguments.force else []
     return _chosen(project, arguments), forced
 
 
 def _chosen(project: Project, arguments: argparse.Namespace) -> list[str]:
     """What is named to be built. The first word could also have been meant as a command."""
     try:
-        return selected(project.graph, arguments.targets)
+        return select_targets(project.graph, arguments.targets)
     except BuildError:
-        return selected(project.graph, arguments.targets, command_names())
+        return select_targets(project.graph, arguments.targets, command_names())
 
 
 command = Command("build", "Build what is stale.", configure, run)

@@ -1,147 +1,126 @@
-"""nexusbuild completion bash|zsh|fish: a script that teaches the shell our words."""
+"""nexusbuild completion bash|zsh|fish: a script that lets the shell complete words.
+
+At every press of the key argcomplete's script calls `nexusbuild` with what was typed in the
+environment, and `complete_words` answers. The name that an argument has in the help (TARGET, FILE,
+BUILD) says what its values are.
+"""
 
 from __future__ import annotations
 
 import argparse
-from itertools import pairwise
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from nexusbuild.command import COMMANDS, Command, command_names, command_texts
-from nexusbuild.commands.words_to_complete import FILES, Known, candidates
-from nexusbuild.errors import BuildError
-from nexusbuild.graph import ResolveError
-from nexusbuild.show.wording import say
+from argcomplete.completers import FilesCompleter
+from argcomplete.finders import CompletionFinder
+from argcomplete.lexers import split_line
+from argcomplete.shell_integration import shellcode
 
-# Each asks `nexusbuild completion words ...` what the last word can become: a line for each, its
-# meaning after a tab.
-BASH = """\
-# nexusbuild in bash: put this into ~/.bashrc
-#     source <(nexusbuild completion bash)
-_nexusbuild() {
-    local line="${COMP_LINE:0:COMP_POINT}" word candidate
-    local -a words
-    read -ra words <<< "$line"
-    [[ $line == *[[:space:]] ]] && words+=("")
-    word="${words[-1]}"
-    COMPREPLY=()
-    while IFS=$'\\t' read -r candidate _; do
-        if [[ $candidate == ":files" ]]; then
-            compopt -o default
-            return
-        fi
-        COMPREPLY+=("$candidate")
-    done < <("${words[0]/#\\~/$HOME}" completion words "${words[@]:1}" 2> /dev/null)
-    # To bash a colon begins a new word: give back what follows the last one.
-    if [[ $word == *:* && $COMP_WORDBREAKS == *:* ]]; then
-        COMPREPLY=("${COMPREPLY[@]#"${word%"${word##*:}"}"}")
-    fi
-}
-complete -F _nexusbuild nexusbuild
-"""
-ZSH = """\
-# nexusbuild in zsh: put this into ~/.zshrc, after compinit
-#     source <(nexusbuild completion zsh)
-_nexusbuild() {
-    local line
-    local -a candidates shown
-    while IFS= read -r line; do
-        if [[ $line == ":files" ]]; then
-            _files
-            return
-        fi
-        candidates+=("${line%%$'\\t'*}")
-        shown+=("${line/$'\\t'/  -- }")
-    done < <(${~words[1]} completion words "${(@)words[2,CURRENT]}" 2> /dev/null)
-    compadd -l -d shown -a candidates
-}
-compdef _nexusbuild nexusbuild
-"""
-FISH = """\
-# nexusbuild in fish: put this into ~/.config/fish/config.fish
-#     nexusbuild completion fish | source
-function __nexusbuild_words
-    set -l words (commandline -opc) (commandline -ct)
-    set -l found (eval $words[1] completion words (string escape -- $words[2..]) 2> /dev/null)
-    if test "$found[1]" = ":files"
-        __fish_complete_path (commandline -ct)
-    else
-        string join -- \\n $found
-    end
-end
-complete -c nexusbuild -f -a '(__nexusbuild_words)'
-"""
-SHELLS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+from nexusbuild.command import Command, command_texts
+from nexusbuild.commands.parsing import find_command, split_words
+from nexusbuild.errors import BuildError, ResolveError
+from nexusbuild.project import Project, find_place
+from nexusbuild.readable import pluralize
+from nexusbuild.show.streams import say
+from nexusbuild.store.buildlog import read_builds
+
+SHELLS = ("bash", "zsh", "fish")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=(*SHELLS, "words"))
-    parser.add_argument(
-        "words", nargs=argparse.REMAINDER, help="with `words`: the words so far, as the scripts ask"
-    )
+    parser.add_argument("shell", choices=SHELLS)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.shell in SHELLS:
-        say(SHELLS[arguments.shell].rstrip())
-        return 0
-    found = candidates(arguments.words, _known(arguments.words))
-    if any(each.word == FILES for each in found):
-        say(FILES)
-    else:
-        for each in found:
-            meaning = " ".join(each.meaning.split()).replace("%%", "%")
-            say(f"{each.word}\t{meaning}" if meaning else each.word)
+    say(shellcode(["nexusbuild"], shell=arguments.shell).rstrip())
     return 0
 
 
-def _known(words: list[str]) -> Known:
-    """What is known here; what cannot be found out is not offered, and that is all."""
-
-    def ids() -> list[str]:
-        from nexusbuild.project import Project, find_place
-
-        try:
-            project = Project(find_place(*(_given(words, name) for name in _PLACE)))
-            project.save_graph()
-        except (BuildError, ResolveError, OSError):
-            return []
-        return list(project.graph.targets)
-
-    def builds() -> list[str]:
-        from nexusbuild.project import find_place
-        from nexusbuild.store.buildlog import read_builds
-
-        try:
-            store = find_place(*(_given(words, name) for name in _PLACE)).store
-        except BuildError:
-            return []
-        return [str(build.number) for build in reversed(read_builds(store))]
-
-    return Known(_is_command, command_texts, _parser_of, ids, builds)
-
-
-_PLACE = (("-f", "--file"), ("--store",), ("--resolver",))
-
-
-def _given(words: list[str], names: tuple[str, ...]) -> str | None:
-    """The value of an option among the words so far."""
-    for option, value in pairwise(words[:-1]):
-        if option in names:
-            return value
-    return None
-
-
-def _is_command(word: str) -> bool:
-    return word in COMMANDS or (word.isidentifier() and word in command_names())
-
-
-def _parser_of(name: str) -> argparse.ArgumentParser:
-    from nexusbuild.cli import find_command
-
+def complete_words() -> None:
+    """Tell the shell what the word at the cursor can become, and end the process."""
+    line, point = os.environ.get("COMP_LINE", ""), int(os.environ.get("COMP_POINT", "0"))
+    words = split_line(line, point)[3]
+    name, rest = split_words(words[1:])
+    named = len(rest) < len(words) - 1
     parser = argparse.ArgumentParser(allow_abbrev=False)
+    if named:
+        parser.add_argument("command", choices=[name])
     find_command(name).configure(parser)
-    return parser
+    _set_completers(parser, first=not named and not any(word[:1] != "-" for word in rest))
+    CompletionFinder()(parser, always_complete_options=False, validator=_begins)
 
+
+def _set_completers(parser: argparse.ArgumentParser, first: bool = False) -> None:
+    """Say of each argument what its values are. first: a command's name could stand there, too."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                _set_completers(inner)
+        elif action.choices is None:
+            completer = _COMPLETERS.get(str(action.metavar), _nothing)
+            if first and not action.option_strings:
+                completer = _commands_and_targets
+            action.completer = completer  # type: ignore[attr-defined]
+
+
+def _begins(word: str, prefix: str) -> bool:
+    """Whether it is offered: short options are not."""
+    return word.startswith(prefix) and (word[:1] != "-" or word[:2] == "--")
+
+
+def _targets(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Mapping[str, str]:
+    """Kinds; ids, too, once a letter is there: all at once are too many to choose from."""
+    plus = "+" if prefix.startswith("+") else ""
+    ids = _ids(parsed_args)
+    found: dict[str, str] = {}
+    for kind in dict.fromkeys(each.partition(":")[0] for each in ids):
+        count = sum(each.partition(":")[0] == kind for each in ids)
+        found[plus + kind] = "" if kind in ids else pluralize(count, "target")
+    if prefix.removeprefix("+"):
+        found |= {plus + each: "" for each in ids if plus + each not in found}
+    return found
+
+
+def _commands_and_targets(
+    prefix: str, parsed_args: argparse.Namespace, **_: Any
+) -> Mapping[str, str]:
+    commands = command_texts() if not prefix or prefix.isidentifier() else {}
+    return {**commands, **_targets(prefix, parsed_args)}
+
+
+def _ids(given: argparse.Namespace) -> list[str]:
+    """Ids of all targets; none, where the spec cannot be resolved."""
+    try:
+        project = Project(find_place(*_place(given)))
+        project.save_graph()
+    except (BuildError, ResolveError, OSError):
+        return []
+    return list(project.graph.targets)
+
+
+def _builds(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    try:
+        store = find_place(*_place(parsed_args)).store
+    except BuildError:
+        return []
+    return ["last", *(str(build.number) for build in reversed(read_builds(store)))]
+
+
+def _place(given: argparse.Namespace) -> list[str | None]:
+    return [getattr(given, name, None) for name in ("file", "store", "resolver")]
+
+
+def _nothing(**_: Any) -> Iterable[str]:
+    return ()
+
+
+_COMPLETERS: Mapping[str, Callable[..., Iterable[str]]] = {
+    **dict.fromkeys(("TARGET", "SELECTOR"), _targets),
+    **dict.fromkeys(("FILE", "PATH", "FOLDER", "FILE.csv"), FilesCompleter()),
+    **dict.fromkeys(("BUILD", "A", "B"), _builds),
+}
 
 command = Command(
-    "completion", "A script that teaches bash, zsh or fish our words.", configure, run
+    "completion", "A script that lets bash, zsh or fish complete words.", configure, run
 )

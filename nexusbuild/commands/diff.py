@@ -10,7 +10,7 @@ from nexusbuild.project import find_place
 from nexusbuild.readable import readable_size
 from nexusbuild.rule.reasons import ABSENT, changed_leaves
 from nexusbuild.rule.record import Record
-from nexusbuild.show.wording import print_json, say
+from nexusbuild.show.streams import print_json, say
 from nexusbuild.store.buildlog import find_build
 from nexusbuild.store.store import Store
 

@@ -11,9 +11,7 @@ from typing import Any
 
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.digest.host import host_kind, landlock_version, version
-from nexusbuild.errors import FAILED, BuildError, CannotFit
-from nexusbuild.graph import ResolveError
-from nexusbuild.near import near
+from nexusbuild.errors import FAILED, BuildError, CannotFit, ResolveError
 from nexusbuild.process.resources import (
     Budget,
     machine_ram_bytes,
@@ -21,9 +19,9 @@ from nexusbuild.process.resources import (
     machine_vram_bytes,
 )
 from nexusbuild.project import Place, Project, find_place
-from nexusbuild.readable import counted, readable_size
-from nexusbuild.show.terminal import fitted
-from nexusbuild.show.wording import print_json, say
+from nexusbuild.readable import display_path, pluralize, readable_size
+from nexusbuild.show.streams import print_json, say
+from nexusbuild.show.terminal import fit_lines
 from nexusbuild.store.store import Store
 
 LIBRARIES = (
@@ -83,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def verify(place: Place) -> list[str]:
     """Every damaged or missing piece, named; damaged objects are dropped, to be made again."""
-    from nexusbuild.show.wording import warn
+    from nexusbuild.show.streams import warn
     from nexusbuild.store.lock_file import builder_lock
 
     found = []
@@ -116,8 +114,8 @@ def _state_of_the_store(place: Place) -> dict[str, Any]:
     folder = place.store if place.store.exists() else place.folder
     usage = shutil.disk_usage(folder)
     return {
-        "spec": near(place.spec),
-        "store": near(place.store),
+        "spec": display_path(place.spec),
+        "store": display_path(place.store),
         "store_bytes": Store(place.store).held_bytes(),
         "disk_free_bytes": usage.free,
     }
@@ -163,7 +161,7 @@ def _show(document: dict[str, Any], no_project: str) -> None:
         free = readable_size(document["disk_free_bytes"])
         say(f"project    {document['spec']}: {_can_run(document)}")
         for each in document["cannot_run"][:SHOWN]:
-            say(fitted(f"           {each['id']}: {each['why']}", sys.stdout))
+            say(fit_lines(f"           {each['id']}: {each['why']}", sys.stdout))
         if len(document["cannot_run"]) > SHOWN:
             say(f"           and {len(document['cannot_run']) - SHOWN} more; --json names them")
         say(
@@ -178,8 +176,8 @@ def _can_run(document: dict[str, Any]) -> str:
     if count is None:
         return "cannot be read; `nexusbuild check` says why"
     if not cannot:
-        return f"{counted(count, 'target')}, all can run here"
-    return f"{count - cannot} of {counted(count, 'target')} can run here, not:"
+        return f"{pluralize(count, 'target')}, all can run here"
+    return f"{count - cannot} of {pluralize(count, 'target')} can run here, not:"
 
 
 command = Command(

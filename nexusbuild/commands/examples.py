@@ -9,7 +9,7 @@ examples:
   nexusbuild --dry-run                what would that be, and why
   nexusbuild gate:tools               this target, and all that it needs
   nexusbuild profile --keep-going     every profile that can be made
-  nexusbuild --force teacher:coder+   a teacher anew, and what follows from it
+  nexusbuild --force teacher:coder+   a teacher again, and what follows from it
   nexusbuild --dry-run --exit-code    for scripts: 4 if something is not fresh
 
 Ends with 0 where all is built and every contract met, 1 where a target failed,
@@ -55,8 +55,8 @@ examples:
 examples:
   nexusbuild accept adapter:code --why "only a name changed"
 
-The results of the targets stand for today's code from here on; who, when and
-why is kept with them (`nexusbuild why`).
+From now on the results count as made by today's code; who, when and why is
+kept with them (`nexusbuild why`).
 """,
     "store": """\
 examples:

@@ -6,9 +6,9 @@ import argparse
 
 from nexusbuild.command import Command, add_json, add_place, positive
 from nexusbuild.project import find_place
-from nexusbuild.readable import counted, readable_size
+from nexusbuild.readable import pluralize, readable_size
 from nexusbuild.rule.lock import read_lock
-from nexusbuild.show.wording import print_json, say, warn
+from nexusbuild.show.streams import print_json, say, warn
 from nexusbuild.store.garbage import collect, unreferenced
 from nexusbuild.store.lock_file import builder_lock
 from nexusbuild.store.store import Store
@@ -52,9 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         verb = "would drop" if arguments.dry_run else "dropped"
         say(
-            f"{verb} {counted(len(found.keys), 'result')}, "
-            f"{counted(len(found.objects), 'file')} and "
-            f"{counted(len(found.scratch), 'checkpoint')}: {readable_size(found.bytes)}"
+            f"{verb} {pluralize(len(found.keys), 'result')}, "
+            f"{pluralize(len(found.objects), 'file')} and "
+            f"{pluralize(len(found.scratch), 'checkpoint')}: {readable_size(found.bytes)}"
         )
     return 0
 

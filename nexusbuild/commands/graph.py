@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from nexusbuild.command import Command, add_place
 from nexusbuild.project import Project, find_place
-from nexusbuild.rule.plan import Steps, planned
-from nexusbuild.rule.selectors import needs, selected
-from nexusbuild.show.wording import print_json, say
+from nexusbuild.rule.plan import Steps, make_plan
+from nexusbuild.rule.selectors import needs, select_targets
+from nexusbuild.show.streams import print_json, say
 
 FORMATS = ("text", "dot", "mermaid", "json")
 _COLOURS = {
@@ -31,8 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     project = Project(find_place(arguments.file, arguments.store, arguments.resolver))
     world = project.world()
-    steps = planned(world)
-    chosen = set(selected(project.graph, arguments.targets))
+    steps = make_plan(world)
+    chosen = set(select_targets(project.graph, arguments.targets))
     targets = [target.id for target in world.order if target.id in chosen]
     edges = {each: [up for up in needs(project.graph)[each] if up in chosen] for each in targets}
     form = "json" if arguments.json else arguments.format

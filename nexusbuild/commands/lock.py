@@ -1,4 +1,4 @@
-"""nexusbuild lock [--upgrade NAME]: write nexus.lock; leave what is named to be resolved anew."""
+"""nexusbuild lock [--upgrade NAME]: write nexus.lock; let named groups be resolved again."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 
 from nexusbuild import errors
 from nexusbuild.command import Command, add_json, add_place
-from nexusbuild.near import near
 from nexusbuild.project import Place, Project, find_place
+from nexusbuild.readable import display_path
 from nexusbuild.rule.lock import Lock, read_lock, write_lock
-from nexusbuild.show.wording import print_json, say, warn
+from nexusbuild.show.streams import print_json, say, warn
 from nexusbuild.store.lock_file import builder_lock
 
 
@@ -43,18 +43,18 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     changes += [f"{target} is no longer pinned" for target in before.pins if target not in pins]
     if arguments.json:
-        print_json({"lock": near(place.lock), "written": written, "changes": changes})
+        print_json({"lock": display_path(place.lock), "written": written, "changes": changes})
     else:
         for change in changes:
             say(change)
-        say(f"{near(place.lock)} {'written' if written else 'is up to date'}")
+        say(f"{display_path(place.lock)} {'written' if written else 'is up to date'}")
         if arguments.upgrade:
             say("the next build makes and pins what is new; --dry-run shows what follows from it")
     return 0
 
 
 def _kept(place: Place, upgraded: list[str]) -> Lock:
-    """What is left of the lock without the groups that are to be made anew."""
+    """The lock without the groups that are to be built again."""
     lock = read_lock(place.lock)
     groups = lock.groups()
     if not groups:

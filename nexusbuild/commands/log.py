@@ -7,7 +7,8 @@ import time
 
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.project import find_place
-from nexusbuild.show.wording import BUILD_STATES, print_json, say
+from nexusbuild.show.streams import print_json, say
+from nexusbuild.show.wording import BUILD_STATES
 from nexusbuild.store.buildlog import Build, find_build, read_builds
 
 

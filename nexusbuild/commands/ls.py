@@ -8,11 +8,11 @@ from datetime import datetime, timezone
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.project import Project, find_place
 from nexusbuild.readable import readable_age, readable_size
-from nexusbuild.rule.plan import Step, planned
+from nexusbuild.rule.plan import Step, make_plan
 from nexusbuild.rule.record import Record
-from nexusbuild.rule.selectors import selected
+from nexusbuild.rule.selectors import select_targets
 from nexusbuild.show.plan_notes import damaged_records
-from nexusbuild.show.wording import print_json, say, warn
+from nexusbuild.show.streams import print_json, say, warn
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     project = Project(find_place(arguments.file, arguments.store, arguments.resolver))
-    steps = planned(project.world())
-    chosen = [steps[target] for target in selected(project.graph, arguments.targets)]
+    steps = make_plan(project.world())
+    chosen = [steps[target] for target in select_targets(project.graph, arguments.targets)]
     records = {step.target.id: step.record or project.result(step.target.id) for step in chosen}
     if arguments.json:
         print_json({"targets": [_row(step, records[step.target.id]) for step in chosen]})

@@ -9,8 +9,8 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from nexusbuild.cli import find_command, parser_of
 from nexusbuild.command import command_names
+from nexusbuild.commands.parsing import find_command, parser_of
 
 USUAL = "Ends with 0 where it is done, with 2 where the command line, spec or a source is wrong."
 HEAD = """\
@@ -109,8 +109,8 @@ def _rows(parser: argparse.ArgumentParser) -> Iterator[str]:
             value = "" if action.nargs == 0 else f" {_positional(action)}"
             name = ", ".join(action.option_strings) + value
         help_ = (action.help or "").replace("%%", "%")
-        must = " (must be said)" if action.option_strings and action.required else ""
-        cells = (f"`{name}`", f"{help_}{must}")
+        required = " (required)" if action.option_strings and action.required else ""
+        cells = (f"`{name}`", f"{help_}{required}")
         yield "| " + " | ".join(each.replace("|", "\\|") for each in cells) + " |"
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from nexusbuild import errors
 from nexusbuild.command import Command, add_json, add_place
 from nexusbuild.project import Project, find_place
-from nexusbuild.readable import counted, readable_size
+from nexusbuild.readable import pluralize, readable_size
 from nexusbuild.rule.made_again import has_all_sources, made_again
 from nexusbuild.rule.record import Record
-from nexusbuild.rule.selectors import selected
-from nexusbuild.show.wording import print_json, say, warn
+from nexusbuild.rule.selectors import select_targets
+from nexusbuild.show.streams import print_json, say, warn
 from nexusbuild.store.archive import check_readable, export_results, import_results
 from nexusbuild.store.lock_file import builder_lock
 
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     left_out: Mapping[str, str] = {}
     if arguments.action == "export":
         project = Project(place)
-        chosen = selected(project.graph, arguments.targets)
+        chosen = select_targets(project.graph, arguments.targets)
         found = {target: project.result(target) for target in chosen}
         records = [record for record in found.values() if record is not None]
         if not records:
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         document = {"file": str(arguments.archive), "targets": targets, "bytes": size}
         print_json(document | ({} if arguments.action == "export" else {"left_out": left_out}))
     else:
-        say(f"{arguments.action}ed {counted(len(targets), 'result')}, {readable_size(size)}")
+        say(f"{arguments.action}ed {pluralize(len(targets), 'result')}, {readable_size(size)}")
         _say_what_is_left_out(left_out)
     return 0
 
@@ -71,7 +71,7 @@ def _left(project: Project, offered: Sequence[Record]) -> dict[str, str]:
 
 def _say_what_is_left_out(left_out: Mapping[str, str]) -> None:
     if left_out:
-        say(f"left out, to be made here: {counted(len(left_out), 'result')}")
+        say(f"left out, to be made here: {pluralize(len(left_out), 'result')}")
     for target, why in sorted(left_out.items()):
         say(f"  {target}: {why}")
 

@@ -7,16 +7,17 @@ import json
 import sys
 
 from nexusbuild.command import Command, add_json, add_place
-from nexusbuild.graph import input_target
 from nexusbuild.project import Project, find_place
-from nexusbuild.readable import counted, readable_size
-from nexusbuild.rule.plan import Step, World, planned
+from nexusbuild.readable import pluralize, readable_size
+from nexusbuild.rule.graph import input_target
+from nexusbuild.rule.plan import Step, World, make_plan
 from nexusbuild.rule.reasons import Reason, differences
 from nexusbuild.rule.record import Record
-from nexusbuild.rule.selectors import selected
+from nexusbuild.rule.selectors import select_targets
 from nexusbuild.show.plan_notes import damaged_records
-from nexusbuild.show.terminal import fitted, wrapped
-from nexusbuild.show.wording import print_json, say, show_notes, warn, words
+from nexusbuild.show.streams import print_json, say, warn
+from nexusbuild.show.terminal import fit_lines, wrap_lines
+from nexusbuild.show.wording import describe_reason, show_notes
 from nexusbuild.store.buildlog import find_build
 
 
@@ -35,12 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     project = Project(find_place(arguments.file, arguments.store, arguments.resolver))
     world = project.world()
-    steps = planned(world)
+    steps = make_plan(world)
     then: dict[str, str] = {}
     if arguments.against is not None:
         then = dict(find_build(project.store.root, arguments.against).keys)
     documents = []
-    for target in selected(project.graph, arguments.targets):
+    for target in select_targets(project.graph, arguments.targets):
         step = steps[target]
         reasons = step.reasons
         if arguments.against is not None:
@@ -66,7 +67,7 @@ def _against(
         role: steps[input_target(reference)].digest(reference)
         for role, reference in step.target.inputs.items()
     }
-    return differences(earlier, step.target, world.facts, inputs)
+    return differences(earlier, step.target, world.today, inputs)
 
 
 def _document(step: Step, reasons: tuple[Reason, ...], record: Record | None) -> dict[str, object]:
@@ -81,7 +82,7 @@ def _document(step: Step, reasons: tuple[Reason, ...], record: Record | None) ->
 
 
 def _say(line: str) -> None:
-    say(fitted(line, sys.stdout))
+    say(fit_lines(line, sys.stdout))
 
 
 def _show(
@@ -95,7 +96,7 @@ def _show(
     _say(f"{step.target.id}: {step.state}{since}")
     for reason in reasons:
         unknown = against is not None and reason.code == "never-built"
-        _say("  it had no result then" if unknown else f"  {words(reason)}")
+        _say("  it had no result then" if unknown else f"  {describe_reason(reason)}")
     if against is not None and not reasons:
         _say("  nothing changed")
     show_notes(step.notes)
@@ -110,14 +111,13 @@ def _show(
     for role, source in record.sources.items():
         _say(f"  source   {role} = {source.path}  {source.digest[:12]}")
     code = record.code
-    _say(
-        f"  code     {record.work}  {code.fingerprint[:12]}, {counted(len(code.modules), 'module')}"
-    )
+    count = pluralize(len(code.modules), "module")
+    _say(f"  code     {record.work}  {code.fingerprint[:12]}, {count}")
     if modules:
         for module, digest in code.modules.items():
             _say(f"           {module}  {digest[:12]}")
     else:
-        for line in wrapped(", ".join(code.modules), 11, sys.stdout):
+        for line in wrap_lines(", ".join(code.modules), 11, sys.stdout):
             say(line)
     for output in record.outputs:
         _say(f"  output   {output.path}  {output.sha256[:12]}  {readable_size(output.bytes)}")

@@ -1,7 +1,7 @@
 """sha256 of files and directories, parallel, and free for what has not changed.
 
 A file's digest is that of its bytes; a directory's is over the sorted (relative path, sha256) of
-its files. Names that begin with a dot are no part of a directory's content.
+its files. Names that begin with a dot do not count.
 """
 
 # ruff: noqa: PTH110, PTH112, PTH113, PTH116, PTH118, PTH123
@@ -74,7 +74,7 @@ class FileDigests:
         return known
 
     def remember(self, known: Mapping[str, str]) -> None:
-        """Take it that these files, written just now by this process, have these digests."""
+        """Record the digests of files just written."""
         for path, digest in known.items():
             stat = os.stat(path)
             self._cache.put(path, stat, digest)
@@ -98,6 +98,14 @@ class FileDigests:
 
 def files_below(directory: str) -> Iterator[tuple[str, str]]:
     """(relative path, path) of every file, links followed, each directory entered once."""
+    for folder, names in tree_below(directory):
+        for name in names:
+            path = os.path.join(folder, name)
+            yield Path(os.path.relpath(path, directory)).as_posix(), path
+
+
+def tree_below(directory: str) -> Iterator[tuple[str, list[str]]]:
+    """(folder, names of its files) of a directory and all below it, hidden ones aside."""
     entered: set[str] = set()
     for folder, folders, files in os.walk(directory, followlinks=True):
         real = os.path.realpath(folder)
@@ -106,7 +114,11 @@ def files_below(directory: str) -> Iterator[tuple[str, str]]:
             continue
         entered.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = os.path.join(folder, name)
-            if not name.startswith(".") and os.path.isfile(path):
-                yield Path(os.path.relpath(path, directory)).as_posix(), path
+        yield (
+            folder,
+            [
+                name
+                for name in sorted(files)
+                if not name.startswith(".") and os.path.isfile(os.path.join(folder, name))
+            ],
+        )

@@ -2,7 +2,7 @@
 
 Imports are read from the syntax tree and never executed. Each module counts in a normal form
 without comments, docstrings and layout, so only a change of meaning changes a fingerprint.
-Project modules are those of the work's own top-level package and of the packages beside it in the
+Project modules are those of the work's own top-level package and of the packages next to it in the
 same folder; for an installed package, those of its distribution.
 """
 
@@ -79,6 +79,21 @@ class CodeFingerprints:
     def save_cache(self) -> None:
         self._cache.save_cache()
 
+    @property
+    def tops(self) -> set[str]:
+        """Top-level modules that works were looked for in."""
+        return set(self._trees)
+
+    @property
+    def files(self) -> set[str]:
+        """Files that were read."""
+        return set(self._read)
+
+    @property
+    def folders(self) -> set[str]:
+        """Folders that modules were looked for in."""
+        return {folder for tree in self._trees.values() for folder in tree.folders()}
+
     def _fingerprint(self, work: str, target: str, loaded: tuple[str, ...]) -> Code:
         modules: dict[str, str] = {}
         libraries: set[str] = set()
@@ -147,6 +162,7 @@ class _SourceTree:
         self._root = str(root)
         self._tops = tops  # None: every package and module in the folder
         self._files: dict[str, str | None] = {}
+        self._listed: dict[str, frozenset[str]] = {}
 
     @staticmethod
     def holding(top: str) -> _SourceTree | None:
@@ -170,15 +186,34 @@ class _SourceTree:
         top = module.partition(".")[0]
         if not top or (self._tops is not None and top not in self._tops):
             return False
-        return self.file(top) is not None or os.path.isdir(os.path.join(self._root, top))
+        return self.file(top) is not None or bool(self._names(os.path.join(self._root, top)))
 
     def file(self, module: str) -> str | None:
         """The source file of a module, the `__init__` of a package; None where there is none."""
         if module not in self._files:
-            stem = os.path.join(self._root, *module.split("."))
-            candidates = (os.path.join(stem, "__init__.py"), stem + ".py")
+            above, _, name = module.rpartition(".")
+            folder = os.path.join(self._root, *above.split(".")) if above else self._root
+            names = self._names(folder)
+            candidates = []
+            if name in names and "__init__.py" in self._names(f"{folder}/{name}"):
+                candidates.append(f"{folder}/{name}/__init__.py")
+            if f"{name}.py" in names:
+                candidates.append(f"{folder}/{name}.py")
             self._files[module] = next((path for path in candidates if os.path.isfile(path)), None)
         return self._files[module]
+
+    def folders(self) -> set[str]:
+        """Every folder that a module was looked for in; where one is not there, that above it."""
+        return {folder for folder, names in self._listed.items() if names} | {self._root}
+
+    def _names(self, folder: str) -> frozenset[str]:
+        """What lies in a folder; nothing where there is none."""
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = frozenset(os.listdir(folder))
+            except OSError:
+                self._listed[folder] = frozenset()
+        return self._listed[folder]
 
     def absolute(self, importer: str, level: int, module: str) -> str:
         """The dotted name that a relative import in `importer` means."""

@@ -1,14 +1,14 @@
 """What machine and which libraries a result was made with: provenance, never part of a key."""
 
-# ruff: noqa: PTH208
-
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+
+from nexusbuild.digest.installed import package_folders
 
 
 @cache
@@ -85,18 +85,6 @@ def changed_libraries(recorded: dict[str, str]) -> dict[str, tuple[str, str]]:
     suspects = [name for name, then in recorded.items() if named.get(_folder_name(name)) != then]
     now = {name: version(name) or "absent" for name in suspects}
     return {name: (recorded[name], now[name]) for name in suspects if now[name] != recorded[name]}
-
-
-def package_folders() -> Iterator[tuple[str, str]]:
-    """(place on Python's path, folder in it) of what is installed, in the order Python looks."""
-    for place in sys.path:
-        try:
-            names = os.listdir(place or ".")
-        except OSError:
-            continue
-        for name in sorted(names):
-            if name.endswith((".dist-info", ".egg-info")):
-                yield place, name
 
 
 @cache

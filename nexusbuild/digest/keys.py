@@ -23,14 +23,14 @@ def sha256_text(text: str) -> str:
 
 
 class Canonical(dict[str, Any]):
-    """JSON values that come with their one JSON text, so that nobody writes it out again."""
+    """JSON values with their canonical text, so that it is not written out again."""
 
     def __init__(self, value: Mapping[str, Any], text: str) -> None:
         super().__init__(value)
         self.text = text
 
 
-def plain(value: Any, target: str = "", path: str = "") -> Any:
+def plain_json(value: Any, target: str = "", path: str = "") -> Any:
     """`value` as dictionaries, lists, strings, numbers, booleans and None only, or an error."""
     if value is None or isinstance(value, (bool, str)):
         return value
@@ -43,10 +43,11 @@ def plain(value: Any, target: str = "", path: str = "") -> Any:
             if not isinstance(name, str):
                 raise errors.not_json(target, path or "(name)", name)
         return {
-            name: plain(value[name], target, f"{path}.{name}" if path else name) for name in value
+            name: plain_json(value[name], target, f"{path}.{name}" if path else name)
+            for name in value
         }
     if isinstance(value, (list, tuple)):
-        return [plain(item, target, f"{path}[{index}]") for index, item in enumerate(value)]
+        return [plain_json(item, target, f"{path}[{index}]") for index, item in enumerate(value)]
     raise errors.not_json(target, path, value)
 
 
@@ -54,7 +55,7 @@ def canonical_json(value: Any, target: str = "") -> str:
     """The one JSON text of `value`: sorted names, no white space, finite numbers only."""
     if isinstance(value, Canonical):
         return value.text
-    return _encoded(plain(value, target))
+    return _encoded(plain_json(value, target))
 
 
 _encoded = json.JSONEncoder(

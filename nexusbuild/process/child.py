@@ -25,15 +25,17 @@ from typing import Any, NoReturn, cast
 
 from nexusbuild import errors
 from nexusbuild.errors import WRONG
-from nexusbuild.graph import Job, Work
-from nexusbuild.process.fork_server import write_line
+from nexusbuild.process.job import Job, Work
+from nexusbuild.process.wire import write_line
 
 PROGRESS_SECONDS = 0.2
 _LONGEST_TEXT = 200  # characters of one figure; keeps a line below what a pipe writes whole
 _PR_SET_PDEATHSIG = 1
 
 
-def live(request: Mapping[str, Any], report: int, patience: float | None, server: int) -> NoReturn:
+def run_child(
+    request: Mapping[str, Any], report: int, patience: float | None, server: int
+) -> NoReturn:
     """Run the request and exit. Called right after the fork, in the child of process `server`."""
     status = 1
     try:
@@ -43,9 +45,9 @@ def live(request: Mapping[str, Any], report: int, patience: float | None, server
             signal.signal(signum, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
-        heard = signals_heard()
-        die_with(server)
-        write_to_log(request)
+        heard = listen_for_signals()
+        die_with_parent(server)
+        redirect_to_log(request)
         status = _perform(request, report, patience, heard)
     except BaseException as error:  # the log or the process itself could not be set up
         traceback.print_exc()
@@ -59,7 +61,7 @@ def live(request: Mapping[str, Any], report: int, patience: float | None, server
             os._exit(status)
 
 
-def die_with(server: int) -> None:
+def die_with_parent(server: int) -> None:
     """End this process when the server does, however that ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -75,15 +77,15 @@ def _watch(server: int) -> None:
     os.killpg(os.getpid(), signal.SIGKILL)
 
 
-def signals_heard() -> int:
-    """Where to read the number of every signal that this process has handled from now on, whoever
-    handles it; reading never waits.
+def listen_for_signals() -> int:
+    """A descriptor with the number of every signal that this process handles from now on, by any
+    handler; reading never waits.
     """
     heard, noted = os.pipe()
     for end in (heard, noted):
         os.set_blocking(end, False)
     signal.set_wakeup_fd(noted, warn_on_full_buffer=False)
-    # What a process that the work forks hears is none of this one's.
+    # Signals of a process that the work forks are not this one's.
     os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
     return heard
 
@@ -95,7 +97,7 @@ def _asked_to_stop(heard: int) -> bool:
         return False
 
 
-def write_to_log(request: Mapping[str, Any]) -> None:
+def redirect_to_log(request: Mapping[str, Any]) -> None:
     """Let standard output and standard error go to the log, below a line that says what this is."""
     log = Path(request["log"])
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -127,20 +129,20 @@ def _say(text: str) -> None:
 
 def _perform(request: Mapping[str, Any], report: int, patience: float | None, heard: int) -> int:
     if not request["gpu"]:
-        # Who did not ask for the GPU must not find it: what is on it was not counted for two.
+        # A target that did not ask for the GPU must not find it: its memory was granted to another.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
         if patience is None:
-            work = imported_work(request["work"])
+            work = import_work(request["work"])
         else:
-            with giving_up_after(patience, report):
-                work = imported_work(request["work"])
+            with give_up_after(patience, report):
+                work = import_work(request["work"])
         work(job_of(request, report))
     except BaseException as error:  # SystemExit and KeyboardInterrupt are failures here, too
         if not _asked_to_stop(heard):
             traceback.print_exc()
         elif isinstance(error, Exception):
-            _say(message_for_a_person(error))  # what it says of its stopping; that is no failure
+            _say(message_for_a_person(error))  # a work that was asked to stop has not failed
         write_line(report, failure(error))
         return 1
     write_line(report, {"done": True})
@@ -148,7 +150,7 @@ def _perform(request: Mapping[str, Any], report: int, patience: float | None, he
 
 
 @contextmanager
-def giving_up_after(seconds: float, report: int) -> Iterator[None]:
+def give_up_after(seconds: float, report: int) -> Iterator[None]:
     """Leave what lasts longer to a child of the warm server: this process asks for it, and ends.
 
     So what imports heavy libraries waits for those that are on their way, and what does not never
@@ -169,7 +171,7 @@ def giving_up_after(seconds: float, report: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
-def imported_work(name: str) -> Work:
+def import_work(name: str) -> Work:
     """The function that `package.module:function` names."""
     module_name, _, function = name.partition(":")
     module = importlib.import_module(module_name)
@@ -240,7 +242,7 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 
 def message_for_a_person(error: BaseException) -> str:
-    """What went wrong, in the words of whoever raised it; the traceback is in the log.
+    """What went wrong, in the words of the error; the traceback is in the log.
 
     Errors that speak to a person (those of the project, OSError, ValueError, ...) are shown as
     they are. Where the text alone would say nothing, the kind and the place of the error are added.

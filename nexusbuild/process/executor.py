@@ -21,10 +21,11 @@ from typing import Any, Protocol
 
 from nexusbuild import errors
 from nexusbuild.errors import CannotFit
-from nexusbuild.graph import Job, Needs
+from nexusbuild.process.job import Job
 from nexusbuild.process.resources import Budget, oom_kills
 from nexusbuild.process.server_handle import ServerEndedError, ServerHandle
 from nexusbuild.readable import readable_size
+from nexusbuild.rule.graph import Needs
 
 __all__ = ["CannotFit", "Executor", "LocalExecutor", "Outcome", "ProgressEvent"]
 
@@ -57,7 +58,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """How far a running target is: `done` of `total`; total 0 while it has not said."""
+    """How far a running target is: `done` of `total`; total 0 while that is unknown."""
 
     target: str
     done: float
@@ -66,7 +67,7 @@ class ProgressEvent:
 
 
 class Executor(Protocol):
-    """What the engine asks of whoever runs targets."""
+    """What the engine needs of an executor."""
 
     def run(
         self,
@@ -279,7 +280,7 @@ class LocalExecutor:
 
 
 def _timeout(deadline: float | None) -> int:
-    """Milliseconds to wait at once. Never for ever: a signal that arrives just before the wait
+    """Milliseconds to wait at once. Never without end: a signal that arrives just before the wait
     begins does not end it, and its Python handler runs only when the main thread goes on."""
     if deadline is None:
         return LONGEST_WAIT
@@ -336,7 +337,7 @@ class _Lines:
 
 
 class _Ending:
-    """What a run's report has said so far of how it ended."""
+    """How a run ended, as far as its report has told by now."""
 
     def __init__(self) -> None:
         self.pid = 0

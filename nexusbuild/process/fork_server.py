@@ -25,19 +25,15 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from nexusbuild import errors
-
-LENGTH = struct.Struct("!I")
-WARM = b"W"
-
-Live = Callable[[Mapping[str, Any], int, float | None, int], NoReturn]
+from nexusbuild.process.child import run_child
+from nexusbuild.process.wire import WARM, receive_request, write_line
 
 
 def main(arguments: list[str]) -> None:
@@ -56,15 +52,13 @@ def main(arguments: list[str]) -> None:
             importlib.import_module(module)
         except Exception as error:  # the target that needs it will fail, and say so
             sys.stderr.write(f"{module} was not preloaded: {error}\n")
-    from nexusbuild.process import child  # here, so that no child pays for it
-
     gc.collect()
     gc.freeze()  # the collector then leaves these pages alone, and children go on sharing them
-    Server(control, options["signals"], options["patience"], child.live).serve()
+    Server(control, options["signals"], options["patience"]).serve()
 
 
 @dataclass(frozen=True)
-class Running:
+class Child:
     """A child and the pipe that its run reports to."""
 
     pid: int
@@ -75,14 +69,11 @@ class Running:
 class Server:
     """Forks, signals and reaps children, all on one thread, from one poll."""
 
-    def __init__(
-        self, control: socket.socket, signals: int, patience: float | None, live: Live
-    ) -> None:
+    def __init__(self, control: socket.socket, signals: int, patience: float | None) -> None:
         self.control = control
         self.signals = signals
         self.patience = patience
-        self.live = live
-        self.running: dict[int, Running] = {}
+        self.running: dict[int, Child] = {}
         self.refusing = False
         self.wake_read, self.wake_write = os.pipe()
         os.set_blocking(self.wake_read, False)
@@ -150,8 +141,8 @@ class Server:
             self.control.close()
             for descriptor in mine:
                 os.close(descriptor)
-            self.live(request, report, self.patience, server)
-        self.running[pid] = Running(pid, report, since)
+            run_child(request, report, self.patience, server)
+        self.running[pid] = Child(pid, report, since)
         write_line(report, {"started": pid})
 
     def send(self, signum: int) -> None:
@@ -189,55 +180,3 @@ def kill_group(pid: int) -> None:
     for kill in (os.killpg, os.kill):  # the child may not have its own group yet
         with contextlib.suppress(OSError):
             kill(pid, signal.SIGKILL)
-
-
-def write_line(descriptor: int, message: Mapping[str, Any]) -> None:
-    """Write one JSON line to a report pipe; nobody listening is no error."""
-    # The leading line break ends what a killed child may have left half written.
-    rest = b"\n" + json.dumps(message).encode() + b"\n"
-    with contextlib.suppress(BrokenPipeError):
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-
-
-def send_request(
-    control: socket.socket, request: Mapping[str, Any], report: int, *held: int
-) -> None:
-    """Send one request, with the write end of the pipe that its run reports to.
-
-    held: at most one more descriptor, which the child is to hold until it ends.
-    """
-    body = json.dumps(request, default=_plain).encode()
-    socket.send_fds(control, [LENGTH.pack(len(body))], [report, *held])
-    control.sendall(body)
-
-
-def receive_request(control: socket.socket) -> tuple[Any, ...] | None:
-    """The next request, its report pipe, and what else it is to hold; None at the end."""
-    head, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 2)
-    if not head or not descriptors:
-        return None
-    head += _received(control, LENGTH.size - len(head))
-    body = _received(control, LENGTH.unpack(head)[0]) if len(head) == LENGTH.size else b""
-    if not body:
-        return None
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
-    return (json.loads(body), *descriptors)
-
-
-def _received(control: socket.socket, count: int) -> bytes:
-    """Exactly `count` bytes, or none where the builder has gone meanwhile."""
-    parts = bytearray()
-    while len(parts) < count:
-        part = control.recv(count - len(parts))
-        if not part:
-            return b""
-        parts += part
-    return bytes(parts)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    return os.fspath(value)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""What the machine has, and which targets may occupy it beside each other.
+"""What the machine has, and which targets may use it side by side.
 
 Knows sizes and queues; starts no process and knows nothing of what a target does.
 """
@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from nexusbuild import errors
-from nexusbuild.graph import Needs
 from nexusbuild.readable import readable_size
+from nexusbuild.rule.graph import Needs
 
 POLL_SECONDS = 0.2
 _NO_LIMIT = 1 << 60  # cgroup v1 writes "no limit" as a number near 2**63
@@ -161,7 +161,7 @@ class _Free:
         self.pools.update(filter(None, [needs.pool]))
         self.running += 1
         if needs.exclusive:
-            self.threads = -1  # not even a target that asks for no thread fits beside it
+            self.threads = -1  # not even a target that asks for no thread fits next to it
 
 
 class Budget:
@@ -205,8 +205,8 @@ class Budget:
     def hold(self, needs: Needs, cancelled: Callable[[], bool]) -> Iterator[bool]:
         """Wait for the share and hold it; yields False where `cancelled()` came true first.
 
-        Raises CannotFit rather than wait for ever. `cancelled` is asked every POLL_SECONDS, so
-        that whoever cancels needs no lock (a signal handler may not take one).
+        Raises CannotFit where waiting would never end. `cancelled` is called every POLL_SECONDS, so
+        that cancelling needs no lock (a signal handler may not take one).
         """
         # A target with more threads than there are runs alone and slower; it is not refused.
         needs = replace(needs, threads=min(needs.threads, self.threads))

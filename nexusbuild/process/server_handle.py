@@ -19,7 +19,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from nexusbuild.process.fork_server import send_request
+from nexusbuild.process.wire import send_request
 
 # Libraries read these once, when they are first imported: one thread each, so that targets side by
 # side do not fight over the cores; a work that is given more threads says so to its library itself.

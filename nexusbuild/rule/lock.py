@@ -1,4 +1,4 @@
-"""nexus.lock: what was resolved once, and which results are pinned to it.
+"""nexus.lock: values that were resolved once, and the results that are pinned.
 
 `values` are the resolver's, per group; `pins` are the builder's, per pinned target. A pin holds
 digests only: of settings, of the sources of the target and all that it is made from, of inputs
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from nexusbuild import errors
-from nexusbuild.digest.keys import plain, settings_digest
+from nexusbuild.digest.keys import plain_json, settings_digest
 from nexusbuild.digest.plain_file import replace_file
 from nexusbuild.digest.statcache import StatCache
-from nexusbuild.graph import Graph, Target, input_target
+from nexusbuild.rule.graph import Graph, Target, input_target
 from nexusbuild.rule.names import is_digest
 from nexusbuild.rule.record import Record
-from nexusbuild.rule.sources import Facts
+from nexusbuild.rule.sources import Today
 
 LOCK_FORMAT = 1
 _HEADER = """\
@@ -47,9 +47,9 @@ class Pin:
             "group": self.group,
             "key": self.key,
             "settings": self.settings,
-            "sources": plain(self.sources),
-            "inputs": plain(self.inputs),
-            "outputs": plain(self.outputs),
+            "sources": plain_json(self.sources),
+            "inputs": plain_json(self.inputs),
+            "outputs": plain_json(self.outputs),
         }
 
 
@@ -70,7 +70,7 @@ class Lock:
     def to_json(self) -> dict[str, Any]:
         return {
             "nexus_lock": LOCK_FORMAT,
-            "values": plain(self.values),
+            "values": plain_json(self.values),
             "pins": {target: pin.to_json() for target, pin in sorted(self.pins.items())},
         }
 
@@ -78,7 +78,7 @@ class Lock:
         return {*self.values, *(pin.group for pin in self.pins.values())}
 
     def without(self, groups: Iterable[str]) -> Lock:
-        """The lock that leaves these groups to be resolved and made anew."""
+        """The lock without these groups, which are then resolved and built again."""
         dropped = set(groups)
         return Lock(
             {group: value for group, value in self.values.items() if group not in dropped},
@@ -105,7 +105,7 @@ def pins_in_force(graph: Graph, order: Iterable[Target], lock: Lock) -> set[str]
     return held
 
 
-def sources_behind(graph: Graph, target: str, facts: Facts) -> dict[str, dict[str, str]]:
+def sources_behind(graph: Graph, target: str, today: Today) -> dict[str, dict[str, str]]:
     """target -> role -> digest, for the sources of this target and of all that it needs."""
     found: dict[str, dict[str, str]] = {}
     seen: set[str] = set()
@@ -115,7 +115,7 @@ def sources_behind(graph: Graph, target: str, facts: Facts) -> dict[str, dict[st
         if each in seen:
             continue
         seen.add(each)
-        sources = facts.sources[each]
+        sources = today.sources[each]
         if sources:
             found[each] = {role: fact.digest or "" for role, fact in sources.items()}
         waiting.extend(input_target(reference) for reference in graph[each].inputs.values())
@@ -143,7 +143,7 @@ def pin_of(target: Target, record: Record, sources: Sources) -> Pin:
     )
 
 
-def differences_from_lock(graph: Graph, lock: Lock, facts: Facts) -> list[str]:
+def differences_from_lock(graph: Graph, lock: Lock, today: Today) -> list[str]:
     """What `--locked` refuses to build over, in words."""
     found = []
     for target in graph:
@@ -155,13 +155,13 @@ def differences_from_lock(graph: Graph, lock: Lock, facts: Facts) -> list[str]:
             continue
         if pin.settings != settings_digest(target.settings, target.id):
             found.append(f"settings of {target.id}")
-        changed = changed_source(pin.sources, sources_behind(graph, target.id, facts))
+        changed = changed_source(pin.sources, sources_behind(graph, target.id, today))
         if changed and changed not in found:
             found.append(changed)
     found += [
         f"the value of {group}"
         for group in sorted({*graph.lock_values, *lock.values})
-        if plain(graph.lock_values.get(group)) != plain(lock.values.get(group))
+        if plain_json(graph.lock_values.get(group)) != plain_json(lock.values.get(group))
     ]
     return found
 

@@ -1,6 +1,7 @@
 """The plan: for every target, whether it has its result, and if not, why not.
 
-A pure function of the graph, the store, the lock and today's facts, walked in topological order:
+A pure function of the graph, the store, the lock, and of sources and code as they are today, walked
+in topological order:
 
     fresh    it has its result for its key, as the current build left it
     cached   its key is another than the current build's, and the store has the result
@@ -13,7 +14,7 @@ The builder asks `judged` again for each target when its turn has come and its i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, Protocol
@@ -21,12 +22,12 @@ from typing import Literal, Protocol
 from nexusbuild import errors
 from nexusbuild.digest.keys import key_of, own_digest
 from nexusbuild.errors import BuildError
-from nexusbuild.graph import Graph, Target, input_target
-from nexusbuild.near import near
+from nexusbuild.readable import display_path
+from nexusbuild.rule.graph import Graph, Target, input_target
 from nexusbuild.rule.lock import Lock, changed_source, pins_in_force, sources_behind
 from nexusbuild.rule.reasons import Reason, differences
 from nexusbuild.rule.record import Output, Record
-from nexusbuild.rule.sources import Facts
+from nexusbuild.rule.sources import Today
 
 State = Literal["fresh", "cached", "stale", "maybe", "blocked"]
 
@@ -71,42 +72,42 @@ class World:
     """All that the plan depends on. forced: to be rebuilt although they have their result."""
 
     graph: Graph
-    facts: Facts
+    today: Today
     history: History
     lock: Lock = field(default_factory=Lock)
     forced: Collection[str] = ()
 
     @cached_property
     def order(self) -> tuple[Target, ...]:
-        return topological(self.graph)
+        return topological_order(self.graph)
 
     @cached_property
     def held(self) -> set[str]:
         return pins_in_force(self.graph, self.order, self.lock)
 
 
-def planned(world: World, needed: Collection[str] = ()) -> Steps:
+def make_plan(world: World, needed: Collection[str] = ()) -> Steps:
     """target -> step, for the whole graph, in topological order.
 
     needed: targets whose own files are wanted (to publish them), not only what follows from them.
     """
     steps: Steps = {}
     for target in world.order:
-        steps[target.id] = judged(target, world, steps)
+        steps[target.id] = plan_step(target, world, steps)
     _restore_what_is_needed(world, steps, needed)
     _block_what_cannot_follow(world, steps)
     return steps
 
 
-def judged(target: Target, world: World, steps: Mapping[str, Step]) -> Step:
+def plan_step(target: Target, world: World, steps: Mapping[str, Step]) -> Step:
     """The state of one target, given the steps of its inputs."""
-    facts, history = world.facts, world.history
+    today, history = world.today, world.history
     inputs = {role: steps[input_target(ref)].digest(ref) for role, ref in target.inputs.items()}
     own = own_digest(
         target.id,
         target.settings,
-        facts.source_digests(target.id),
-        facts.code_of(target).fingerprint,
+        today.source_digests(target.id),
+        today.code_of(target).fingerprint,
     )
     known = {role: digest for role, digest in inputs.items() if digest is not None}
     key = key_of(own, known) if len(known) == len(inputs) else None
@@ -119,14 +120,14 @@ def judged(target: Target, world: World, steps: Mapping[str, Step]) -> Step:
         kept = _pinned_result(target, world)
         if kept is not None:
             state: State = "fresh" if kept.key == current else "cached"
-            notes = () if kept.key == key else (_pin_note(target, kept, facts, inputs),)
+            notes = () if kept.key == key else (_pin_note(target, kept, today, inputs),)
             return Step(target, state, (), kept.key, kept, True, notes)
 
     record = history.record(key) if key is not None else None
     if record is not None and key == current:
         return Step(target, "fresh", (), key, record, pinned)
     then = history.record(current) if current else None
-    reasons = differences(then, target, facts, inputs)
+    reasons = differences(then, target, today, inputs)
     if key is not None:
         if record is None:
             return _to_build(target, world, key, reasons or (Reason("never-built"),), pinned)
@@ -153,10 +154,10 @@ def _to_build(
 ) -> Step:
     """Stale; or blocked: nothing can build it, what it must read is missing, or is not what the
     lock names."""
-    missing = world.facts.missing(target.id)
+    missing = world.today.missing(target.id)
     found = [Reason("source-missing", fact.path, remedy=fact.remedy) for _, fact in missing]
     problems = [
-        errors.source_missing(target.id, role, near(fact.path), fact.remedy)
+        errors.source_missing(target.id, role, display_path(fact.path), fact.remedy)
         for role, fact in missing
     ]
     if target.obstacle is not None:
@@ -166,7 +167,7 @@ def _to_build(
         return Step(target, "blocked", (*reasons, *found), key, errors=tuple(problems))
     if pinned and target.id not in world.forced:
         pin = world.lock.pins[target.id]
-        now = sources_behind(world.graph, target.id, world.facts)
+        now = sources_behind(world.graph, target.id, world.today)
         changed = changed_source(pin.sources, now)
         if changed is not None:
             error = errors.pin_unavailable(target.id, pin.group, changed)
@@ -184,10 +185,10 @@ def _pinned_result(target: Target, world: World) -> Record | None:
     return record
 
 
-def _pin_note(target: Target, kept: Record, facts: Facts, inputs: Mapping[str, str | None]) -> str:
+def _pin_note(target: Target, kept: Record, today: Today, inputs: Mapping[str, str | None]) -> str:
     changes = {
-        (reason.code.split("-")[0], reason.input or near(reason.path or ""))
-        for reason in differences(kept, target, facts, inputs)
+        (reason.code.split("-")[0], reason.input or display_path(reason.path or ""))
+        for reason in differences(kept, target, today, inputs)
     }
     what = ", ".join(sorted(f"{kind} {name}" for kind, name in changes))
     return (
@@ -242,7 +243,7 @@ def _block_what_cannot_follow(world: World, steps: Steps) -> None:
             steps[target.id] = replace(step, state="blocked", reasons=(*step.reasons, *absent))
 
 
-def topological(graph: Graph) -> tuple[Target, ...]:
+def topological_order(graph: Graph) -> tuple[Target, ...]:
     """Every target after its inputs, otherwise in the graph's order."""
     order: list[Target] = []
     done: set[str] = set()
@@ -270,3 +271,25 @@ def topological(graph: Graph) -> tuple[Target, ...]:
                 done.add(target.id)
                 order.append(target)
     return tuple(order)
+
+
+def with_inputs(world: World, steps: Steps, selected: Sequence[str]) -> list[str]:
+    """The selected targets and all that they need, in topological order.
+
+    Below a pinned target that has its result nothing is looked at: it is not made from it today.
+    """
+    found: set[str] = set()
+    waiting = list(selected)
+    while waiting:
+        each = waiting.pop()
+        if each not in found:
+            found.add(each)
+            waiting.extend(waits_for(steps[each]))
+    return [target.id for target in world.order if target.id in found]
+
+
+def waits_for(step: Step) -> list[str]:
+    """The targets that must be done before this one."""
+    if step.pinned and step.state in ("fresh", "cached"):
+        return []
+    return list(dict.fromkeys(input_target(each) for each in step.target.inputs.values()))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from nexusbuild.digest.fingerprint import Code
-from nexusbuild.digest.keys import plain
-from nexusbuild.graph import Target, input_target
+from nexusbuild.digest.keys import plain_json
+from nexusbuild.rule.graph import Target, input_target
 from nexusbuild.rule.record import Record
-from nexusbuild.rule.sources import Facts
+from nexusbuild.rule.sources import Today
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,18 @@ def spec_path(target: Target, setting: str) -> str:
 
 
 def differences(
-    then: Record | None, target: Target, facts: Facts, inputs: Mapping[str, str | None]
+    then: Record | None, target: Target, today: Today, inputs: Mapping[str, str | None]
 ) -> tuple[Reason, ...]:
     """What sets a target apart from its result `then`. inputs: role -> digest or None."""
     if then is None:
         return (Reason("never-built"),)
     found: list[Reason] = []
-    settings = plain(target.settings, target.id)
+    settings = plain_json(target.settings, target.id)
     for path, old, new in changed_leaves(then.settings, settings):
         old, new = (None if value is ABSENT else value for value in (old, new))
         found.append(Reason("setting-changed", spec_path(target, path), old, new))
-    found.extend(_changed_sources(then, target, facts))
-    found.extend(_changed_modules(then, facts.code_of(target), target.work))
+    found.extend(_changed_sources(then, target, today))
+    found.extend(_changed_modules(then, today.code_of(target), target.work))
     for role, reference in target.inputs.items():
         if role not in then.inputs:
             found.append(Reason("input-added", input=input_target(reference)))
@@ -99,8 +99,8 @@ def differences(
     return tuple(reason for place, reason in enumerate(found) if reason not in found[:place])
 
 
-def _changed_sources(then: Record, target: Target, facts: Facts) -> Iterator[Reason]:
-    sources = facts.sources[target.id]
+def _changed_sources(then: Record, target: Target, today: Today) -> Iterator[Reason]:
+    sources = today.sources[target.id]
     for role, fact in sources.items():
         before = then.sources.get(role)
         if before is None or before.digest != fact.digest:

@@ -15,7 +15,7 @@ from typing import Any
 from nexusbuild.digest.fingerprint import Code
 from nexusbuild.digest.keys import key_of, own_digest, sha256_text, tree_digest
 from nexusbuild.errors import BuildError
-from nexusbuild.graph import input_file
+from nexusbuild.rule.graph import input_file
 from nexusbuild.rule.record_check import MOST_BYTES, DamagedRecordError, check_record
 
 

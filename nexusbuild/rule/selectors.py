@@ -10,10 +10,12 @@ from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from nexusbuild import errors
-from nexusbuild.graph import Graph, input_target
+from nexusbuild.rule.graph import Graph, input_target
 
 
-def selected(graph: Graph, selectors: Sequence[str], commands: Collection[str] = ()) -> list[str]:
+def select_targets(
+    graph: Graph, selectors: Sequence[str], commands: Collection[str] = ()
+) -> list[str]:
     """Ids that the selectors mean, in the graph's order; all, where there are none.
 
     commands: what a word here could have been meant as, where it could have been one.

@@ -10,8 +10,8 @@ from pathlib import Path
 from nexusbuild.digest.digests import FileDigests
 from nexusbuild.digest.fingerprint import Code, CodeFingerprints
 from nexusbuild.digest.plain_file import read_plain_file, replace_file
-from nexusbuild.graph import Graph, Target
-from nexusbuild.near import near
+from nexusbuild.readable import display_path
+from nexusbuild.rule.graph import Graph, Target
 from nexusbuild.rule.names import is_digest
 from nexusbuild.rule.record import Record
 
@@ -19,7 +19,7 @@ _MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class SourceFact:
+class SourceState:
     """One source. digest: today's; where it is missing, the last recorded; None: never seen."""
 
     path: str
@@ -29,10 +29,10 @@ class SourceFact:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Today:
     """sources: target -> role -> fact. code: target -> the fingerprint of what builds it."""
 
-    sources: Mapping[str, Mapping[str, SourceFact]]
+    sources: Mapping[str, Mapping[str, SourceState]]
     code: Mapping[str, Code] = field(default_factory=dict)
 
     def code_of(self, target: Target) -> Code:
@@ -41,7 +41,7 @@ class Facts:
     def source_digests(self, target: str) -> dict[str, str]:
         return {role: fact.digest or "missing" for role, fact in self.sources[target].items()}
 
-    def missing(self, target: str) -> list[tuple[str, SourceFact]]:
+    def missing(self, target: str) -> list[tuple[str, SourceState]]:
         return [(role, fact) for role, fact in self.sources[target].items() if not fact.present]
 
 
@@ -55,11 +55,11 @@ class SourceMemory:
     def last(self, source: str) -> str | None:
         return self._loaded().get(source)
 
-    def remember(self, facts: Facts) -> None:
+    def remember(self, today: Today) -> None:
         """Keep what is present today. Only a builder that holds the lock calls this."""
         seen = {
             fact.path: fact.digest
-            for sources in facts.sources.values()
+            for sources in today.sources.values()
             for fact in sources.values()
             if fact.present and fact.digest is not None
         }
@@ -86,8 +86,11 @@ def gather(
     fingerprints: CodeFingerprints,
     memory: SourceMemory,
     result_of: Callable[[str], Record | None],
-) -> Facts:
-    """Today's facts. Relative sources lie in `folder`; result_of(target): its current record."""
+) -> Today:
+    """Sources and code as they are today.
+
+    Relative sources lie in `folder`; result_of(target): its current record.
+    """
     wanted = list(targets)
     paths = {
         (target.id, role): str(folder / source.path)
@@ -95,21 +98,21 @@ def gather(
         for role, source in target.sources.items()
     }
     found = digests.of_sources(paths.values())
-    sources: dict[str, dict[str, SourceFact]] = {}
+    sources: dict[str, dict[str, SourceState]] = {}
     for target in wanted:
-        facts = {}
+        states = {}
         for role, source in target.sources.items():
             path = paths[target.id, role]
             digest = found[path]
-            facts[role] = SourceFact(
+            states[role] = SourceState(
                 path=path,
                 digest=digest or memory.last(path) or _recorded(result_of(target.id), role),
                 present=digest is not None,
-                remedy="" if digest is not None else source.remedy_at(near(path)),
+                remedy="" if digest is not None else source.remedy_at(display_path(path)),
             )
-        sources[target.id] = facts
+        sources[target.id] = states
     code = {each.id: fingerprints.of(each.work, each.id, loaded_modules(each)) for each in wanted}
-    return Facts(sources, code)
+    return Today(sources, code)
 
 
 def loaded_modules(target: Target) -> tuple[str, ...]:

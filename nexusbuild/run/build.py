@@ -1,7 +1,7 @@
-"""A build, from its plan to its report: refuse what cannot be, give every target its turn, settle.
+"""A build, from its plan to its result: refuse what cannot be built, build each target, finish.
 
-`dispatch` orders the turns, `turn` takes them, the executor works, `outcome` keeps the account.
-A build that finds everything as it should be needs none of them but the last.
+`order` dispatches targets, `one_target` builds each, `commit` makes its result the current one and
+`results` keeps account of them all.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING
 
 from nexusbuild import errors
 from nexusbuild.errors import BuildError, CannotFit
-from nexusbuild.near import near
 from nexusbuild.project import Project
-from nexusbuild.rule.closure import waits_for
+from nexusbuild.readable import display_path
 from nexusbuild.rule.lock import differences_from_lock
-from nexusbuild.run.commit import Settlement
-from nexusbuild.run.results import Account, Report, Result, exit_code
-from nexusbuild.run.selection import Proposal, proposed
-from nexusbuild.run.store_room import lack_of_room
-from nexusbuild.show.estimate import expected_durations
+from nexusbuild.rule.plan import waits_for
+from nexusbuild.run.build_plan import BuildPlan, lack_of_room, plan_build
+from nexusbuild.run.commit import ResultCommitter
+from nexusbuild.run.note import note_unchanged
+from nexusbuild.run.results import BuildResult, Reporter, TargetResult, exit_code
+from nexusbuild.show.eta import expected_durations
 
 if TYPE_CHECKING:
     from nexusbuild.process.executor import Executor
-    from nexusbuild.run.one_target import Turns
+    from nexusbuild.run.one_target import TargetBuilder
     from nexusbuild.run.plan_file import PlanFile
     from nexusbuild.show.progress import Display
 
@@ -53,7 +53,7 @@ class Options:
     plan: PlanFile | None = None
 
 
-class Build:
+class BuildRun:
     """One run over one project. The builder's lock is held, and the store prepared."""
 
     def __init__(
@@ -68,17 +68,17 @@ class Build:
         self._options = options
         self._open_executor = open_executor
         self._open_display = open_display
-        self._proposal = proposed(project, options.selected, options.forced)
-        self._settlement = Settlement(project, self._proposal.world)
+        self._build_plan = plan_build(project, options.selected, options.forced)
+        self._committer = ResultCommitter(project, self._build_plan.world)
         began = time.time()
-        self._account = Account(lambda: self._settlement.open_log(options.command, began))
+        self._reporter = Reporter(lambda: self._committer.open_log(options.command, began))
         self._interrupted = False
 
-    def run(self) -> Report:
+    def run(self) -> BuildResult:
         began = time.monotonic()
         self._refuse_what_cannot_be()
-        self._project.memory.remember(self._proposal.world.facts)
-        if self._proposal.running or self._release_lacks_files():
+        self._project.memory.remember(self._build_plan.world.today)
+        if self._build_plan.running or self._release_lacks_files():
             self._dispatch()
         else:
             self._settle_all()
@@ -86,64 +86,63 @@ class Build:
 
     def _refuse_what_cannot_be(self) -> None:
         """Before anything starts."""
-        project, proposal = self._project, self._proposal
+        project, build_plan = self._project, self._build_plan
         if self._options.locked:
-            differences = differences_from_lock(project.graph, project.lock, proposal.world.facts)
+            differences = differences_from_lock(project.graph, project.lock, build_plan.world.today)
             if differences:
-                raise errors.lock_differs(near(project.place.lock), differences)
+                raise errors.lock_differs(display_path(project.place.lock), differences)
         if self._options.plan is not None:
-            self._options.plan.check(proposal)
-        steps = [proposal.steps[target] for target in proposal.targets]
+            self._options.plan.check(build_plan)
+        steps = [build_plan.steps[target] for target in build_plan.targets]
         blocked = [error for step in steps if step.state == "blocked" for error in step.errors]
         if blocked and not self._options.keep_going:
             raise errors.several(blocked)
-        lack = lack_of_room(project, proposal.running)
+        lack = lack_of_room(project, build_plan.running)
         if lack is not None:
             raise lack
 
     def _release_lacks_files(self) -> bool:
-        steps = [self._proposal.steps[target] for target in self._proposal.targets]
-        return any(self._settlement.lacks_files(step, self._account.note) for step in steps)
+        steps = [self._build_plan.steps[target] for target in self._build_plan.targets]
+        return any(self._committer.lacks_files(step, self._reporter.note) for step in steps)
 
     def _settle_all(self) -> None:
-        for target in self._proposal.targets:
-            step = self._proposal.steps[target]
+        for target in self._build_plan.targets:
+            step = self._build_plan.steps[target]
             if step.record is not None:
-                self._settlement.settle(step)
-                self._account.done(Result(step, step.state, record=step.record))
+                self._committer.commit(step)
+                self._reporter.add(TargetResult(step, step.state, record=step.record))
 
     def _dispatch(self) -> None:
-        from nexusbuild.run.dispatch import dispatch
         from nexusbuild.run.make import Producer
-        from nexusbuild.run.one_target import Turns
-        from nexusbuild.run.order import by_urgency, worth_preloading
+        from nexusbuild.run.one_target import TargetBuilder
+        from nexusbuild.run.order import dispatch, modules_to_preload, sort_by_urgency
 
         gc.enable()  # from here on it may take hours
-        project, proposal = self._project, self._proposal
+        project, build_plan = self._project, self._build_plan
         cores = len(os.sched_getaffinity(0))
         threads = self._options.jobs or 2 * cores + 8  # more than run at once: most of them wait
-        running = proposal.running
+        running = build_plan.running
         expected = expected_durations(project.graph, running, project.results())
-        executor = self._open_executor(worth_preloading(proposal))
-        display = self._account.display = self._open_display()
+        executor = self._open_executor(modules_to_preload(build_plan))
+        display = self._reporter.display = self._open_display()
         try:
             self._refuse_what_cannot_fit(executor, running)
-            waits = {each: waits_for(proposal.steps[each]) for each in proposal.targets}
+            waits = {each: waits_for(build_plan.steps[each]) for each in build_plan.targets}
             display.planned(
                 {target: seconds or 1.0 for target, seconds in expected.items()},
                 {target: waits[target] for target in running},
                 min(threads, cores),
             )
             producer = Producer(project, executor, display.progress)
-            turns = Turns(
-                project, proposal, producer, self._settlement, self._account, display.started
+            builder = TargetBuilder(
+                project, build_plan, producer, self._committer, self._reporter, display.started
             )
-            with self._signals(executor, turns):
+            with self._signals(executor, builder):
                 dispatch(
-                    by_urgency(proposal, expected),
+                    sort_by_urgency(build_plan, expected),
                     waits,
-                    turns.has_its_result,
-                    turns.make,
+                    builder.has_result,
+                    builder.make,
                     threads,
                     self._options.keep_going,
                 )
@@ -162,11 +161,11 @@ class Build:
             raise errors.several(refused)
 
     @contextmanager
-    def _signals(self, executor: Executor, turns: Turns) -> Iterator[None]:
+    def _signals(self, executor: Executor, builder: TargetBuilder) -> Iterator[None]:
         """Signals come here and go on to the children."""
 
         def stop(number: int, frame: FrameType | None) -> None:
-            self._interrupted = turns.interrupted = True
+            self._interrupted = builder.interrupted = True
             executor.interrupt()
 
         def forward(number: int, frame: FrameType | None) -> None:
@@ -193,20 +192,23 @@ class Build:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _finish(self, began: float) -> Report:
-        targets, found = self._proposal.targets, self._account.results
+    def _finish(self, began: float) -> BuildResult:
+        targets, found = self._build_plan.targets, self._reporter.results
         results = {
-            target: found.get(target) or _never_begun(self._proposal, target) for target in targets
+            target: found.get(target) or _never_begun(self._build_plan, target)
+            for target in targets
         }
         code = exit_code(results.values(), self._interrupted)
-        self._settlement.finish(whole=set(targets) == set(self._project.graph.targets))
+        self._committer.finish(whole=set(targets) == set(self._project.graph.targets))
         self._project.save_caches()
-        self._account.end(code)
+        if not self._build_plan.running and set(targets) == set(self._project.graph.targets):
+            note_unchanged(self._project, self._build_plan)
+        self._reporter.end(code)
         sys.stdout.flush()
-        return Report(results, self._account.notes, code, time.monotonic() - began)
+        return BuildResult(results, self._reporter.notes, code, time.monotonic() - began)
 
 
-def _never_begun(proposal: Proposal, target: str) -> Result:
-    step = proposal.steps[target]
+def _never_begun(build_plan: BuildPlan, target: str) -> TargetResult:
+    step = build_plan.steps[target]
     state = "blocked" if step.state == "blocked" else "skipped"
-    return Result(step, state, error=errors.several(step.errors) if step.errors else None)
+    return TargetResult(step, state, error=errors.several(step.errors) if step.errors else None)

@@ -7,8 +7,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from nexusbuild.near import near
 from nexusbuild.project import Project
+from nexusbuild.readable import display_path
 from nexusbuild.rule.lock import Lock, changed_source, pin_of, sources_behind, write_lock
 from nexusbuild.rule.plan import Step, World
 from nexusbuild.rule.record import Record
@@ -16,8 +16,8 @@ from nexusbuild.store.buildlog import BuildLog
 from nexusbuild.store.released import is_shown
 
 
-class Settlement:
-    """Settles results of one build, from several threads."""
+class ResultCommitter:
+    """Commits results of one build, from several threads."""
 
     def __init__(self, project: Project, world: World) -> None:
         self._project = project
@@ -28,7 +28,7 @@ class Settlement:
             for target, pin in project.lock.pins.items()
             if target in project.graph.targets
         }
-        # What is resolved is held on to once something was made of it, and not before.
+        # A resolved value goes to the lock only after a target used it.
         pinned = {target.pin for target in project.graph}
         resolved = project.graph.lock_values
         values = {
@@ -38,7 +38,7 @@ class Settlement:
         }
         self._lock = Lock(values, known)
 
-    def settle(self, step: Step, built: bool = False) -> None:
+    def commit(self, step: Step, built: bool = False) -> None:
         """`step` has its record. built: just now, so its files may be others under the same key."""
         record = step.record
         assert record is not None
@@ -75,7 +75,7 @@ class Settlement:
             for target in self._project.graph.targets
             if (key := self._project.store.current(target)) is not None
         }
-        spec = near(self._project.place.spec)
+        spec = display_path(self._project.place.spec)
         return BuildLog(self._project.store.root, spec, command, began, kept)
 
     def finish(self, whole: bool) -> None:
@@ -92,12 +92,12 @@ class Settlement:
     def _pin(self, step: Step, record: Record) -> None:
         target = step.target
         pin = self._lock.pins.get(target.id)
-        sources = sources_behind(self._project.graph, target.id, self._world.facts)
+        sources = sources_behind(self._project.graph, target.id, self._world.today)
         if target.id in self._world.held and pin is not None:
             kept = target.id not in self._world.forced and step.state in ("fresh", "cached")
             if kept or changed_source(pin.sources, sources) is None:
-                # It stands for what the lock names. That bytes differ between kinds of machines
-                # is no reason to change a file that is committed.
+                # The store remembers which record stands for the lock's. Machines of another kind
+                # make other bytes; that must not change a committed file.
                 if record.key != pin.key or self._project.store.alias(pin.key) is not None:
                     self._project.store.set_alias(pin.key, record.key)
                 return

@@ -17,20 +17,21 @@ from nexusbuild import errors
 from nexusbuild.digest.host import builder_version, host_kind, library_versions
 from nexusbuild.digest.keys import canonical_json, key_of, own_digest, seed_of
 from nexusbuild.errors import BuildError
-from nexusbuild.graph import Job, Target, input_file, input_target
 from nexusbuild.process.executor import INTERRUPTED, Executor, ProgressEvent
+from nexusbuild.process.job import Job
 from nexusbuild.project import Project
+from nexusbuild.rule.graph import Target, input_file, input_target
 from nexusbuild.rule.names import printable
 from nexusbuild.rule.plan import Step
 from nexusbuild.rule.record import InputUse, Output, Record, SourceUse, file_name
 from nexusbuild.rule.record_check import LONGEST_TEXT, VERDICTS
-from nexusbuild.rule.sources import Facts
+from nexusbuild.rule.sources import Today
 from nexusbuild.store.released import readable_path
 from nexusbuild.store.views import show_candidate
 
 
 @dataclass(frozen=True)
-class Made:
+class MakeResult:
     """How it ended. record: the result; candidate: where one lies that was not released."""
 
     seconds: float
@@ -40,7 +41,7 @@ class Made:
     error: BuildError | None = None
 
 
-def silent(done: float, total: float, **figures: float | str) -> None:
+def no_progress(done: float, total: float, **figures: float | str) -> None:
     """The progress of a job on this side; the executor's process reports by its own."""
 
 
@@ -55,18 +56,18 @@ class Producer:
         self._on_progress = on_progress
         self._lock = threading.Lock()
 
-    def make(self, step: Step, inputs: Mapping[str, Step], facts: Facts) -> Made:
+    def make(self, step: Step, inputs: Mapping[str, Step], today: Today) -> MakeResult:
         """Build one target. inputs: role -> the step behind it, its result present in the store."""
         target, store = step.target, self._project.store
         seconds, peak = 0.0, 0
         run: Path | None = None
         try:
             uses = _input_uses(target, inputs)
-            own = _own(target, facts)
+            own = _own(target, today)
             key = key_of(own, {role: use.digest for role, use in uses.items()})
-            self._check_unchanged(target, facts)
+            self._check_unchanged(target, today)
             run = store.run_directory(key)
-            job = self._job(target, inputs, facts, run, store.scratch_directory(key))
+            job = self._job(target, inputs, today, run, store.scratch_directory(key))
             started = _now()
             outcome = self._executor.run(
                 job, target.work, target.needs, self.log(target.id), self._on_progress
@@ -78,13 +79,13 @@ class Producer:
                 what = outcome.error.removeprefix(f"{target.id}: ")
                 raise errors.work_failed(target.id, what, str(self.log(target.id)), outcome.wrong)
             self._check_inputs(target, inputs)
-            self._check_unchanged(target, facts)
+            self._check_unchanged(target, today)
             verdict = _verdict(target, job.out)
             if target.release and not all(_passed(each) for each in inputs.values()):
                 place = show_candidate(self._project.place.build, store, job.out)
                 store.drop_scratch(key)
-                return Made(seconds, peak, candidate=place)
-            code = facts.code_of(target)
+                return MakeResult(seconds, peak, candidate=place)
+            code = today.code_of(target)
             record = Record(
                 key=key,
                 target=target.id,
@@ -93,7 +94,7 @@ class Producer:
                 inputs=uses,
                 sources={
                     role: SourceUse(printable(str(fact.path)), fact.digest or "")
-                    for role, fact in facts.sources[target.id].items()
+                    for role, fact in today.sources[target.id].items()
                 },
                 code=code,
                 outputs=store.add_outputs(job.out, target.id),
@@ -116,11 +117,11 @@ class Producer:
             )
             store.add_record(record)
             store.drop_scratch(key)
-            return Made(seconds, peak, record=record)
+            return MakeResult(seconds, peak, record=record)
         except BuildError as error:
-            return Made(seconds, peak, error=error)
+            return MakeResult(seconds, peak, error=error)
         except OSError as error:
-            return Made(seconds, peak, error=errors.system(target.id, error))
+            return MakeResult(seconds, peak, error=errors.system(target.id, error))
         finally:
             if run is not None:
                 store.drop_run(run)
@@ -130,7 +131,7 @@ class Producer:
         return place.with_name(place.name + ".log")
 
     def _job(
-        self, target: Target, inputs: Mapping[str, Step], facts: Facts, run: Path, scratch: Path
+        self, target: Target, inputs: Mapping[str, Step], today: Today, run: Path, scratch: Path
     ) -> Job:
         laid_out: dict[str, Path] = {}
         for role in sorted(target.inputs):
@@ -152,13 +153,13 @@ class Producer:
             settings=settings,
             inputs=laid_out,
             sources={
-                role: Path(fact.path) for role, fact in sorted(facts.sources[target.id].items())
+                role: Path(fact.path) for role, fact in sorted(today.sources[target.id].items())
             },
             out=out,
             scratch=scratch,
             seed=seed_of(settings.get("seed", 0), target.id),
             threads=max(1, target.needs.threads),
-            progress=silent,
+            progress=no_progress,
             ram_bytes=target.needs.ram_bytes or None,
             conduct=target.conduct,
             code=target.code,
@@ -177,14 +178,14 @@ class Producer:
                 waiting += [store.record(use.key) for use in record.inputs.values()]
         return tuple(sorted(found))
 
-    def _check_unchanged(self, target: Target, facts: Facts) -> None:
+    def _check_unchanged(self, target: Target, today: Today) -> None:
         """A result is a function of what its key names: refuse it where that changed meanwhile."""
         with self._lock:
-            now = self._project.facts_again(target)
-        for role, fact in facts.sources[target.id].items():
+            now = self._project.look_again(target)
+        for role, fact in today.sources[target.id].items():
             if now.sources[target.id][role] != fact:
                 raise errors.changed_meanwhile(target.id, f"source {fact.path}")
-        then = facts.code_of(target)
+        then = today.code_of(target)
         changed = now.code_of(target)
         if changed.fingerprint != then.fingerprint:
             names = sorted(
@@ -204,12 +205,12 @@ class Producer:
                 raise errors.wrote_to_input(target.id, f"{reference} ({output.path})")
 
 
-def _own(target: Target, facts: Facts) -> str:
+def _own(target: Target, today: Today) -> str:
     return own_digest(
         target.id,
         target.settings,
-        facts.source_digests(target.id),
-        facts.code_of(target).fingerprint,
+        today.source_digests(target.id),
+        today.code_of(target).fingerprint,
     )
 
 

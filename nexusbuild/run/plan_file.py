@@ -1,8 +1,8 @@
-"""A plan in a file, to be done exactly so later, or not at all.
+"""A plan in a file, to be built later exactly as planned, or not at all.
 
 The file is what `--dry-run --json` prints, and with it, under `made_of`, what every target was
-planned to be made of. A build of it first plans anew: where that is not the plan in the file, it
-says what has moved.
+planned to be made of. A build of it first makes the plan again: where that is not the plan in the
+file, it says what has changed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 
 from nexusbuild import errors
 from nexusbuild.digest.fingerprint import Code
-from nexusbuild.digest.keys import plain
-from nexusbuild.graph import input_target
+from nexusbuild.digest.keys import plain_json
+from nexusbuild.rule.graph import input_target
 from nexusbuild.rule.plan import Step
 from nexusbuild.rule.reasons import differences
 from nexusbuild.rule.record import InputUse, Record, SourceUse
-from nexusbuild.run.selection import Proposal
-from nexusbuild.show.wording import words
+from nexusbuild.run.build_plan import BuildPlan
+from nexusbuild.show.wording import describe_reason
 
 PLAN_FORMAT = 2
 
@@ -37,19 +37,19 @@ class PlanFile:
     states: Mapping[str, str]
     made_of: Mapping[str, Record]
 
-    def check(self, proposal: Proposal) -> None:
+    def check(self, build_plan: BuildPlan) -> None:
         """Raise BuildError with all that has moved, where this is no longer the plan."""
-        moved = list(self._moved(proposal))
+        moved = list(self._moved(build_plan))
         if moved:
             raise errors.plan_moved(str(self.path), moved)
 
-    def _moved(self, proposal: Proposal) -> Iterator[str]:
-        for target in proposal.targets:
+    def _moved(self, build_plan: BuildPlan) -> Iterator[str]:
+        for target in build_plan.targets:
             if target not in self.states:
                 yield f"{target} is new to it"
                 continue
-            step = proposal.steps[target]
-            changes = list(_changes(self.made_of[target], proposal, step))
+            step = build_plan.steps[target]
+            changes = list(_changes(self.made_of[target], build_plan, step))
             if self.states[target] != step.state and not changes:
                 changes.append(f"was {self.states[target]}, is {step.state}")
             if changes:
@@ -57,16 +57,16 @@ class PlanFile:
         yield from (
             f"{target} is no longer part of it"
             for target in self.states
-            if target not in proposal.targets
+            if target not in build_plan.targets
         )
 
 
-def _changes(then: Record, proposal: Proposal, step: Step) -> Iterator[str]:
+def _changes(then: Record, build_plan: BuildPlan, step: Step) -> Iterator[str]:
     """What sets a target apart from what it was planned to be made of, in words."""
-    now = _inputs(proposal, step)
-    for reason in differences(then, step.target, proposal.world.facts, now):
+    now = _inputs(build_plan, step)
+    for reason in differences(then, step.target, build_plan.world.today, now):
         if reason.code != "input-rebuilt":
-            yield words(reason)
+            yield describe_reason(reason)
     for role, use in then.inputs.items():
         reference = step.target.inputs.get(role, use.reference)
         if reference != use.reference:
@@ -77,23 +77,23 @@ def _changes(then: Record, proposal: Proposal, step: Step) -> Iterator[str]:
 
 def write_plan(
     path: Path,
-    proposal: Proposal,
+    build_plan: BuildPlan,
     selected: Sequence[str],
     forced: Sequence[str],
     document: Mapping[str, Any],
 ) -> None:
-    """document: what a dry run prints of this proposal as JSON."""
+    """document: what a dry run prints of this plan as JSON."""
     whole = {
         "nexus_plan": PLAN_FORMAT,
         **document,
         "selected": list(selected),
         "forced": list(forced),
-        "made_of": {target: _parts(proposal, target) for target in proposal.targets},
+        "made_of": {target: _parts(build_plan, target) for target in build_plan.targets},
         # Few fingerprints serve many targets.
-        "code": {code.fingerprint: code.modules for code in proposal.world.facts.code.values()},
+        "code": {code.fingerprint: code.modules for code in build_plan.world.today.code.values()},
     }
     if path.is_dir():
-        raise errors.is_a_folder(str(path))
+        raise errors.is_a_directory(str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", "utf-8")
@@ -124,25 +124,25 @@ def read_plan(path: Path) -> PlanFile:
         raise errors.plan_unreadable(str(path), "it was not written by --dry-run --plan") from error
 
 
-def _parts(proposal: Proposal, target: str) -> dict[str, Any]:
-    step = proposal.steps[target]
-    facts = proposal.world.facts
-    digests = _inputs(proposal, step)
+def _parts(build_plan: BuildPlan, target: str) -> dict[str, Any]:
+    step = build_plan.steps[target]
+    today = build_plan.world.today
+    digests = _inputs(build_plan, step)
     return {
         "work": step.target.work,
-        "code": facts.code_of(step.target).fingerprint,
-        "settings": plain(step.target.settings, target),
+        "code": today.code_of(step.target).fingerprint,
+        "settings": plain_json(step.target.settings, target),
         # No digest: a source that was never seen, an input that is to be rebuilt.
-        "sources": {role: [fact.path, fact.digest] for role, fact in facts.sources[target].items()},
+        "sources": {role: [fact.path, fact.digest] for role, fact in today.sources[target].items()},
         "inputs": {
             role: [reference, digests[role]] for role, reference in step.target.inputs.items()
         },
     }
 
 
-def _inputs(proposal: Proposal, step: Step) -> dict[str, str | None]:
+def _inputs(build_plan: BuildPlan, step: Step) -> dict[str, str | None]:
     return {
-        role: proposal.steps[input_target(reference)].digest(reference)
+        role: build_plan.steps[input_target(reference)].digest(reference)
         for role, reference in step.target.inputs.items()
     }
 

@@ -1,4 +1,4 @@
-"""What becomes of a build: a result for each target, and the exit code that they add up to."""
+"""Results of a build, target by target, and its exit code."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What became of one target. state: fresh, cached, built, failed, skipped or blocked."""
+class TargetResult:
+    """Result of one target. state: fresh, cached, built, failed, skipped or blocked."""
 
     step: Step
     state: str
@@ -41,37 +41,37 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What became of a build."""
+class BuildResult:
+    """Result of a whole build."""
 
-    results: dict[str, Result] = field(default_factory=dict)
+    results: dict[str, TargetResult] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     exit_code: int = 0
     seconds: float = 0.0
 
 
-class Account:
-    """Keeps the results of a build as they come in, writes its log, tells the display."""
+class Reporter:
+    """Takes the results of a build as they come in: keeps them, logs them, shows them."""
 
     def __init__(self, open_log: Callable[[], BuildLog]) -> None:
-        self.results: dict[str, Result] = {}
+        self.results: dict[str, TargetResult] = {}
         self.notes: list[str] = []
         self.display: Display | None = None
         self._open_log = open_log
         self._log: BuildLog | None = None
         self._guard = threading.Lock()
 
-    def done(self, result: Result) -> None:
+    def add(self, result: TargetResult) -> None:
         target = result.step.target.id
         with self._guard:
             self.results[target] = result
-            with suppress(OSError):  # a log that cannot be written must not hide what became of it
+            with suppress(OSError):  # a log that cannot be written must not hide the result
                 self._write(target, result)
         if self.display is not None and result.state != "fresh":
             passed = result.record is None or result.record.passed
             self.display.finished(target, result.state, result.seconds, result.summary, passed)
 
-    def _write(self, target: str, result: Result) -> None:
+    def _write(self, target: str, result: TargetResult) -> None:
         # A build that finds all as it left it is not worth a log.
         if self._log is None and result.state != "fresh":
             self._log = self._open_log()
@@ -92,7 +92,7 @@ class Account:
                 self._log.end(exit_code)
 
 
-def exit_code(results: Iterable[Result], interrupted: bool) -> int:
+def exit_code(results: Iterable[TargetResult], interrupted: bool) -> int:
     """The command's: where several apply, an interruption, then 2, 1, 3."""
     found = list(results)
     if interrupted:

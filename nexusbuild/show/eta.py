@@ -1,4 +1,4 @@
-"""How a build goes: what runs, what is done, and how long the rest will take.
+"""How long a build will take: what is expected of each target, and how the build goes so far.
 
 Pure bookkeeping over times that it is given; shows nothing and reads no clock.
 """
@@ -6,8 +6,11 @@ Pure bookkeeping over times that it is given; shows nothing and reads no clock.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from nexusbuild.rule.graph import Graph, Target
+from nexusbuild.rule.record import Record
 
 # Expectations weigh as much as this many seconds of observation when the two are compared, so that
 # one target of half a second does not turn the estimate of an hour around.
@@ -18,11 +21,11 @@ _SMALLEST_FRACTION = 0.02
 
 
 @dataclass
-class Running:
+class RunningTarget:
     """A target that was handed to the executor. Times in seconds of the display's clock.
 
     begun: its process runs; before that it waits for its share of the machine.
-    round_since, round_from: when it last began to count anew (another round of training, steps
+    round_since, round_from: when it last began to count again (another round of training, steps
     rolled back), and the fraction at which it did; its pace is that since then.
     """
 
@@ -45,7 +48,7 @@ class Running:
 
     @property
     def fraction(self) -> float | None:
-        """How much of it is done, from 0 to 1; None where it has not said."""
+        """How much of it is done, from 0 to 1; None where that is unknown."""
         return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else None
 
     def own_seconds(self, now: float) -> float | None:
@@ -58,14 +61,14 @@ class Running:
         return (now - self.since) + (1.0 - fraction) * seconds_each
 
 
-class Course:
+class Estimator:
     """The state of one build, and the time left as it follows from that."""
 
     def __init__(self) -> None:
         self.expected: dict[str, float] = {}
         self.after: dict[str, tuple[str, ...]] = {}
         self.jobs = 1
-        self.running: dict[str, Running] = {}
+        self.running: dict[str, RunningTarget] = {}
         self.finished: dict[str, str] = {}
         self._observed: dict[str, tuple[float, float]] = {}  # kind -> (actual, expected) seconds
 
@@ -83,7 +86,7 @@ class Course:
         return len(self.expected.keys() | self.running.keys() | self.finished.keys())
 
     def start(self, target: str, now: float) -> None:
-        self.running[target] = Running(now)
+        self.running[target] = RunningTarget(now)
 
     def progress(
         self,
@@ -93,7 +96,7 @@ class Course:
         figures: Mapping[str, float | str],
         now: float,
     ) -> None:
-        running = self.running.setdefault(target, Running(now))
+        running = self.running.setdefault(target, RunningTarget(now))
         if not running.begun:
             running.begun, running.since = True, now  # the wait before was not its own
         if total > 0:
@@ -232,3 +235,36 @@ def _kind(target: str) -> str:
 
 def _pace_of(target: str, paces: Mapping[str, float]) -> float:
     return paces.get(_kind(target), paces[""])
+
+
+def expected_durations(
+    graph: Graph, targets: Iterable[str], results: Mapping[str, Record]
+) -> dict[str, float | None]:
+    """target -> seconds, None where nothing is known. results: target -> its last result.
+
+    A hint in the target (`expected_seconds`) scales its history when the hint has changed since,
+    and, calibrated by how the other targets' hints fared here, stands in where there is none.
+    """
+    ratios = []
+    for target, record in results.items():
+        hint = graph[target].expected_seconds if target in graph.targets else None
+        if hint and hint == record.provenance.get("expected_seconds"):
+            ratios.append(_seconds(record) / hint)
+    # The median (of an even number the upper one): `statistics` takes long to import.
+    pace = sorted(ratios)[len(ratios) // 2] if ratios else 1.0
+    return {each: _expected(graph[each], results.get(each), pace) for each in targets}
+
+
+def _expected(target: Target, record: Record | None, pace: float) -> float | None:
+    hint = target.expected_seconds
+    if record is None:
+        return hint * pace if hint is not None else None
+    then = record.provenance.get("expected_seconds")
+    if hint and isinstance(then, (int, float)) and then > 0:
+        return _seconds(record) * hint / then
+    return _seconds(record)
+
+
+def _seconds(record: Record) -> float:
+    seconds = record.provenance.get("seconds", 0.0)
+    return float(seconds) if isinstance(seconds, (int, float)) else 0.0

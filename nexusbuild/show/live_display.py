@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from nexusbuild.process.executor import ProgressEvent
-from nexusbuild.readable import about_seconds, readable_figures, readable_seconds
-from nexusbuild.show.eta import Running
-from nexusbuild.show.progress import Watch, ending
+from nexusbuild.readable import readable_estimate, readable_figures, readable_seconds
+from nexusbuild.show.eta import RunningTarget
+from nexusbuild.show.watch import WatchedBuild, format_ending
 
 REFRESHES_PER_SECOND = 4
 BAR_WIDTH = 20
@@ -36,7 +36,7 @@ class LiveDisplay:
         clock: Callable[[], float] = time.monotonic,
         console: Console | None = None,
     ) -> None:
-        self._watch = Watch(clock)
+        self._watch = WatchedBuild(clock)
         # One writer at a time. rich alone lets a line be printed and the picture be drawn at once,
         # and then rows of the picture stay behind. Never taken under the watch's lock.
         self._paper = threading.Lock()
@@ -72,7 +72,7 @@ class LiveDisplay:
         self._watch.finished(target, state, seconds)
         style = _STYLES.get(state, "dim") if passed else _STYLES["failed"]
         line = Text(f"{target}: ")
-        line.append(ending(state, seconds, detail), style=style)
+        line.append(format_ending(state, seconds, detail), style=style)
         self._print(line)
 
     def note(self, text: str) -> None:
@@ -89,7 +89,7 @@ class LiveDisplay:
         """What the terminal shows below the finished lines."""
         with self._watch.lock:
             now = self._watch.clock()
-            started = self._watch.course.running.items()
+            started = self._watch.estimator.running.items()
             running = [(target, state) for target, state in started if state.begun]
             waiting = [target for target, state in started if not state.begun]
             room = max(1, self._console.height - 4)
@@ -111,8 +111,8 @@ class LiveDisplay:
                 parts.append(Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
             return Group(*parts, self._overall())
 
-    def _row(self, target: str, state: Running, now: float) -> list[RenderableType]:
-        left = about_seconds(self._watch.course.target_seconds_left(target, now)) + " left"
+    def _row(self, target: str, state: RunningTarget, now: float) -> list[RenderableType]:
+        left = readable_estimate(self._watch.estimator.target_seconds_left(target, now)) + " left"
         if state.fraction is None:
             # An animation would say nothing more: the time that it has taken does.
             elapsed = readable_seconds(now - state.since)
@@ -129,7 +129,7 @@ class LiveDisplay:
         overall = self._watch.overall()
         text = f"{overall.finished} of {overall.total} targets, {clock_face(overall.elapsed)}"
         if overall.seconds_left is not None and overall.finished < overall.total:
-            text += f", about {about_seconds(overall.seconds_left)} left"
+            text += f", about {readable_estimate(overall.seconds_left)} left"
         return Text(text, style="bold", no_wrap=True, overflow="ellipsis")
 
     def _print(self, line: Text) -> None:

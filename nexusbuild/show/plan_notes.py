@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nexusbuild.digest.host import changed_libraries
-from nexusbuild.near import near
 from nexusbuild.project import Project
-from nexusbuild.readable import counted
+from nexusbuild.readable import display_path, pluralize
 from nexusbuild.rule.plan import Steps, World
 
 
@@ -23,7 +22,7 @@ def plan_notes(project: Project, world: World, steps: Steps, targets: Sequence[s
     for target in sorted(project.to_publish(targets)):
         if steps[target].record is not None:
             notes.append(
-                f"{near(project.place.dist)} does not hold {target} as it was released; "
+                f"{display_path(project.place.dist)} does not hold {target} as it was released; "
                 "a build puts it there again"
             )
     return notes
@@ -51,10 +50,10 @@ def _missing_sources(world: World, steps: Steps, targets: Sequence[str]) -> list
     users: dict[str, list[str]] = {}
     for target in targets:
         if steps[target].state in ("fresh", "cached"):
-            for _, fact in world.facts.missing(target):
+            for _, fact in world.today.missing(target):
                 users.setdefault(fact.path, []).append(target)
     return [
-        f"{near(path)} is missing; "
+        f"{display_path(path)} is missing; "
         + (
             f"{names[0]} has its result and needs it no more"
             if len(names) == 1
@@ -85,7 +84,7 @@ def _other_libraries(steps: Steps, targets: Sequence[str]) -> list[str]:
         for name, (then, now) in changed_libraries(libraries).items():
             found[name, then, now] = found.get((name, then, now), 0) + 1
     return [
-        f"{name} is {now}; {counted(count, 'result')} made with {then}"
+        f"{name} is {now}; {pluralize(count, 'result')} made with {then}"
         for (name, then, now), count in sorted(found.items())
     ]
 

@@ -6,19 +6,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nexusbuild.near import near
+from nexusbuild.readable import display_path
 from nexusbuild.rule.plan import Step, Steps
 from nexusbuild.rule.reasons import Reason
-from nexusbuild.show.terminal import columns, fitted
+from nexusbuild.show.streams import say
+from nexusbuild.show.terminal import columns, fit_lines
 from nexusbuild.show.wording import (
     PLAN_STATES,
-    counts,
-    say,
+    count_states,
+    describe_reason,
     show_counts,
     show_notes,
     show_rows,
-    weightiest_first,
-    words,
+    sort_by_weight,
 )
 
 SCREEN = 24  # rows; more are folded on a terminal
@@ -36,11 +36,11 @@ def show_plan(steps: Steps, targets: Sequence[str], notes: Sequence[str], everyt
         say("a row for each target: --verbose")
     _show_missing(steps, targets)
     show_notes(notes)
-    show_counts(counts((steps[each].state for each in targets), PLAN_STATES))
+    show_counts(count_states((steps[each].state for each in targets), PLAN_STATES))
 
 
 def _row(step: Step) -> tuple[str, str, str]:
-    return step.state, step.target.id, why_in_short(step.reasons)
+    return step.state, step.target.id, short_reasons(step.reasons)
 
 
 def _by_kind(steps: Sequence[Step]) -> list[tuple[str, str, str]]:
@@ -58,7 +58,7 @@ def _by_kind(steps: Sequence[Step]) -> list[tuple[str, str, str]]:
 def _reason_of_many(step: Step) -> str:
     """What targets have in common that wait for different things; these are listed below."""
     if step.state != "blocked":
-        return why_in_short(step.reasons)
+        return short_reasons(step.reasons)
     if step.target.obstacle is not None:
         return "cannot be built yet"
     if any(each.code == "source-missing" and each.input is None for each in step.reasons):
@@ -66,15 +66,15 @@ def _reason_of_many(step: Step) -> str:
     return "needs what is blocked"
 
 
-def why_in_short(reasons: Sequence[Reason]) -> str:
-    """The weightiest reasons; how to get what is missing is said once, below all of them."""
+def short_reasons(reasons: Sequence[Reason]) -> str:
+    """The most important reasons. How to get what is missing is shown once, below all rows."""
     ordered = [
         replace(reason, remedy=None) if reason.code == "source-missing" else reason
-        for reason in weightiest_first(reasons)
+        for reason in sort_by_weight(reasons)
     ]
-    said = list(dict.fromkeys(words(reason) for reason in ordered))
-    shown = "; ".join(said[:_SHOWN_REASONS])
-    more = len(said) - _SHOWN_REASONS
+    texts = list(dict.fromkeys(describe_reason(reason) for reason in ordered))
+    shown = "; ".join(texts[:_SHOWN_REASONS])
+    more = len(texts) - _SHOWN_REASONS
     return f"{shown}; and {more} more" if more > 0 else shown
 
 
@@ -90,6 +90,6 @@ def _show_missing(steps: Steps, targets: Sequence[str]) -> None:
     if missing:
         say("missing:")
     for path, remedy in missing.items():
-        say(f"  {near(path)}")
+        say(f"  {display_path(path)}")
         for line in (remedy or "").splitlines():
-            say(fitted(f"      {line}", sys.stdout))
+            say(fit_lines(f"      {line}", sys.stdout))

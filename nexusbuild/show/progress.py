@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from nexusbuild.readable import about_seconds, readable_figures, readable_seconds
-from nexusbuild.show.eta import Course
+from nexusbuild.readable import readable_estimate, readable_figures
+from nexusbuild.show.watch import WatchedBuild, format_ending
 
 if TYPE_CHECKING:
     from nexusbuild.process.executor import ProgressEvent
 
 LINE_SECONDS = 10.0
-# The estimate simulates the whole rest of the build: once a second is often enough.
-ESTIMATE_SECONDS = 1.0
-ESTIMATE_SHARE = 0.02  # of the time at most
 
 
 class Display(Protocol):
-    """What the engine tells whoever watches. Called from several threads."""
+    """What the engine tells a display. Called from several threads."""
 
     def planned(
         self, expected: Mapping[str, float], after: Mapping[str, Sequence[str]], jobs: int
@@ -46,8 +41,8 @@ class Display(Protocol):
     def finished(
         self, target: str, state: str, seconds: float, detail: str = "", passed: bool = True
     ) -> None:
-        """The target ended in `state` (`built`, `cached`, `failed`, `skipped`, ...). passed: it is
-        no verdict, or one that says so.
+        """The target ended in `state` (`built`, `cached`, `failed`, `skipped`, ...). passed: it has
+        no verdict, or passed.
         """
         ...
 
@@ -71,81 +66,12 @@ def open_display(stream: TextIO, quiet: bool = False) -> Display:
     return PlainDisplay(stream)
 
 
-def ending(state: str, seconds: float, detail: str) -> str:
-    """`built in 41 s`, `failed after 3.1 s: no such file`, `cached`. Of the detail, its first line:
-    all of it follows when the build is over."""
-    joint = {"built": " in ", "failed": " after "}.get(state)
-    text = f"{state}{joint}{readable_seconds(seconds)}" if joint else state
-    return f"{text}: {detail.splitlines()[0]}" if detail else text
-
-
-@dataclass(frozen=True)
-class Overall:
-    """The build as a whole. seconds_left: None where nothing was planned."""
-
-    finished: int
-    total: int
-    elapsed: float
-    seconds_left: float | None
-
-
-class Watch:
-    """A build's course with a clock and a lock: what both ways to show it have in common."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.course = Course()
-        self.lock = threading.RLock()
-        self.clock = clock
-        self._since = clock()
-        self._estimated = -float("inf")
-        self._estimate_took = 0.0
-        self._seconds_left = 0.0
-
-    def overall(self, fresh: bool = False) -> Overall:
-        """The build as a whole; `fresh` where the estimate must follow what has just changed."""
-        with self.lock:
-            now = self.clock()
-            # A plan of many thousands takes a while to simulate; never spend the build on that.
-            pause = (0.1 if fresh else 1.0) * ESTIMATE_SECONDS
-            if now - self._estimated >= max(pause, self._estimate_took / ESTIMATE_SHARE):
-                self._seconds_left = self.course.seconds_left(now)
-                self._estimated = now
-                self._estimate_took = self.clock() - now
-            left = max(0.0, self._seconds_left - (now - self._estimated))
-            return Overall(
-                len(self.course.finished),
-                self.course.total,
-                now - self._since,
-                left if self.course.expected else None,
-            )
-
-    def planned(
-        self, expected: Mapping[str, float], after: Mapping[str, Sequence[str]], jobs: int
-    ) -> None:
-        with self.lock:
-            self.course.plan(expected, after, jobs)
-            self._estimated = -float("inf")
-            self._estimate_took = 0.0
-
-    def started(self, target: str) -> None:
-        with self.lock:
-            self.course.start(target, self.clock())
-
-    def progress(self, event: ProgressEvent) -> None:
-        with self.lock:
-            self.course.progress(event.target, event.done, event.total, event.figures, self.clock())
-
-    def finished(self, target: str, state: str, seconds: float) -> None:
-        with self.lock:
-            self.course.finish(target, state, seconds)
-
-
 class PlainDisplay:
     """A line when a target starts and ends, and at most one each LINE_SECONDS in between."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
-        self._watch = Watch(clock)
+        self._watch = WatchedBuild(clock)
         self._last_line: dict[str, float] = {}
 
     def planned(
@@ -155,14 +81,14 @@ class PlainDisplay:
         if expected:
             left = self._watch.overall(fresh=True).seconds_left or 0.0
             count = f"{len(expected)} target{'' if len(expected) == 1 else 's'}"
-            self._line(f"{count} to build, about {about_seconds(left)}")
+            self._line(f"{count} to build, about {readable_estimate(left)}")
 
     def started(self, target: str) -> None:
         self._watch.started(target)
 
     def progress(self, event: ProgressEvent) -> None:
         with self._watch.lock:
-            known = self._watch.course.running.get(event.target)
+            known = self._watch.estimator.running.get(event.target)
             begins = known is None or not known.begun
             self._watch.progress(event)
             now = self._watch.clock()
@@ -178,7 +104,9 @@ class PlainDisplay:
     ) -> None:
         with self._watch.lock:
             self._watch.finished(target, state, seconds)
-            self._line(f"{target}: {ending(state, seconds, detail)}{self._place(fresh=True)}")
+            self._line(
+                f"{target}: {format_ending(state, seconds, detail)}{self._place(fresh=True)}"
+            )
 
     def note(self, text: str) -> None:
         self._line(text)
@@ -187,9 +115,9 @@ class PlainDisplay:
         """Nothing to put in order: every line is whole."""
 
     def _how_far(self, target: str, now: float) -> str:
-        running = self._watch.course.running[target]
+        running = self._watch.estimator.running[target]
         fraction = running.fraction
-        left = about_seconds(self._watch.course.target_seconds_left(target, now))
+        left = readable_estimate(self._watch.estimator.target_seconds_left(target, now))
         parts = [] if fraction is None else [f"{100 * fraction:.0f} %"]
         parts += [f"{left} left", readable_figures(running.figures)]
         return ", ".join(part for part in parts if part)
@@ -201,7 +129,7 @@ class PlainDisplay:
         count = f"{overall.finished} of {overall.total} done"
         if overall.finished >= overall.total:
             return f"  ({count})"
-        return f"  ({count}, about {about_seconds(overall.seconds_left)} left)"
+        return f"  ({count}, about {readable_estimate(overall.seconds_left)} left)"
 
     def _line(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError), self._watch.lock:  # nobody reads any more
@@ -231,7 +159,7 @@ class QuietDisplay:
     ) -> None:
         if state == "failed":
             with contextlib.suppress(OSError, ValueError):
-                self._stream.write(f"{target}: {ending(state, seconds, detail)}\n")
+                self._stream.write(f"{target}: {format_ending(state, seconds, detail)}\n")
                 self._stream.flush()
 
     def note(self, text: str) -> None:

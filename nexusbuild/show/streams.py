@@ -1,16 +1,19 @@
-"""Standard output and standard error that nobody outside can break.
+"""Standard output and standard error that cannot break.
 
-Whoever reads them may leave (`| head`), whoever started us may have closed them (`>&-`), and a
-locale may not know all letters. None of this changes what a command does, nor its exit code.
+Their reader may end (`| head`), they may be closed from the start (`>&-`), and a locale may not
+know all letters. None of this changes what a command does, nor its exit code.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
-from typing import TextIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, TextIO
 
 
 def steady_streams() -> None:
@@ -21,6 +24,31 @@ def steady_streams() -> None:
         stream = getattr(sys, name)
         if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
             setattr(sys, name, _Steady(stream))
+
+
+def say(text: str) -> None:
+    """A line on standard output."""
+    sys.stdout.write(_printable(text) + "\n")
+
+
+def warn(text: str) -> None:
+    """A line on standard error."""
+    sys.stderr.write(_printable(text) + "\n")
+    sys.stderr.flush()
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """The one document on standard output."""
+    import json
+
+    escaped = not knows_all_letters(sys.stdout)
+    say(json.dumps(document, indent=1, ensure_ascii=escaped))
+    sys.stdout.flush()
+
+
+def _printable(text: str) -> str:
+    """Names of files may hold bytes that are not text: these as `\\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def knows_all_letters(stream: TextIO) -> bool:
@@ -68,10 +96,12 @@ class _Steady(io.TextIOWrapper):
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """All that follows goes nowhere. That the reader has gone is no error; a full disk is."""
-        with contextlib.suppress(OSError):
+        """Write the rest nowhere. That the reader has gone is not an error; a full disk is."""
+        try:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
+        except OSError:
+            pass
         if not isinstance(error, BrokenPipeError):
             raise error

@@ -5,7 +5,10 @@ plain, for scripts and logs search for them.
 from __future__ import annotations
 
 import os
-from typing import TextIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
 
 WITHOUT_TERMINAL = 100  # columns
 
@@ -18,14 +21,14 @@ def columns(stream: TextIO) -> int | None:
         return None
 
 
-def painted(text: str, colour: str, stream: TextIO) -> str:
+def paint(text: str, colour: str, stream: TextIO) -> str:
     """The text in a colour (parameters of SGR, as `31;1`), where the stream shows colours."""
     if not colour or not stream.isatty() or "NO_COLOR" in os.environ:
         return text
     return f"\x1b[{colour}m{text}\x1b[0m"
 
 
-def wrapped(text: str, indent: int, stream: TextIO) -> list[str]:
+def wrap_lines(text: str, indent: int, stream: TextIO) -> list[str]:
     """The text in lines that fit the terminal, or 100 columns where there is none."""
     from textwrap import wrap
 
@@ -34,7 +37,7 @@ def wrapped(text: str, indent: int, stream: TextIO) -> list[str]:
     return wrap(text, max(width, indent + 20), initial_indent=space, subsequent_indent=space)
 
 
-def fitted(text: str, stream: TextIO) -> str:
+def fit_lines(text: str, stream: TextIO) -> str:
     """The text, each line of it wrapped to the terminal, what follows two further in; elsewhere as
     it is. A line that begins with `$ ` is a command, and can be copied as one.
     """

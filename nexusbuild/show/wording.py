@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from nexusbuild.errors import BuildError
-from nexusbuild.near import near
+from nexusbuild.readable import display_path
 from nexusbuild.rule.plan import Step
 from nexusbuild.rule.reasons import Reason
 from nexusbuild.rule.record import Record, outputs_json
-from nexusbuild.show.streams import knows_all_letters
-from nexusbuild.show.terminal import columns, fitted, painted
+from nexusbuild.show.streams import say, warn
+from nexusbuild.show.terminal import columns, fit_lines, paint
 
 PLAN_STATES = ("fresh", "cached", "stale", "maybe", "blocked")
 BUILD_STATES = ("fresh", "cached", "built", "failed", "skipped", "blocked")
@@ -31,24 +31,6 @@ _COLOURS = {
 _ROOM_FOR_DETAIL = 48  # columns: the state, blanks, and enough of a reason to know it by
 
 
-def say(text: str) -> None:
-    """A line on standard output."""
-    sys.stdout.write(text + "\n")
-
-
-def warn(text: str) -> None:
-    """A line on standard error."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
-
-
-def print_json(document: Mapping[str, Any]) -> None:
-    """The one document on standard output."""
-    escaped = not knows_all_letters(sys.stdout)
-    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=escaped) + "\n")
-    sys.stdout.flush()
-
-
 def plan_json(steps: Iterable[Step], expected: Mapping[str, float | None]) -> list[dict[str, Any]]:
     return [
         {
@@ -63,18 +45,18 @@ def plan_json(steps: Iterable[Step], expected: Mapping[str, float | None]) -> li
     ]
 
 
-def counts(states: Iterable[str], known: Sequence[str]) -> dict[str, int]:
+def count_states(states: Iterable[str], known: Sequence[str]) -> dict[str, int]:
     found = list(states)
     return {state: found.count(state) for state in known}
 
 
-def words(reason: Reason, folder: Path | None = None) -> str:
+def describe_reason(reason: Reason, folder: Path | None = None) -> str:
     """One reason, as a person reads it; paths as seen from `folder`, or from where they are."""
-    where = near(reason.path or "", folder)
+    where = display_path(reason.path or "", folder)
     if reason.code == "setting-changed":
         return f"{reason.path}: {_value(reason.old)} -> {_value(reason.new)}"
     if reason.code == "source-changed" and reason.instead_of is not None:
-        return f"{where} is read instead of {near(reason.instead_of, folder)}"
+        return f"{where} is read instead of {display_path(reason.instead_of, folder)}"
     if reason.code == "source-changed":
         if reason.old is None:
             return f"{where} is new"
@@ -99,8 +81,8 @@ def words(reason: Reason, folder: Path | None = None) -> str:
     }[reason.code]
 
 
-def weightiest_first(reasons: Sequence[Reason]) -> list[Reason]:
-    """What blocks it says most, and its own changes more than those of its inputs."""
+def sort_by_weight(reasons: Sequence[Reason]) -> list[Reason]:
+    """What blocks it first, then its own changes, then those of its inputs."""
     blocks = ("not-buildable", "source-missing")
     return sorted(
         reasons, key=lambda reason: (reason.code not in blocks, reason.code.startswith("input"))
@@ -118,7 +100,7 @@ def show_rows(rows: Sequence[tuple[str, str, str]]) -> None:
         line = f"{state:<7} {target:<{longest}}  {detail}".rstrip()
         if width is not None and len(line) > width:
             line = line[: width - 1] + "…"
-        say(f"{painted(line[:7], _COLOURS.get(state, ''), sys.stdout)}{line[7:]}")
+        say(f"{paint(line[:7], _COLOURS.get(state, ''), sys.stdout)}{line[7:]}")
 
 
 def show_counts(summary: Mapping[str, int]) -> None:
@@ -128,11 +110,11 @@ def show_counts(summary: Mapping[str, int]) -> None:
 
 def show_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        say(fitted(f"note: {note}", sys.stdout))
+        say(fit_lines(f"note: {note}", sys.stdout))
 
 
 def show_error(error: BuildError) -> None:
-    warn(fitted(f"nexusbuild: {error}", sys.stderr))
+    warn(fit_lines(f"nexusbuild: {error}", sys.stderr))
 
 
 def result_json(

@@ -59,7 +59,7 @@ def export_results(store: Store, records: Iterable[Record], file: Path) -> int:
     if unusable:
         raise errors.several(unusable)
     if file.is_dir():
-        raise errors.is_a_folder(str(file))
+        raise errors.is_a_directory(str(file))
     temporary = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
         with temporary.open("xb") as archive:

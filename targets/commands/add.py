@@ -7,19 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+from nexusbuild.plugins import Command, add_file, say
 from opened_models.model_folder import is_model, model_folder
 from specs.edit import append_capability, append_dataset, append_teacher
 from specs.loading import shown_path
 from specs.names import metrics, samplers
 from specs.values import Modality, Precision
-from targets.commands.command import (
-    DONE,
-    Command,
-    add_file_argument,
-    note,
-    say,
-    spec_path,
-)
+from targets.commands.command import DONE, note, spec_path
 from targets.commands.spec_file import as_written, edited, name_from
 from targets.declaring.sources import HUB_NAME
 
@@ -84,7 +78,7 @@ def _configure_teacher(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parameters", metavar="SIZE", help="its size, as 8B (needed for a model of the hub)"
     )
-    add_file_argument(parser)
+    add_file(parser)
 
 
 def _configure_capability(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +101,7 @@ def _configure_capability(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, help="rows of the data set")
     parser.add_argument("--licence", help="SPDX name, of the data set")
     parser.add_argument("--isolated", action="store_true", help="keep it apart from all others")
-    add_file_argument(parser)
+    add_file(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -126,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     edited(path, edit)
     say(f"{done} to {shown_path(path)}; nexusbuild --dry-run shows what that means")
     if arguments.kind == "teacher":
-        note(arguments, _still_to_do(arguments))
+        note(_still_to_do(arguments))
     return DONE
 
 

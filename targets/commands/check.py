@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import specs
-from nexusbuild.graph import Graph, Problem, ResolveError
-from specs.loading import shown_path
-from targets.commands.budget import Limits, budget_of, misfits, size
-from targets.commands.command import (
-    DONE,
-    WRONG,
+from nexusbuild.plugins import (
     Command,
-    add_file_argument,
-    add_json_argument,
-    counted,
-    note,
+    Graph,
+    Problem,
+    ResolveError,
+    add_file,
+    add_json,
+    blocked_targets,
     print_json,
     say,
-    spec_path,
 )
+from specs.loading import shown_path
+from targets.commands.budget import Limits, budget_of, misfits, size
+from targets.commands.command import DONE, WRONG, counted, note, spec_path
 from targets.commands.lock_file import lock_values_of
 from targets.commands.problems import AnyProblem, complain_of_all, problem_json
 from targets.commands.show_budget import show_budget
@@ -54,7 +53,7 @@ class Examined:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which spec, and in which form."""
     parser.epilog = EXAMPLES
-    add_file_argument(parser)
+    add_file(parser)
     parser.add_argument(
         "--budget",
         action="store_true",
@@ -63,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="with --budget: a line for each target"
     )
-    add_json_argument(parser)
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -71,13 +70,13 @@ def run(arguments: argparse.Namespace) -> int:
     path = spec_path(arguments)
     if arguments.budget:
         return show_budget(arguments, path)
-    found = examined(path, arguments.blocked_targets)
+    found = examined(path, blocked_targets)
     if arguments.json:
         print_json(_document(path, found))
         return WRONG if found.problems else DONE
-    note(arguments, found.notes)
+    note(found.notes)
     if found.problems:
-        return complain_of_all(arguments, found.problems)
+        return complain_of_all(found.problems)
     say(f"{shown_path(path)} is in order: {_declared(found)}")
     return DONE
 

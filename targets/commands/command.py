@@ -1,19 +1,15 @@
-"""What a command of `nexusbuild` that knows the spec consists of."""
+"""What commands that know the spec have in common."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import specs
-from nexusbuild.graph import Problem, ResolveError
+from nexusbuild.plugins import Problem, ResolveError, fit_lines, nearest_spec, say, warn
 from specs.model import Spec
 from specs.problems import SpecProblem
 from targets.resolver.problems import as_resolve_error
@@ -23,47 +19,12 @@ DONE, FAILED, WRONG = 0, 1, 2
 WIDEST = 100
 
 
-@dataclass(frozen=True)
-class Command:
-    """help: one line. run: returns the exit code; it raises ResolveError for what a person can
-    mend, and the engine says it.
-    """
-
-    name: str
-    help: str
-    configure: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-
-
-def add_file_argument(parser: argparse.ArgumentParser) -> None:
-    """`-f PATH`, as every command of `nexusbuild` has it."""
-    parser.add_argument(
-        "-f",
-        "--file",
-        metavar="PATH",
-        help="the spec (default: nexus.yaml here or in a parent folder)",
-    )
-
-
-def add_json_argument(parser: argparse.ArgumentParser) -> None:
-    """`--json`, likewise."""
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON document on standard output, nothing else"
-    )
-
-
 def spec_path(arguments: argparse.Namespace) -> Path:
-    """The spec that the arguments mean; a named one need not be there. Raises ResolveError."""
+    """The spec that the arguments mean; a named one need not be there. Raises BuildError."""
     if arguments.file:
         path = Path(arguments.file)
         return path / SPEC_NAME if path.is_dir() else path
-    with suppress(FileNotFoundError):  # the folder that a person is in may be deleted
-        here = Path.cwd()
-        for folder in (here, *here.parents):
-            if (folder / SPEC_NAME).is_file():
-                return folder / SPEC_NAME
-    message = f"no {SPEC_NAME} here or in a parent folder"
-    raise refusal(message, "name the spec with -f PATH")
+    return nearest_spec()
 
 
 def opened_spec(arguments: argparse.Namespace) -> tuple[Path, Spec]:
@@ -89,51 +50,26 @@ def in_words(error: Exception) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
-def say(text: str) -> None:
-    """A result, to standard output."""
-    sys.stdout.write(printable(text) + "\n")
-
-
-def printable(text: str) -> str:
-    """Names of files may hold bytes that are no text: these as `\\udcff`."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def counted(number: int, one: str, many: str = "") -> str:
     """`1 teacher`, `2,000 files`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def say_fitted(arguments: argparse.Namespace, text: str) -> None:
-    """A result, to standard output, in lines that fit a terminal; the engine knows how."""
-    say(arguments.fitted(text, sys.stdout))
+def say_fitted(text: str) -> None:
+    """A result, to standard output, in lines that fit a terminal."""
+    say(fit_lines(text, sys.stdout))
 
 
-def note(arguments: argparse.Namespace, texts: Iterable[str]) -> None:
+def note(texts: Iterable[str]) -> None:
     """What is worth knowing and hinders nothing, to standard output."""
     for text in texts:
-        say_fitted(arguments, f"note: {text}")
+        say_fitted(f"note: {text}")
 
 
-def complain(
-    arguments: argparse.Namespace, problems: Iterable[SpecProblem | Problem | str]
-) -> None:
+def complain(problems: Iterable[SpecProblem | Problem | str]) -> None:
     """What is wrong, to standard error."""
     for problem in problems:
-        sys.stderr.write(printable(arguments.fitted(str(problem), sys.stderr)) + "\n")
-
-
-def print_json(document: Mapping[str, Any]) -> None:
-    """The one document on standard output."""
-    escaped = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    say(json.dumps(document, indent=1, ensure_ascii=escaped))
-
-
-def positive(text: str) -> int:
-    """A number of things on the command line."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
-    return int(text)
+        warn(fit_lines(str(problem), sys.stderr))
 
 
 def width() -> int:

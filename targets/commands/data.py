@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from nexusbuild.plugins import Command
 from targets.commands import data_show, data_sort
-from targets.commands.command import Command
 
 EXAMPLES = """\
 examples:
@@ -16,11 +16,14 @@ examples:
 """
 
 
+PARTS = {part.NAME: part for part in (data_sort, data_show)}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """What to do with the data."""
     parser.epilog = EXAMPLES
     parts = parser.add_subparsers(dest="part", required=True, metavar="sort|show")
-    for part in (data_sort, data_show):
+    for part in PARTS.values():
         below = parts.add_parser(
             part.NAME,
             help=part.HELP,
@@ -30,12 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
             allow_abbrev=False,
         )
         part.configure(below)
-        below.set_defaults(run_part=part.run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    return int(arguments.run_part(arguments))
+    return int(PARTS[arguments.part].run(arguments))
 
 
 command = Command("data", "sort raw data; show rows as the build sees them", configure, run)

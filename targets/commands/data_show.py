@@ -9,22 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import specs
-from nexusbuild.graph import SpecFolder
+from nexusbuild.plugins import SpecFolder, add_file, add_json, positive, print_json, say, seed_of
 from specs.loading import shown_path
 from specs.problems import known_names, suggestion
-from targets.commands.command import (
-    DONE,
-    add_file_argument,
-    add_json_argument,
-    counted,
-    in_words,
-    opened_spec,
-    positive,
-    print_json,
-    refusal,
-    say,
-    width,
-)
+from targets.commands.command import DONE, counted, in_words, opened_spec, refusal, width
 from targets.commands.excerpt import labelled
 from targets.commands.named_modules import named_sampler
 from targets.dataset.target import declare
@@ -56,8 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--rows", type=positive, default=1, metavar="N", help="of a split (default: 1)"
     )
     parser.add_argument("--all", action="store_true", help="read large files to their end")
-    add_file_argument(parser)
-    add_json_argument(parser)
+    add_file(parser)
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -94,7 +82,7 @@ def _document(
 
     target = declare(spec, SpecFolder(root), name)
     settings = Settings.from_json(target.settings)
-    seed = arguments.seed_of(spec.seed, target.id)
+    seed = seed_of(spec.seed, target.id)
     most = None
     if settings.sample is not None:
         draw = named_sampler(settings.sample)

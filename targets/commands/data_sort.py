@@ -9,21 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nexusbuild.plugins import add_json, print_json, say
 from raw_data import journal
 from raw_data.sort_plan import SortPlan, plan_sort, shown
 from raw_data.sorting import LEAST_CONFIDENCE
-from targets.commands.command import (
-    DONE,
-    FAILED,
-    add_json_argument,
-    complain,
-    counted,
-    in_words,
-    print_json,
-    refusal,
-    say,
-    width,
-)
+from targets.commands.command import DONE, FAILED, complain, counted, in_words, refusal, width
 
 NAME = "sort"
 HELP = "sort raw data into folders of what it could teach, by what its rows hold"
@@ -61,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"how sure it must be of a file (default: {LEAST_CONFIDENCE})",
     )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask on a terminal")
-    add_json_argument(parser)
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -158,7 +148,7 @@ def _finished(
     if arguments.json:
         told = [{"path": os.fspath(one.path), "why": one.why} for one in troubles]
         print_json({**document, "troubles": told, "exit_code": code})
-    complain(arguments, (f"{shown(one.path)} stays: {one.why}" for one in troubles))
+    complain(f"{shown(one.path)} stays: {one.why}" for one in troubles)
     return code
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import specs
-from nexusbuild.graph import Graph, Problem, ResolveError
+from nexusbuild.plugins import Built, Problem, ResolveError
 from specs.model import Spec
 from specs.teachers import Teacher
 from targets.budget.devices import GIGABYTE
@@ -23,21 +23,6 @@ from targets.resolver.kinds import find_kinds
 
 MEGABYTE = 2**20
 FIELD = "teachers.{}.source.path"
-
-
-class Built(Protocol):
-    """What the engine hands over: see `nexusbuild.after_build`."""
-
-    @property
-    def graph(self) -> Graph: ...
-    @property
-    def spec(self) -> Path: ...
-    @property
-    def own_places(self) -> tuple[Path, ...]: ...
-    def unfinished(self) -> list[str]: ...
-    def stored_bytes(self, targets: Sequence[str]) -> int: ...
-    def drop_files(self, targets: Sequence[str]) -> None: ...
-    def journal(self, entry: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from targets.commands.command import (
-    DONE,
-    Command,
-    add_file_argument,
-    counted,
-    refusal,
-    say,
-    spec_path,
-)
+from nexusbuild.plugins import Command, add_file, say
+from targets.commands.command import DONE, counted, refusal, spec_path
 
 EXAMPLES = """\
 examples:
@@ -36,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", metavar="FOLDER", default=".", help="where the pictures go (default: here)"
     )
-    add_file_argument(parser)
+    add_file(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,22 +10,14 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from nexusbuild.plugins import Command, add_file, say
 from opened_models.model_folder import is_model, model_folder
 from specs.document import parse_document
 from specs.edit import append_capability, append_dataset, append_teacher
 from specs.fill_in import FILL_IN
 from specs.loading import shown_path
 from specs.values import NO_ASSERTION
-from targets.commands.command import (
-    DONE,
-    Command,
-    add_file_argument,
-    counted,
-    in_words,
-    refusal,
-    say,
-    spec_path,
-)
+from targets.commands.command import DONE, counted, in_words, refusal, spec_path
 from targets.commands.known_capabilities import BY_NAME, told_capabilities
 from targets.commands.named_model import NamedModel, named_model, place_among
 from targets.commands.spec_file import as_written, edited, left_to_fill_in, name_from
@@ -72,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="where the models lie or are to lie (default: models beside the spec)",
     )
-    add_file_argument(parser)
+    add_file(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

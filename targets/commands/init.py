@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import specs
-from nexusbuild.graph import Problem, ResolveError
+from nexusbuild.plugins import Command, Problem, ResolveError, say
 from specs.loading import shown_path
 from targets.budget.devices import GIGABYTE
 from targets.commands.check import beyond_hardware, missing_sources
 from targets.commands.choices import about_model, chosen_spec
-from targets.commands.command import DONE, SPEC_NAME, Command, counted, refusal, say
+from targets.commands.command import DONE, SPEC_NAME, counted, refusal
 from targets.commands.found_on_disk import (
     FoundData,
     FoundModel,

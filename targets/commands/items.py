@@ -8,22 +8,20 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from nexusbuild.graph import ResolveError
-from specs.problems import known_names, suggestion
-from specs.values import ROUTER
-from targets.commands.command import (
-    DONE,
+from nexusbuild.plugins import (
     Command,
-    add_file_argument,
-    add_json_argument,
-    counted,
-    opened_spec,
+    ResolveError,
+    add_file,
+    add_json,
+    add_store,
+    built_files,
     positive,
     print_json,
-    refusal,
     say,
-    width,
 )
+from specs.problems import known_names, suggestion
+from specs.values import ROUTER
+from targets.commands.command import DONE, counted, opened_spec, refusal, width
 from targets.commands.excerpt import excerpt, labelled
 from targets.gate.items import Item, Items, Which, read_items
 
@@ -59,9 +57,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--number", type=positive, default=SHOWN, metavar="N", help=f"how many (default: {SHOWN})"
     )
-    add_file_argument(parser)
-    parser.add_argument("--store", metavar="PATH", help="default: .nexus beside the spec")
-    add_json_argument(parser)
+    add_file(parser)
+    add_store(parser)
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -71,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     served = spec.served_capabilities()
     if name not in served:
         raise _not_served(name, served)
-    result = arguments.current_result(path, arguments.store, f"gate:{name}")
+    result = built_files(path, arguments.store, f"gate:{name}")
     if result is None:
         message = f"gate:{name} was not built yet; nexusbuild gate:{name} builds it"
         raise refusal(message)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from typing import Any
 
 import specs
-from nexusbuild.graph import Problem
+from nexusbuild.plugins import Problem
 from specs.fill_in import gathered
 from targets.commands.command import WRONG, complain, counted
 from targets.resolver.problems import with_remedy
@@ -15,9 +14,9 @@ from targets.resolver.problems import with_remedy
 AnyProblem = specs.SpecProblem | Problem
 
 
-def complain_of_all(arguments: argparse.Namespace, problems: Sequence[AnyProblem]) -> int:
+def complain_of_all(problems: Sequence[AnyProblem]) -> int:
     """List them on standard error, and how many they are; the exit code."""
-    complain(arguments, [*_listed(problems), f"{counted(len(problems), 'problem')} found"])
+    complain([*_listed(problems), f"{counted(len(problems), 'problem')} found"])
     return WRONG
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nexusbuild.plugins import say
 from specs.problems import nearest
 from specs.values import NAME_PATTERN, NO_ASSERTION
-from targets.commands.command import say
 
 
 @dataclass(frozen=True)

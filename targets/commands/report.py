@@ -7,15 +7,17 @@ import time
 import webbrowser
 from pathlib import Path
 
-from targets.commands.command import (
-    DONE,
+from nexusbuild.plugins import (
     Command,
-    add_file_argument,
-    add_json_argument,
-    opened_spec,
+    add_file,
+    add_json,
+    add_store,
+    built_files,
+    overview,
     print_json,
     say,
 )
+from targets.commands.command import DONE, opened_spec
 from targets.commands.whole_file import write_whole
 from targets.report.facts import Project
 from targets.report.page import page
@@ -41,9 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="FILE", help="where to (default: build/report.html beside the spec)"
     )
-    add_file_argument(parser)
-    parser.add_argument("--store", metavar="PATH", help="default: .nexus beside the spec")
-    add_json_argument(parser)
+    add_file(parser)
+    add_store(parser)
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,8 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     path, spec = opened_spec(arguments)
     project = Project(
         spec.name,
-        arguments.overview(str(path), arguments.store),
-        lambda target: arguments.current_result(path, arguments.store, target),
+        overview(str(path), arguments.store),
+        lambda target: built_files(path, arguments.store, target),
         spec.hardware.ram,
         spec.hardware.vram,
         spec.hardware.disk,

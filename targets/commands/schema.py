@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from nexusbuild.plugins import Command
 from specs.schema import json_schema_text
-from targets.commands.command import DONE, Command
+from targets.commands.command import DONE
 
 EXAMPLES = """\
 examples:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import specs
-from nexusbuild.graph import ResolveError
+from nexusbuild.plugins import ResolveError, print_json, say
 from specs.loading import shown_path
 from specs.values import RESERVED_NAMES
 from targets.budget.devices import CONSUMER_GPU, CPU_THREAD, granted_ram
 from targets.commands.budget import Budget, Limits, TargetBudget, budget_of, misfits, size
-from targets.commands.command import DONE, WRONG, counted, print_json, say, say_fitted
+from targets.commands.command import DONE, WRONG, counted, say_fitted
 from targets.commands.lock_file import lock_values_of
 from targets.commands.problems import complain_of_all, problem_json
 
@@ -28,7 +28,7 @@ def show_budget(arguments: argparse.Namespace, path: Path) -> int:
         budget = budget_of(spec, path, lock_values_of(path), granted(spec))
     except (specs.SpecError, ResolveError) as error:
         if not arguments.json:
-            return complain_of_all(arguments, error.problems)
+            return complain_of_all(error.problems)
         found = [problem_json(each) for each in error.problems]
         print_json({"errors": found, "exit_code": WRONG})
         return WRONG
@@ -115,13 +115,13 @@ def _what_does_not_fit(arguments: argparse.Namespace, budget: Budget) -> None:
         targets = f" ({counted(len(misfit.targets), 'target')})" if len(misfit.targets) > 1 else ""
         say(f"  {misfit.about}{targets}: {misfit.says}")
         for place, remedy in enumerate(misfit.remedies):
-            say_fitted(arguments, f"    {'or' if place else 'would fit:':>10} {remedy}")
+            say_fitted(f"    {'or' if place else 'would fit:':>10} {remedy}")
     disk = budget.limits.disk
     if disk is not None and budget.store > disk:
         say(f"  the store: {size(budget.store)}, hardware.disk grants {size(disk)}")
     for name in budget.unknown:
         text = f"  teacher {name}: its size is not known; say `parameters: 8B`, or put its folder"
-        say_fitted(arguments, text)
+        say_fitted(text)
 
 
 def _totals(budget: Budget) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import specs
-from nexusbuild.graph import Problem, ResolveError
+from nexusbuild.plugins import Problem, ResolveError
 from specs.edit import EditError
 from specs.fill_in import FILL_IN, LEFT
 from specs.loading import shown_path

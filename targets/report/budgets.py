@@ -6,8 +6,9 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from modalities.json_files import read_json
+from nexusbuild.plugins import TargetOverview
 from targets.report.charts import share_bar
-from targets.report.facts import Project, Target, size
+from targets.report.facts import Project, size
 from targets.report.markup import Child, table, tag
 
 MANIFEST, PLAN = "manifest.json", "adapter_capacity_plan.json"
@@ -71,7 +72,7 @@ def _bundle(manifest: dict[str, Any]) -> list[Element]:
     return [tag("h3", "The bundle"), table(["part", "parameters", "size", ""], rows, "figures")]
 
 
-def _ranks(target: Target) -> list[Child]:
+def _ranks(target: TargetOverview) -> list[Child]:
     plan = read_json(target.outputs[PLAN])
     layers = sorted(plan["layers"].items(), key=lambda pair: int(pair[0]))
     ranks = ", ".join(str(each["rank"]) for _, each in layers)

@@ -1,62 +1,15 @@
-"""What the engine hands to a report, as this side sees it (`nexusbuild.overview` has the words)."""
+"""What a report shows, and how it writes times and sizes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+
+from nexusbuild.plugins import BuiltFiles, Overview, TargetOverview
 
 MARKS = {"fresh": "✓", "cached": "↺", "stale": "●", "maybe": "?", "blocked": "✕"}
 VERDICTS = {"pass": "✓ pass", "fail": "✕ fail", "inconclusive": "? inconclusive"}
-
-
-class Target(Protocol):
-    """One target of the project."""
-
-    id: str
-    kind: str
-    state: str
-    inputs: Sequence[str]
-    reasons: Sequence[str]
-    expected_seconds: float | None
-    last_build: str | None
-    outputs: Mapping[str, Path]
-    bytes: int | None
-    verdict: Mapping[str, Any] | None
-    provenance: Mapping[str, Any]
-
-
-class Build(Protocol):
-    """One earlier build."""
-
-    number: int
-    started: float
-    command: str
-    exit_code: int | None
-    seconds: float | None
-    states: Mapping[str, str]
-    verdicts: Mapping[str, Mapping[str, Any]]
-
-
-class Overview(Protocol):
-    """A project."""
-
-    spec: Path
-    store: Path
-    store_bytes: int
-    targets: Sequence[Target]
-    builds: Sequence[Build]
-    notes: Sequence[str]
-
-
-class Result(Protocol):
-    """What the current build left of a target, with what it was made from."""
-
-    outputs: Mapping[str, Path]
-    inputs: Mapping[str, Mapping[str, Path]]
-    missing: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -65,24 +18,24 @@ class Project:
 
     name: str
     overview: Overview
-    result_of: Callable[[str], Result | None]
+    result_of: Callable[[str], BuiltFiles | None]
     ram: int | None = None
     vram: int | None = None
     disk: int | None = None
 
-    def of_kind(self, *kinds: str) -> Iterator[Target]:
+    def of_kind(self, *kinds: str) -> Iterator[TargetOverview]:
         """Targets of these kinds that have a result."""
         for target in self.overview.targets:
             if target.kind in kinds and target.provenance:
                 yield target
 
-    def with_output(self, *paths: str) -> Iterator[Target]:
+    def with_output(self, *paths: str) -> Iterator[TargetOverview]:
         """Targets, of whatever kind, that have a result with these files in it."""
         for target in self.overview.targets:
             if target.provenance and all(path in target.outputs for path in paths):
                 yield target
 
-    def with_verdict(self) -> Iterator[Target]:
+    def with_verdict(self) -> Iterator[TargetOverview]:
         """Targets that have judged something."""
         for target in self.overview.targets:
             if target.provenance and target.verdict is not None:

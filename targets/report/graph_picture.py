@@ -10,14 +10,15 @@ import math
 from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element
 
-from targets.report.facts import MARKS, Target
+from nexusbuild.plugins import TargetOverview
+from targets.report.facts import MARKS
 from targets.report.markup import tag
 
 WIDTH, HEIGHT, GAP_X, GAP_Y = 126, 40, 10, 34
 LETTERS = 16
 
 
-def graph_picture(targets: Sequence[Target]) -> Element:
+def graph_picture(targets: Sequence[TargetOverview]) -> Element:
     """Boxes with kind, name and state, and lines to what they need."""
     rows = placed(targets)
     widest = max(map(len, rows))
@@ -41,11 +42,11 @@ def graph_picture(targets: Sequence[Target]) -> Element:
     return svg
 
 
-def placed(targets: Sequence[Target]) -> list[list[Target]]:
+def placed(targets: Sequence[TargetOverview]) -> list[list[TargetOverview]]:
     """The rows. targets: each after what it needs."""
     most = max(6, math.ceil(math.sqrt(len(targets))))
     row_of: dict[str, int] = {}
-    rows: list[list[Target]] = []
+    rows: list[list[TargetOverview]] = []
     for target in targets:
         at = max((row_of[each] + 1 for each in target.inputs), default=0)
         while at < len(rows) and len(rows[at]) >= most:
@@ -63,7 +64,7 @@ def placed(targets: Sequence[Target]) -> list[list[Target]]:
     return rows
 
 
-def _wanted(target: Target, middle: Mapping[str, float]) -> float:
+def _wanted(target: TargetOverview, middle: Mapping[str, float]) -> float:
     above = [middle[each] for each in target.inputs]
     return sum(above) / len(above) if above else 0.0
 
@@ -77,7 +78,7 @@ def _line(start: tuple[float, float], end: tuple[float, float], one: str, other:
     return tag("path", d=path, data_from=one, data_to=other)
 
 
-def _box(target: Target, x: float, y: float) -> Element:
+def _box(target: TargetOverview, x: float, y: float) -> Element:
     kind, _, name = target.id.partition(":")
     mark = MARKS[target.state]
     reasons = "".join(f"\n{each}" for each in target.reasons[:4])

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from importlib.resources import files
 from xml.etree.ElementTree import Element, tostring
 
+from nexusbuild.plugins import TargetOverview
 from targets.report.budgets import sizes
-from targets.report.facts import Project, Target, day
+from targets.report.facts import Project, day
 from targets.report.markup import Child, tag
 from targets.report.plan import graph, stale_now, time_and_memory
 from targets.report.profiles import profiles
@@ -94,7 +95,7 @@ def _in_short(project: Project) -> Element:
     return tag("p", text, class_="lead")
 
 
-def _name(target: Target) -> str:
+def _name(target: TargetOverview) -> str:
     return target.id.partition(":")[2]
 
 

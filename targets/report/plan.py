@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
+from nexusbuild.plugins import TargetOverview
 from targets.report.charts import share_bar
-from targets.report.facts import MARKS, Project, Target, duration, size
+from targets.report.facts import MARKS, Project, duration, size
 from targets.report.graph_picture import graph_picture
 from targets.report.markup import Child, table, tag
 
@@ -31,7 +32,7 @@ def stale_now(project: Project) -> list[Element]:
     return found
 
 
-def _outlook(targets: Sequence[Target], waiting: Sequence[Target]) -> list[Child]:
+def _outlook(targets: Sequence[TargetOverview], waiting: Sequence[TargetOverview]) -> list[Child]:
     """What a build would come to."""
     if not waiting:
         return [f"Nothing: all {len(targets)} targets are fresh."]
@@ -74,7 +75,7 @@ def time_and_memory(project: Project) -> list[Element]:
     return [tag("p", text), *_folded(heads, rows, "figures")]
 
 
-def _row(target: Target, longest: float, largest: float) -> list[Child]:
+def _row(target: TargetOverview, longest: float, largest: float) -> list[Child]:
     seconds, peak = (_figure(target, name) for name in ("seconds", "peak_rss_bytes"))
     return [
         tag("code", target.id),
@@ -87,24 +88,24 @@ def _row(target: Target, longest: float, largest: float) -> list[Child]:
     ]
 
 
-def _figure(target: Target, name: str) -> float:
+def _figure(target: TargetOverview, name: str) -> float:
     value = target.provenance.get(name)
     return float(value) if isinstance(value, (int, float)) else 0.0
 
 
-def _state(target: Target) -> Element:
+def _state(target: TargetOverview) -> Element:
     text = f"{MARKS[target.state]} {target.state}"
     if target.last_build == "failed":
         text += ", failed in its last build"
     return tag("span", text, class_=f"chip {target.state}")
 
 
-def _counted(targets: Sequence[Target]) -> str:
+def _counted(targets: Sequence[TargetOverview]) -> str:
     states = Counter(each.state for each in targets)
     return ", ".join(f"{states[state]} {state}" for state in MARKS if states[state])
 
 
-def _why(target: Target) -> Element:
+def _why(target: TargetOverview) -> Element:
     """A target that is not fresh, and what of it changed."""
     more = len(target.reasons) - SHOWN_REASONS
     shown = [*target.reasons[:SHOWN_REASONS], *([f"and {more} more"] if more > 0 else [])]

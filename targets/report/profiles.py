@@ -7,9 +7,10 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from modalities.json_files import read_json
+from nexusbuild.plugins import TargetOverview
 from targets.report.axes import percent, plain
 from targets.report.charts import Series, bar_chart, heat_map, line_chart
-from targets.report.facts import Project, Target
+from targets.report.facts import Project
 from targets.report.markup import Child, tag
 
 MOST_POINTS = 120
@@ -22,7 +23,7 @@ def profiles(project: Project) -> list[Element]:
     return found or [tag("p", "No teacher is profiled yet.")]
 
 
-def _profile(target: Target) -> Element:
+def _profile(target: TargetOverview) -> Element:
     summary = read_json(target.outputs["profile.json"])
     heads = read_json(target.outputs["heads_importance.json"])
     check = summary["reconstruction"]
@@ -40,7 +41,7 @@ def _profile(target: Target) -> Element:
     return tag("details", *parts, open="")
 
 
-def _variance(target: Target, summary: Mapping[str, Any]) -> Element:
+def _variance(target: TargetOverview, summary: Mapping[str, Any]) -> Element:
     lines = []
     for place, layer in enumerate(summary["key_layers"]):
         file = target.outputs.get(f"layer_{layer}_meta.json")

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from nexusbuild.plugins import BuildOverview, TargetOverview
 from targets.gate.items import Item, Items, read_items
 from targets.report.axes import plain
 from targets.report.charts import Series, interval_chart, line_chart
-from targets.report.facts import VERDICTS, Build, Project, Target, day, duration
+from targets.report.facts import VERDICTS, Project, day, duration
 from targets.report.markup import Child, table, tag
 
 ROUTER = "gate:router"
@@ -26,7 +27,7 @@ def retention(project: Project) -> list[Element]:
     return [tag("div", *cards, class_="cards")]
 
 
-def _card(target: Target) -> Element:
+def _card(target: TargetOverview) -> Element:
     verdict = dict(target.verdict or {})
     name, word = str(verdict.get("contract", target.id)), str(verdict.get("verdict"))
     figure = _figure(verdict)
@@ -97,7 +98,7 @@ def earlier_builds(project: Project) -> list[Element]:
     return found
 
 
-def _course(gate: str, place: int, builds: Sequence[Build]) -> Series:
+def _course(gate: str, place: int, builds: Sequence[BuildOverview]) -> Series:
     points = []
     for build in builds:
         figure = _figure(build.verdicts[gate]) if gate in build.verdicts else None
@@ -106,7 +107,7 @@ def _course(gate: str, place: int, builds: Sequence[Build]) -> Series:
     return Series(gate.partition(":")[2], points, place, mark=points[-1] if points else None)
 
 
-def _build_row(build: Build, gates: Sequence[str]) -> list[Child]:
+def _build_row(build: BuildOverview, gates: Sequence[str]) -> list[Child]:
     states = list(build.states.values())
     did = ", ".join(
         f"{states.count(each)} {each}" for each in dict.fromkeys(states)
@@ -144,7 +145,7 @@ def lost(project: Project) -> list[Element]:
     return found or [tag("p", "No answers are judged yet.")]
 
 
-def _items(project: Project, target: Target) -> Items | None:
+def _items(project: Project, target: TargetOverview) -> Items | None:
     """None for the router, which has no teacher, and where files are gone."""
     if target.id == ROUTER:
         return None

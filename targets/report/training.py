@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from nexusbuild.plugins import TargetOverview
 from targets.report.axes import Words, percent, plain
 from targets.report.charts import Series, line_chart
-from targets.report.facts import Project, Target
+from targets.report.facts import Project
 from targets.report.markup import tag
 
 LOG = "training_log.jsonl"
@@ -23,7 +24,7 @@ def training(project: Project) -> list[Element]:
     return [tag("div", *found, class_="cards")] if found else [tag("p", "Nothing is trained yet.")]
 
 
-def _card(target: Target) -> Element | None:
+def _card(target: TargetOverview) -> Element | None:
     rows = _rows(target.outputs[LOG])
     lines = [
         Series(name, points, place)

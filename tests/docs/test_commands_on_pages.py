@@ -19,8 +19,9 @@ import pytest
 from pages import PAGES, ROOT, Block, examples, shell_blocks, spans
 
 from nexus.cli import command_parser as nexus_parser
-from nexusbuild.cli import find_command, main, parser_of
+from nexusbuild.cli import main
 from nexusbuild.command import command_names
+from nexusbuild.commands.parsing import find_command, parser_of
 
 # Of nexusbuild: these build nothing and need no result of a build.
 CHEAP = ("add", "check", "completion", "data", "doctor", "graph", "import", "init", "lock", "log",

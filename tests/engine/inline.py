@@ -17,9 +17,8 @@ from pathlib import Path
 from nexusbuild.graph import Job, Needs
 from nexusbuild.process.executor import Outcome, ProgressEvent
 from nexusbuild.project import Place, Project
-from nexusbuild.rule.closure import closure
-from nexusbuild.rule.plan import Steps, planned
-from nexusbuild.run.build import Build, Options, Report
+from nexusbuild.rule.plan import Steps, make_plan, with_inputs
+from nexusbuild.run.build import BuildResult, BuildRun, Options
 from nexusbuild.show.progress import open_display
 from nexusbuild.store.lock_file import builder_lock
 
@@ -72,7 +71,7 @@ class InlineProject:
         self.spec = folder / "nexus.yaml"
         self.place = Place(self.spec, folder / ".nexus", resolver)
 
-    def build(self, *targets: str, forced: Collection[str] = ()) -> Report:
+    def build(self, *targets: str, forced: Collection[str] = ()) -> BuildResult:
         """Build these, or everything. `ran` of the result: what ran, in order."""
         executor = InlineExecutor(self.folder)
         with builder_lock(self.place.store, "test", lambda text: None):
@@ -82,7 +81,7 @@ class InlineProject:
                 selected=targets or list(project.graph.targets), forced=sorted(forced), jobs=1
             )
             display = open_display(io.StringIO(), quiet=True)
-            report = Build(project, options, lambda preload: executor, lambda: display).run()
+            report = BuildRun(project, options, lambda preload: executor, lambda: display).run()
         failed = [result for result in report.results.values() if result.error is not None]
         assert not failed, [str(result.error) for result in failed]
         built = {name for name, result in report.results.items() if result.state == "built"}
@@ -94,11 +93,11 @@ class InlineProject:
         project = Project(self.place)
         world = project.world(forced)
         everything = list(project.graph.targets)
-        steps = planned(world, project.to_publish(everything))
-        return {target: steps[target] for target in closure(world, steps, everything)}
+        steps = make_plan(world, project.to_publish(everything))
+        return {target: steps[target] for target in with_inputs(world, steps, everything)}
 
     @staticmethod
-    def states_of(report: Report) -> dict[str, str]:
+    def states_of(report: BuildResult) -> dict[str, str]:
         return {name: result.state for name, result in report.results.items()}
 
     def outputs(self, target: str) -> dict[str, bytes]:

@@ -9,12 +9,12 @@ from typing import Any
 
 from toy_project import Toy
 
-from nexusbuild.after_build import JOURNAL
+from nexusbuild.plugins import JOURNAL
 
 PREAMBLE = """
 import json
 from pathlib import Path
-from nexusbuild.after_build import Built
+from nexusbuild.plugins import Built
 from nexusbuild.project import Place
 after = Built(Place(Path("nexus.yaml"), Path(".nexus"), "toy.resolver:resolve"))
 """

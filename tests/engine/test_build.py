@@ -334,7 +334,7 @@ def test_graphs_that_cannot_be(toy: Toy) -> None:
     toy.target("b", inputs={"c": "d"})
     done = toy.run("-n")
     assert done.returncode == 2
-    assert "no target" in done.stderr
+    assert "not a target" in done.stderr
     toy.spec["targets"] = {"a": {"work": "toy.nowhere:join"}}
     toy.save()
     assert "toy.nowhere:join" in toy.run("-n").stderr

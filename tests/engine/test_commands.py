@@ -214,7 +214,7 @@ def test_results_travel(built: Toy, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_an_export_that_cannot_be_written_leaves_nothing(built: Toy) -> None:
-    for place, said in (("build", "is a folder"), ("nowhere/x.tar", "cannot be written")):
+    for place, said in (("build", "is a directory"), ("nowhere/x.tar", "cannot be written")):
         done = built.run("store", "export", "step:b", place)
         assert done.returncode == 2
         assert f"{place}: {said}" in done.stderr
@@ -247,7 +247,7 @@ def test_an_export_of_a_harmed_store_says_what_mends_it(built: Toy, harm: str) -
 def test_domain_commands_learn_what_is_blocked(built: Toy) -> None:
     program = (
         "from pathlib import Path\n"
-        "from nexusbuild.blocked import blocked_targets\n"
+        "from nexusbuild.plugins import blocked_targets\n"
         "print(sorted(blocked_targets(Path('nexus.yaml'))))\n"
     )
 
@@ -326,7 +326,7 @@ def test_unknown_resolver(chain: Toy) -> None:
         ("os:getcwd", "cannot be used"),
         ("os:sep", "cannot be used"),
         (":", "cannot be used"),
-        ("builtins:print", "gave no graph but NoneType"),
+        ("builtins:print", "returned NoneType, not a Graph"),
     ):
         done = chain.run("-n", "--resolver", name)
         assert done.returncode == 2, name
@@ -381,9 +381,9 @@ def test_paths_that_are_none_are_wrong_and_no_defect(chain: Toy) -> None:
             assert done.returncode == 2, (option, path)
             assert "Traceback" not in done.stderr, done.stderr
     (chain.folder / "below").mkdir()
-    assert "below/nexus.yaml: there is no such spec" in chain.run("-f", "below").stderr
+    assert "below/nexus.yaml: does not exist" in chain.run("-f", "below").stderr
     done = chain.run("-n", "--plan", ".")
-    assert (done.returncode, done.stderr.splitlines()[0]) == (2, ".: is a folder")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, ".: is a directory")
 
 
 def test_an_interruption_before_the_build_is_a_document_too(toy: Toy) -> None:
@@ -418,7 +418,7 @@ def test_a_store_that_is_a_file_is_refused(chain: Toy) -> None:
         for command in (["-n"], ["ls"], []):
             done = chain.run(*command, "--store", store)
             assert done.returncode == 2
-            assert "words.txt: is no folder, so no store" in done.stderr
+            assert "words.txt: is not a directory, so it cannot be a store" in done.stderr
 
 
 def test_another_source_is_not_a_changed_one(built: Toy) -> None:

@@ -5,20 +5,41 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shlex
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from toy_project import Toy
 
 
-def words(toy: Toy, *typed: str) -> list[str]:
-    done = toy.run("completion", "words", *typed)
-    assert (done.returncode, done.stderr) == (0, "")
-    return [line.partition("\t")[0] for line in done.stdout.splitlines()]
+@pytest.fixture
+def words(built: Toy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """What the last of the words can become, as a shell asks for it."""
+
+    def complete(*typed: str) -> list[str]:
+        line = shlex.join(["nexusbuild", *typed[:-1]]) + f" {typed[-1]}"
+        answer = built.folder / "answer"
+        asked = {
+            "_ARGCOMPLETE": "1",
+            "_ARGCOMPLETE_IFS": "\n",
+            "_ARGCOMPLETE_DFS": "\t",
+            "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+            "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+            "COMP_LINE": line,
+            "COMP_POINT": str(len(line)),
+        }
+        with monkeypatch.context() as patch:
+            for name, value in asked.items():
+                patch.setenv(name, value)
+            assert built.run().returncode == 0
+        return [each.partition("\t")[0] for each in answer.read_text().splitlines()]
+
+    return complete
 
 
 @pytest.mark.parametrize(
@@ -33,7 +54,7 @@ def words(toy: Toy, *typed: str) -> list[str]:
         (["ls", "step:a", "oth"], ["other"]),
         (["--force", "data"], ["data", "data:words"]),
         (["-n", "--pl"], ["--plan"]),
-        (["--plan", ""], [":files"]),
+        (["--plan", "nexus.y"], ["nexus.yaml"]),
         (["store", "ex"], ["export"]),
         (["store", "export", "--js"], ["--json"]),
         (["graph", "--format", ""], ["text", "dot", "mermaid", "json"]),
@@ -44,43 +65,50 @@ def words(toy: Toy, *typed: str) -> list[str]:
         (["-f", "nowhere.yaml", "step"], []),
     ],
 )
-def test_what_can_stand_there(built: Toy, typed: list[str], expected: list[str]) -> None:
-    assert words(built, *typed) == expected
+def test_what_can_stand_there(
+    words: Callable[..., list[str]], typed: list[str], expected: list[str]
+) -> None:
+    assert words(*typed) == expected
 
 
-def test_before_a_letter_is_typed_there_are_no_ids(built: Toy) -> None:
-    found = words(built, "")
+def test_before_a_letter_is_typed_there_are_no_ids(words: Callable[..., list[str]]) -> None:
+    found = words("")
     assert {"why", "ls", "step", "release"} <= set(found)
     assert "step:a" not in found
 
 
-def test_a_broken_spec_completes_commands_still(built: Toy) -> None:
+def test_a_broken_spec_completes_commands_still(
+    built: Toy, words: Callable[..., list[str]]
+) -> None:
     built.write("nexus.yaml", "{")
-    assert words(built, "ls", "st") == []
-    assert words(built, "sto") == ["store"]
+    assert words("ls", "st") == []
+    assert words("sto") == ["store"]
 
 
-def test_ids_come_from_the_kept_graph(built: Toy) -> None:
+def test_ids_come_from_the_kept_graph(built: Toy, words: Callable[..., list[str]]) -> None:
     """Completion is asked for at every press of a key: it resolves once, not each time."""
     built.spec["diary"] = "diary"
     built.save()
     time.sleep(0.12)
-    assert words(built, "ls", "step:") == words(built, "ls", "step:") == ["step:a", "step:b"]
+    assert words("ls", "step:") == words("ls", "step:") == ["step:a", "step:b"]
     assert (built.folder / "diary").read_text() == "resolved\n"
+
+
+def program_in(folder: Path) -> str:
+    """PATH with a folder first that holds the program."""
+    folder.mkdir()
+    program = folder / "nexusbuild"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m nexusbuild "$@"\n')
+    program.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
 
 
 class Terminal:
     """An interactive shell on a terminal of its own."""
 
     def __init__(self, toy: Toy, *command: str) -> None:
-        programs = toy.folder / "programs"
-        programs.mkdir()
-        (programs / "nexusbuild").write_text(
-            f'#!/bin/sh\nexec {sys.executable} -m nexusbuild "$@"\n'
-        )
-        (programs / "nexusbuild").chmod(0o755)
         environment = toy.environment | {
-            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PATH": program_in(toy.folder / "programs"),
             "TERM": "xterm",
             "HOME": str(toy.folder),
             "PS1": "$ ",
@@ -140,21 +168,19 @@ def test_a_shell_completes(built: Toy, shell: str) -> None:
 def test_fish_completes(built: Toy) -> None:
     if shutil.which("fish") is None:
         pytest.skip("fish is not installed")
-    program = Path(built.folder / "nexusbuild")
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m nexusbuild "$@"\n')
-    program.chmod(0o755)
+    programs = program_in(built.folder / "programs")
 
     def completed(line: str) -> list[str]:
-        script = f"./nexusbuild completion fish | source; complete -C '{line}'"
+        script = f"nexusbuild completion fish | source; complete -C '{line}'"
         done = subprocess.run(
             ["fish", "--no-config", "-c", script],
             cwd=built.folder,
-            env=built.environment | {"HOME": str(built.folder)},
+            env=built.environment | {"PATH": programs, "HOME": str(built.folder)},
             capture_output=True,
             text=True,
         )
         return done.stdout.splitlines()
 
-    assert completed("./nexusbuild ls gate:") == ["gate:b"]
-    assert completed("./nexusbuild gr") == ["graph\tthe targets and what they need"]
-    assert "nexus.yaml" in completed("./nexusbuild -f nexus.y")
+    assert completed("nexusbuild ls gate:") == ["gate:b"]
+    assert completed("nexusbuild gr") == ["graph\tthe targets and what they need"]
+    assert "nexus.yaml" in completed("nexusbuild -f nexus.y")

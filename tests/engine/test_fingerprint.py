@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from toy_project import Toy
 
 from nexusbuild.digest.fingerprint import Code, CodeFingerprints
 from nexusbuild.digest.statcache import StatCache
@@ -247,3 +248,23 @@ def test_a_job_loads_what_its_target_names_and_nothing_else(make_job):
     assert job.load("writer").dumps([1]) == "[1]"
     with pytest.raises(ValueError, match="toy:one: its declaration names no module as 'reader'"):
         job.load("reader")
+
+
+def test_a_module_that_a_work_loads_by_name_counts_and_why_names_it(toy: Toy) -> None:
+    toy.write("toy/extra.py", "WORD = 'one'\n")
+    toy.write(
+        "toy/loading.py",
+        "def work(job):\n    (job.out / 'out.txt').write_text(job.load('words').WORD)\n",
+    )
+    toy.target("named", work="toy.loading:work", code={"words": "toy.extra"})
+    assert toy.build() == {"named": "built"}
+    toy.edit("toy/extra.py", "one", "two")
+    assert "code: toy.extra changed" in toy.run("why", "named").stdout
+    assert toy.build() == {"named": "built"}
+    assert toy.text("named") == "two"
+    toy.edit("toy/extra.py", "WORD", "# a comment\nWORD")
+    assert toy.plan() == {"named": "fresh"}
+    toy.target("unnamed", work="toy.loading:work")
+    done = toy.run("unnamed")
+    assert done.returncode == 1
+    assert "its declaration names no module as 'words' in `code`" in done.stderr

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_project import Toy
 
-from nexusbuild.digest.cache_file import read_values, write_values
+from nexusbuild.digest.statcache import read_values, write_values
 from nexusbuild.graph import Graph, Needs, Seen, Source, SpecFolder, Target
 from nexusbuild.graph_cache import graph_from, graph_values
 

@@ -16,8 +16,8 @@ from forged import make_long, rewrite
 from test_kills import everything_below
 from toy_project import Toy
 
-from nexusbuild.digest.cache_file import read_values
 from nexusbuild.digest.keys import sha256_text
+from nexusbuild.digest.statcache import read_values
 from nexusbuild.errors import BuildError
 from nexusbuild.rule.names import fault_in_path, printable
 from nexusbuild.store import beneath

@@ -10,10 +10,10 @@ from typing import Any
 from nexusbuild.digest.fingerprint import Code
 from nexusbuild.digest.keys import key_of, own_digest, sha256_text
 from nexusbuild.graph import Graph, Source, Target, input_target
-from nexusbuild.rule.plan import Steps, World, planned
+from nexusbuild.rule.plan import Steps, World, make_plan
 from nexusbuild.rule.reasons import Reason, changed_leaves, spec_path
 from nexusbuild.rule.record import InputUse, Output, Record, SourceUse
-from nexusbuild.rule.sources import Facts, SourceFact
+from nexusbuild.rule.sources import SourceState, Today
 
 CODE = Code("fingerprint", {"work": "1"})
 
@@ -54,9 +54,9 @@ class Bench:
         self.result: dict[str, str] = {}
 
     def world(self, forced: Iterable[str] = ()) -> World:
-        facts = {
+        sources = {
             target.id: {
-                role: SourceFact(
+                role: SourceState(
                     source.path, self.sources.get(source.path), source.path not in self.gone
                 )
                 for role, source in target.sources.items()
@@ -64,10 +64,10 @@ class Bench:
             for target in self.targets.values()
         }
         code = {name: self.code.get(each.work, CODE) for name, each in self.targets.items()}
-        return World(Graph(self.targets), Facts(facts, code), self.store, forced=set(forced))
+        return World(Graph(self.targets), Today(sources, code), self.store, forced=set(forced))
 
     def plan(self, *forced: str) -> Steps:
-        return planned(self.world(forced))
+        return make_plan(self.world(forced))
 
     def states(self, *forced: str) -> dict[str, str]:
         return {target: step.state for target, step in self.plan(*forced).items()}
@@ -84,13 +84,13 @@ class Bench:
                 inputs[role] = InputUse(reference, _digest(files), record.key)
             sources = {
                 role: SourceUse(fact.path, fact.digest or "")
-                for role, fact in world.facts.sources[target.id].items()
+                for role, fact in world.today.sources[target.id].items()
             }
             own = own_digest(
                 target.id,
                 target.settings,
                 {role: use.digest for role, use in sources.items()},
-                world.facts.code_of(target).fingerprint,
+                world.today.code_of(target).fingerprint,
             )
             key = key_of(own, {role: use.digest for role, use in inputs.items()})
             if key not in self.store.records:
@@ -107,7 +107,7 @@ class Bench:
                     target.settings,
                     inputs,
                     sources,
-                    world.facts.code_of(target),
+                    world.today.code_of(target),
                     outputs,
                 )
             self.store.pointers[target.id] = key

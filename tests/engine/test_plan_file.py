@@ -77,12 +77,12 @@ def test_what_another_build_made_meanwhile_counts(built: Toy) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"nexus_plan": 9}', '{"nexus_plan": 1}'])
 def test_what_is_no_plan_is_named(built: Toy, text: str) -> None:
     built.write("plan.json", text)
-    assert "plan.json: no plan that this version reads" in _said(built)
+    assert "plan.json: not a plan that this version can read" in _said(built)
 
 
 def test_a_plan_says_itself_what_is_built(built: Toy) -> None:
     assert "check its permissions" not in _said(built, "gate:b")
-    assert "a plan says itself what is built" in _said(built, "gate:b")
+    assert "the plan file already says what is built" in _said(built, "gate:b")
     assert "plan.json: cannot be read: No such file" in _said(built)
     unwritable = built.run("-n", "--plan", "nowhere/plan.json")
     assert unwritable.returncode == 2

@@ -12,18 +12,11 @@ import pytest
 from rich.console import Console
 
 from nexusbuild.process.executor import ProgressEvent
-from nexusbuild.readable import about_seconds, readable_figures, readable_seconds
+from nexusbuild.readable import readable_estimate, readable_figures, readable_seconds
 from nexusbuild.show import live_display as live_display_module
 from nexusbuild.show.live_display import LiveDisplay, clock_face
-from nexusbuild.show.progress import (
-    ESTIMATE_SHARE,
-    Display,
-    PlainDisplay,
-    QuietDisplay,
-    Watch,
-    ending,
-    open_display,
-)
+from nexusbuild.show.progress import Display, PlainDisplay, QuietDisplay, open_display
+from nexusbuild.show.watch import ESTIMATE_SHARE, WatchedBuild, format_ending
 
 
 class Clock:
@@ -276,12 +269,15 @@ def test_a_verdict_that_is_not_met_looks_like_a_failure(clock: Clock) -> None:
 )
 def test_durations_are_readable(seconds: float, exact: str, about: str) -> None:
     assert readable_seconds(seconds) == exact
-    assert about_seconds(seconds) == about
+    assert readable_estimate(seconds) == about
 
 
 def test_figures_and_endings_are_readable() -> None:
     assert readable_figures({"loss": 0.123456, "phase": "anneal"}) == "loss 0.1235, phase anneal"
-    assert ending("skipped", 0.0, "the contract is not met") == "skipped: the contract is not met"
+    assert (
+        format_ending("skipped", 0.0, "the contract is not met")
+        == "skipped: the contract is not met"
+    )
     assert clock_face(7.9) == "0:07" and clock_face(3723) == "1:02:03"
 
 
@@ -289,7 +285,7 @@ def test_to_estimate_takes_no_more_than_its_share(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plan of ten thousand targets takes a while to simulate, and the build waits meanwhile."""
-    watch = Watch(clock)
+    watch = WatchedBuild(clock)
     watch.planned({"a": 100.0}, {"a": ()}, 1)
     estimates: list[float] = []
 
@@ -298,7 +294,7 @@ def test_to_estimate_takes_no_more_than_its_share(
         clock.now += 0.5
         return 1.0
 
-    monkeypatch.setattr(watch.course, "seconds_left", slow)
+    monkeypatch.setattr(watch.estimator, "seconds_left", slow)
     began = clock.now
     while clock.now < began + 100:
         watch.overall(fresh=True)

@@ -9,7 +9,7 @@ from toy_project import Toy
 
 from nexusbuild.errors import BuildError
 from nexusbuild.graph import Graph, Target
-from nexusbuild.rule.selectors import selected
+from nexusbuild.rule.selectors import select_targets
 
 CASES = [
     (["step:a"], {"step:a"}),
@@ -70,12 +70,12 @@ def test_what_they_mean(selectors: list[str], meant: set[str]) -> None:
     graph = Graph(
         {name: Target(name, "w", {}, inputs={each: each for each in edges[name]}) for name in edges}
     )
-    found = selected(graph, selectors)
+    found = select_targets(graph, selectors)
     assert set(found) == meant
     assert found == [name for name in edges if name in meant], "in the graph's order"
-    assert selected(graph, []) == list(edges)
+    assert select_targets(graph, []) == list(edges)
     with pytest.raises(BuildError, match="no target matches 'stepp'"):
-        selected(graph, [*selectors, "stepp"])
+        select_targets(graph, [*selectors, "stepp"])
 
 
 def test_a_build_looks_at_what_is_selected_and_what_that_needs(built: Toy) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nexusbuild.cli import main
+from nexusbuild.plugins import Command
 from targets.commands import add, check, schema
-from targets.commands.command import Command
 
 TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text(encoding="utf-8")
 
@@ -105,7 +105,7 @@ def test_check_minds_a_missing_source_only_where_it_is_needed(
     text = TINY.replace("{sample: functions,", "{path: data/code.jsonl, licence: MIT,")
     spec.write_text(text, encoding="utf-8")
     monkeypatch.setattr(
-        "nexusbuild.blocked.blocked_targets", lambda asked: blocked if asked == spec else None
+        "targets.commands.check.blocked_targets", lambda asked: blocked if asked == spec else None
     )
     assert ran(check.command) == code
     said = capsys.readouterr()

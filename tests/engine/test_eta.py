@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexusbuild.show.eta import Course, makespan
+from nexusbuild.show.eta import Estimator, makespan
 
 
 def test_independent_targets_share_the_jobs() -> None:
@@ -74,95 +74,95 @@ def _in_order(
     return max(ends.values(), default=0.0)
 
 
-def course_of(count: int, seconds: float, jobs: int = 1) -> Course:
-    course = Course()
-    course.plan({f"a:{number}": seconds for number in range(count)}, {}, jobs)
-    return course
+def estimator_of(count: int, seconds: float, jobs: int = 1) -> Estimator:
+    estimator = Estimator()
+    estimator.plan({f"a:{number}": seconds for number in range(count)}, {}, jobs)
+    return estimator
 
 
 def test_time_passes_while_a_silent_target_runs() -> None:
-    course = course_of(2, 10.0)
-    course.start("a:0", 0.0)
-    course.progress("a:0", 0, 0, {}, 0.0)
-    assert course.seconds_left(0.0) == 20
-    assert course.seconds_left(4.0) == 16
-    assert 10 < course.seconds_left(15.0) < 12  # overrun, and it cannot be known by how much
+    estimator = estimator_of(2, 10.0)
+    estimator.start("a:0", 0.0)
+    estimator.progress("a:0", 0, 0, {}, 0.0)
+    assert estimator.seconds_left(0.0) == 20
+    assert estimator.seconds_left(4.0) == 16
+    assert 10 < estimator.seconds_left(15.0) < 12  # overrun, and it cannot be known by how much
 
 
 def test_waiting_for_ones_share_is_not_running() -> None:
-    course = course_of(1, 10.0)
-    course.start("a:0", 0.0)
-    assert course.target_seconds_left("a:0", 60.0) == 10
-    course.progress("a:0", 0, 0, {}, 60.0)
-    assert course.target_seconds_left("a:0", 63.0) == 7
+    estimator = estimator_of(1, 10.0)
+    estimator.start("a:0", 0.0)
+    assert estimator.target_seconds_left("a:0", 60.0) == 10
+    estimator.progress("a:0", 0, 0, {}, 60.0)
+    assert estimator.target_seconds_left("a:0", 63.0) == 7
 
 
 def test_what_waits_for_its_share_holds_no_place() -> None:
-    course = course_of(6, 10.0, jobs=2)
+    estimator = estimator_of(6, 10.0, jobs=2)
     for number in range(6):
-        course.start(f"a:{number}", 0.0)
+        estimator.start(f"a:{number}", 0.0)
     for number in range(2):
-        course.progress(f"a:{number}", 0, 0, {}, 0.0)
-    assert course.seconds_left(0.0) == 30
+        estimator.progress(f"a:{number}", 0, 0, {}, 0.0)
+    assert estimator.seconds_left(0.0) == 30
 
 
 def test_a_targets_own_pace_overrules_what_was_expected_of_it() -> None:
-    course = course_of(1, 10.0)
-    course.start("a:0", 0.0)
-    course.progress("a:0", 0, 0, {}, 0.0)
-    course.progress("a:0", 50, 100, {}, 100.0)
-    assert course.target_seconds_left("a:0", 100.0) == pytest.approx(100)
+    estimator = estimator_of(1, 10.0)
+    estimator.start("a:0", 0.0)
+    estimator.progress("a:0", 0, 0, {}, 0.0)
+    estimator.progress("a:0", 50, 100, {}, 100.0)
+    assert estimator.target_seconds_left("a:0", 100.0) == pytest.approx(100)
 
 
 def test_another_round_is_timed_by_its_own_pace() -> None:
-    course = course_of(1, seconds=120)
-    course.start("a:0", now=0)
-    course.progress("a:0", 10, 1200, {}, now=0)
-    course.progress("a:0", 1190, 1200, {}, now=119)
-    course.progress("a:0", 0, 600, {}, now=120)  # half the steps, at the same pace
-    course.progress("a:0", 60, 600, {}, now=126)
-    assert course.target_seconds_left("a:0", now=126) < 60
-    course.progress("a:0", 150, 600, {}, now=135)
-    assert course.target_seconds_left("a:0", now=135) == pytest.approx(45)
+    estimator = estimator_of(1, seconds=120)
+    estimator.start("a:0", now=0)
+    estimator.progress("a:0", 10, 1200, {}, now=0)
+    estimator.progress("a:0", 1190, 1200, {}, now=119)
+    estimator.progress("a:0", 0, 600, {}, now=120)  # half the steps, at the same pace
+    estimator.progress("a:0", 60, 600, {}, now=126)
+    assert estimator.target_seconds_left("a:0", now=126) < 60
+    estimator.progress("a:0", 150, 600, {}, now=135)
+    assert estimator.target_seconds_left("a:0", now=135) == pytest.approx(45)
 
 
 def test_steps_done_again_are_timed_by_the_pace_since() -> None:
-    course = course_of(1, seconds=100)
-    course.start("a:0", now=0)
-    course.progress("a:0", 40, 100, {}, now=40)
-    course.progress("a:0", 30, 100, {}, now=50)  # rolled back
-    course.progress("a:0", 50, 100, {}, now=70)
-    assert course.target_seconds_left("a:0", now=70) == pytest.approx(50)
+    estimator = estimator_of(1, seconds=100)
+    estimator.start("a:0", now=0)
+    estimator.progress("a:0", 40, 100, {}, now=40)
+    estimator.progress("a:0", 30, 100, {}, now=50)  # rolled back
+    estimator.progress("a:0", 50, 100, {}, now=70)
+    assert estimator.target_seconds_left("a:0", now=70) == pytest.approx(50)
 
 
 def test_expectations_follow_what_finished_targets_took() -> None:
-    course = course_of(5, 10.0)
-    before = course.seconds_left(0.0)
+    estimator = estimator_of(5, 10.0)
+    before = estimator.seconds_left(0.0)
     for number in range(3):
-        course.finish(f"a:{number}", "built", 30.0)
-    left = course.seconds_left(90.0)
+        estimator.finish(f"a:{number}", "built", 30.0)
+    left = estimator.seconds_left(90.0)
     assert before == 50
     assert 45 < left <= 60  # two remain, each three times as long as expected
 
 
 def test_kinds_keep_their_own_pace() -> None:
-    course = Course()
+    estimator = Estimator()
     expected = {"slow:1": 20.0, "slow:2": 20.0, "exact:1": 20.0, "exact:2": 20.0}
-    course.plan(expected, {}, 1)
-    course.finish("slow:1", "built", 60.0)
-    course.finish("exact:1", "built", 20.0)
-    course.start("slow:2", 0.0)
-    course.start("exact:2", 0.0)
-    assert course.target_seconds_left("slow:2", 0.0) > 2 * course.target_seconds_left(
+    estimator.plan(expected, {}, 1)
+    estimator.finish("slow:1", "built", 60.0)
+    estimator.finish("exact:1", "built", 20.0)
+    estimator.start("slow:2", 0.0)
+    estimator.start("exact:2", 0.0)
+    assert estimator.target_seconds_left("slow:2", 0.0) > 2 * estimator.target_seconds_left(
         "exact:2", 0.0
     )
 
 
 def test_what_was_not_built_says_nothing_about_the_pace() -> None:
-    course = course_of(3, 10.0)
-    course.finish("a:0", "cached", 0.01)
-    course.finish("a:1", "failed", 0.01)
-    assert course.seconds_left(0.0) == 10
+    estimator = estimator_of(3, 10.0)
+    estimator.finish("a:0", "cached", 0.01)
+    estimator.finish("a:1", "failed", 0.01)
+    assert estimator.seconds_left(0.0) == 10
 
 
 def test_a_plan_of_ten_thousand_is_estimated_without_recursion() -> None:

@@ -50,7 +50,7 @@ from modalities.text.families.llama import decoder_config
 from modalities.text.fresh_decoder import Shape, Vocabulary, fresh_decoder
 from modalities.text.sequences import batch_rows, tokens_of_steps
 from nexus.packing import load_backbone
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from samplers import tool_calls
 from specs.capabilities import Trace
 from specs.student import Training

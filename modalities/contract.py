@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
     from modalities.text.encoding import Encoded
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 TEXT = "text"
 Row = Mapping[str, Any]

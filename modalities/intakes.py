@@ -11,7 +11,7 @@ from nexus.strict_json import parse_json
 
 if TYPE_CHECKING:
     from nexus.media.intake import Intake
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 def open_intakes(job: Job) -> dict[str, Intake]:

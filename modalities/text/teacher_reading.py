@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from modalities.contract import ReadingModule
     from modalities.text.answers import ReadRows
     from modalities.text.encoding import Encoded
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
     from opened_models.loading import Teacher
 
 

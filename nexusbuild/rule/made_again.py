@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nexusbuild.graph import Graph, Target, input_target
+from nexusbuild.rule.graph import Graph, Target, input_target
 from nexusbuild.rule.record import Record
 
 QUICK_SECONDS = 10.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from targets.budget.devices import student_device, training_seconds
 from targets.budget.estimate import Estimate, Step
 from targets.budget.needs import adapter_bytes, held_bytes, kept_bytes_per_row, student_needs

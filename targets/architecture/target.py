@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from specs.model import Spec
 from targets.declaring.kind import Context, Kind, Per
 from targets.declaring.pins import TeacherOf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from specs.model import Spec
 from specs.names import families
 from targets.backbone.estimate import estimate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nexusbuild.graph import Needs, Target
+from nexusbuild.plugins import Needs, Target
 from targets.budget.devices import GIGABYTE
 from targets.budget.sizes import Sizes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from nexusbuild.graph import Needs
+from nexusbuild.plugins import Needs
 from specs.model import Hardware
 from targets.budget.devices import (
     BYTES_PER_PARAMETER,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from glob import escape
 from typing import Any
 
-from nexusbuild.graph import SpecFolder
+from nexusbuild.plugins import SpecFolder
 from specs.model import Spec
 from specs.names import family_traits
 from specs.student import Tokenizer

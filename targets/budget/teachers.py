@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nexusbuild.graph import Needs, Target
+from nexusbuild.plugins import Needs, Target
 from targets.budget import devices
 from targets.budget.devices import DISK_BYTES_PER_SECOND, DeviceClass, device_class
 from targets.budget.needs import opened_needs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nexusbuild.graph import SpecFolder
+from nexusbuild.plugins import SpecFolder
 from specs.datasets import Dataset
 from targets.budget.json_values import json_object, whole_number
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from glob import has_magic
 
-from nexusbuild.graph import Source, SpecFolder, Target
+from nexusbuild.plugins import Source, SpecFolder, Target
 from specs.datasets import Dataset
 from specs.model import Spec
 from specs.names import samplers

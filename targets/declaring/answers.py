@@ -7,7 +7,7 @@ is to find likely or to say.
 
 from __future__ import annotations
 
-from nexusbuild.graph import Source
+from nexusbuild.plugins import Source
 from specs.model import Spec
 from targets.declaring.slices import Field
 

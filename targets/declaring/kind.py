@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from nexusbuild.graph import SpecFolder, Target
+from nexusbuild.plugins import SpecFolder, Target
 from specs.model import Spec
 from specs.teachers import Teacher
 from targets.budget.estimate import Estimator, small_files

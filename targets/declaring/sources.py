@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nexusbuild.graph import Source
+from nexusbuild.plugins import Source
 from specs.model import Spec
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nexusbuild.graph import Source
+from nexusbuild.plugins import Source
 from specs.teachers import Teacher
 from targets.declaring.slices import Field
 from targets.declaring.sources import remedy

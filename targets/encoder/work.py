@@ -8,7 +8,7 @@ import torch
 
 if TYPE_CHECKING:
     from modalities.contract import EncoderModule
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 def build(job: Job) -> None:

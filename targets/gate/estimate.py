@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from specs.values import ROUTER
 from targets.budget.estimate import Estimate, quick_needs
 from targets.budget.needs import student_needs

@@ -12,7 +12,7 @@ from modalities.metric import Metric, Row
 from targets.gate.settings import Settings
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 @dataclass(frozen=True)

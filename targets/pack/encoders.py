@@ -10,7 +10,7 @@ from modalities.json_files import read_json, write_json
 from nexus.media.intake import medium_module
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 def build(job: Job) -> None:

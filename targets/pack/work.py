@@ -21,7 +21,7 @@ from targets.pack.quantisation import quantisation_config, quantised
 from targets.pack.settings import Settings
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 # Of an adapter that reads more than text: what brings states to the backbone's width.
 PROJECTION = "projection.safetensors"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from targets.budget.estimate import Estimate
 from targets.budget.sizes import Sizes, layers_of
 from targets.budget.teachers import Opened

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from glob import escape
 from pathlib import Path
 
-from nexusbuild.graph import SpecFolder
+from nexusbuild.plugins import SpecFolder
 from specs.teachers import Teacher
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")

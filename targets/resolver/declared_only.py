@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from specs.model import Spec
 from specs.teachers import Teacher
 from targets.declaring.kind import Context, Kind, Per

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from targets.budget.estimate import Estimate
 from targets.budget.sizes import Sizes
 from targets.declaring.kind import Kind

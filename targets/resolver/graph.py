@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import specs
-from nexusbuild.graph import Graph, ResolveError, Seen, SpecFolder, Target
+from nexusbuild.plugins import Graph, ResolveError, Seen, SpecFolder, Target
 from specs.loading import shown_path
 from specs.model import Spec
 from specs.names import family_traits, read_files

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from nexusbuild.graph import Problem, SpecFolder, Target, input_target
+from nexusbuild.plugins import Problem, SpecFolder, Target, input_target
 from specs.model import Spec
 from specs.teachers import Teacher
 from targets.declaring.kind import Kind, Per

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
 
-from nexusbuild.graph import Problem, ResolveError, Seen, SpecFolder, Target
+from nexusbuild.plugins import Problem, ResolveError, Seen, SpecFolder, Target
 from targets.declaring.kind import Context, Kind
 
 GROUP = "nexus.kinds"

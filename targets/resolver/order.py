@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 
-from nexusbuild.graph import Target, input_target
+from nexusbuild.plugins import Target, input_target
 from specs.model import Spec
 from specs.values import ROUTER
 from targets.declaring.kind import Kind, Per

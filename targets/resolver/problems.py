@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import specs
-from nexusbuild.graph import Problem, ResolveError, SpecFolder
+from nexusbuild.plugins import Problem, ResolveError, SpecFolder
 from specs.fill_in import gathered
 from specs.model import Spec
 from specs.problems import indented

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from targets.budget.estimate import Estimate
 from targets.budget.needs import student_needs
 from targets.budget.sizes import Sizes

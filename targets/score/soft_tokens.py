@@ -13,7 +13,7 @@ from nexus.media.reading import MediaReader, projections_of
 from nexus.stored_tensors import tensors_in
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 def soft_tokens_of(job: Job) -> Callable[[Mapping[str, Any]], Tensor | None]:

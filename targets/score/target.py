@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from specs.model import Spec
 from targets.declaring.answers import harness_code, harness_fields, harness_sources, reference
 from targets.declaring.kind import Context, Kind, Per

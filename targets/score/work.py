@@ -18,7 +18,7 @@ from targets.score.settings import Settings
 from targets.score.soft_tokens import soft_tokens_of
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 # Prompts that the backbone answers alone, too: enough to see what an adapter adds.
 BACKBONE_ROWS = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from specs.capabilities import Trace
 from specs.model import Spec
 from specs.names import metric_traits, metrics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Target, input_target
+from nexusbuild.plugins import Target, input_target
 from targets.budget.devices import student_device, training_seconds
 from targets.budget.estimate import Estimate
 from targets.budget.needs import model_needs

@@ -16,7 +16,7 @@ from pathlib import Path
 import targets
 from nexusbuild.digest.fingerprint import CodeFingerprints
 from nexusbuild.digest.statcache import StatCache
-from nexusbuild.graph import Graph
+from nexusbuild.plugins import Graph
 from nexusbuild.rule.sources import loaded_modules
 from targets.resolver import resolve
 

@@ -106,7 +106,7 @@ TABLE: dict[str, str | tuple[str, str]] = {
     "targets.commands.add": NONE,
     "specs.names": NONE,
     "specs.values": NONE,
-    "nexusbuild.graph": NONE,
+    "nexusbuild.plugins": NONE,
     "nexusbuild.rule.plan": NONE,
 }  # fmt: skip
 

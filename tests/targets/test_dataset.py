@@ -21,7 +21,7 @@ from modalities.text.fields import MissingFieldError, answer_at, prompt_at, text
 from modalities.text.near_duplicates import WORD, near_duplicates
 from modalities.text.row import normal_form
 from nexusbuild.digest.digests import files_below
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from specs.datasets import Dataset
 from targets.dataset import sampled
 from targets.dataset.reading import data_files, records

@@ -11,7 +11,7 @@ import pytest
 from test_isolation_teachers import ISOLATED
 from test_resolver import Folder, edited
 
-from nexusbuild.graph import ResolveError
+from nexusbuild.plugins import ResolveError
 
 ROWS = "".join(
     f'{{"prompt": "{number}", "response": "zanzibar {number}"}}\n' for number in range(99)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from test_resolver import TINY, Folder, edited, with_verse
 
 from modalities.json_files import write_json
-from nexusbuild.graph import Job, ResolveError
+from nexusbuild.plugins import Job, ResolveError
 from targets.registry.work import CopiedTeacherError, build
 from targets.teacher.work import described
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from test_resolver import POET, TINY, edited, isolated_verse, with_verse
 
 import specs
-from nexusbuild.graph import (
+from nexusbuild.plugins import (
     LONGEST_TEXT,
     Graph,
     Needs,

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from modalities.json_files import read_json, read_rows, write_rows
 from nexus.adapters import load_adapter, merged
 from nexus.packing import load_backbone
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from targets.baseline.work import build as build_baseline
 from targets.commands.named_modules import named_metric
 from targets.gate.work import build_capability

@@ -26,7 +26,7 @@ from modalities.text.answers import Description
 from modalities.text.asking import asker_of
 from modalities.text.metrics.token_f1 import METRIC as TOKEN_F1
 from nexusbuild.cli import main
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from opened_models.loading import open_teacher
 from opened_models.losses import sample_loss
 from opened_models.structure import find_structure

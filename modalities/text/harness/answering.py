@@ -18,7 +18,7 @@ from modalities.json_files import write_json, write_rows
 from modalities.text.harness.tasks import Harness, load_tasks
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 ROWS, ABOUT = "harness.jsonl", "harness.json"
 

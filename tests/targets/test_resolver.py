@@ -48,6 +48,9 @@ def with_verse(text: str) -> str:
     )  # fmt: skip
 
 
+SAMPLED = ("functions", "tool_calls", "word_problems")
+
+
 class Folder:
     """A folder with a spec, resolved under the lock that its first resolution gives."""
 
@@ -275,6 +278,55 @@ def test_a_metric_is_the_capability_s(folder: Folder) -> None:
     assert changed(folder.before, after) == {
         "profile:operator/tools", "adapter:tools", "gate:tools", "bundle",
     }  # fmt: skip
+
+
+def test_work_loads_by_name_what_its_settings_name(folder: Folder) -> None:
+    """And no more: what is loaded is in the key, so an edit of a metric touches what it scores."""
+    metrics, harness = "modalities.text.metrics", "modalities.text.harness"
+    tools = "tool_calls\n    metric: bits_per_byte"
+    task = "\n    harness: {tasks: [arc_easy]}"
+    after = folder.resolved(
+        edited(
+            TINY,
+            tools,
+            tools + task,
+            "tools: {retain_fraction: 0.01}",
+            "tools: {retain_fraction: 0.01, metric: lm_eval/arc_easy}",
+            "code: {retain_fraction: 0.01}",
+            "code: {retain_fraction: 0.01, metric: unit_tests}",
+        )
+    )
+    assert {target.id: target.code for target in after if target.code} == {
+        **{f"dataset:{name}": (f"samplers.{name}",) for name in SAMPLED},
+        "trained_teacher:scholar": ("modalities.text.families.llama",),
+        "trained_teacher:operator": ("modalities.text.families.gpt2",),
+        "trained_teacher:coder": ("modalities.text.families.qwen3",),
+        "backbone": ("modalities.text.families.llama",),
+        "profile:scholar/reasoning": (f"{metrics}.bits_per_byte",),
+        "profile:operator/tools": (f"{metrics}.bits_per_byte",),
+        "profile:coder/code": (f"{metrics}.rouge_l",),
+        "adapter:reasoning": (f"{metrics}.bits_per_byte",),
+        "adapter:tools": (f"{metrics}.bits_per_byte",),
+        "adapter:code": (f"{metrics}.rouge_l",),
+        "baseline:operator/tools": (f"{harness}.answering",),
+        "score:tools": (f"{harness}.answering",),
+        "gate:reasoning": (f"{metrics}.bits_per_byte",),
+        "gate:tools": (f"{harness}.metric",),
+        "gate:code": (f"{metrics}.unit_tests",),
+        "gate:router": (f"{metrics}.accuracy",),
+    }
+
+
+@pytest.mark.parametrize(("metric", "ranked_by"), [("rouge_l", "rouge_l"), ("bits_per_byte", None)])
+def test_a_teacher_s_own_answers_are_ranked_by_what_is_said(
+    folder: Folder, metric: str, ranked_by: str | None
+) -> None:
+    after = folder.resolved(
+        edited(TINY, "metric: rouge_l", f"metric: {metric}\n    trace: {{answers: teacher}}")
+    )
+    trace = after["trace:coder/code"]
+    assert trace.settings["metric"] == ranked_by
+    assert trace.code == ((f"modalities.text.metrics.{ranked_by}",) if ranked_by else ())
 
 
 def test_the_name_is_the_bundle_s(folder: Folder) -> None:

@@ -21,8 +21,7 @@ from nexusbuild.rule.record import Record
 from nexusbuild.rule.sources import SourceMemory, Today, gather
 from nexusbuild.store.released import is_published
 from nexusbuild.store.store import Store
-
-SPEC_NAME = "nexus.yaml"
+from nexusbuild.unchanged import SPEC_NAME
 
 
 @dataclass(frozen=True)

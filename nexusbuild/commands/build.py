@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from nexusbuild.process.executor import Executor
     from nexusbuild.run.plan_file import PlanFile
     from nexusbuild.run.results import BuildResult
-    from nexusbuild.show.progress import Display
+    from nexusbuild.show.watch import Display
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

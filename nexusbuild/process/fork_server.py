@@ -3,16 +3,23 @@
 It imports the preload modules once, then forks a child for each request, sees to it that a child's
 whole process group is gone when the child is, and reports how it ended. It holds no thread, so a
 child starts clean. It ends, and its children with it, as soon as the builder is gone.
-What happens inside a child stands in `child.py`; the builder's side in `server_handle.py`.
+What happens inside a child is in `child.py`, the builder's side in `server_handle.py`, the form of
+requests and reports in `wire.py`.
 
 Between builder and server:
-- control, a stream socket: a request is 4 bytes of length and a JSON object, and carries the write
-  end of the pipe that its run reports to, and the store's lock: a child holds it as long as it
-  lives, so nobody else works in the store even where the builder is killed. The server sends one
-  byte there when it is warm.
+- control, a stream socket of requests. A child holds the store's lock, which comes with its
+  request, as long as it lives: nobody else works in the store even where the builder is killed.
+  The server sends one byte there when it is warm.
 - signals, a pipe of bytes: each is a signal for every running child. SIGTERM also refuses whatever
   is asked later, so no request can slip past an interruption.
-- a report pipe per run, JSON lines: `started`, the child's own lines, `ended` (always the last).
+- a report pipe per run: `started`, the child's own lines, `ended` (always the last).
+
+Why not `multiprocessing.forkserver`: it reaps a child at once and passes on its exit code alone. So
+nobody learns the child's peak memory and processor time (`wait4`), and its process group cannot be
+killed while its process id is still certain to be its own. There is one per process, with one set
+of preloaded modules and the builder's environment; here a plain and a warm one run side by side,
+with an environment of their own. A forked child imports the builder's `__main__` again, and neither
+the store's lock nor signals to all children have a way through.
 """
 
 from __future__ import annotations

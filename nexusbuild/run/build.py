@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nexusbuild.process.executor import Executor
     from nexusbuild.run.one_target import TargetBuilder
     from nexusbuild.run.plan_file import PlanFile
-    from nexusbuild.show.progress import Display
+    from nexusbuild.show.watch import Display
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from nexusbuild.rule.plan import Step
 from nexusbuild.rule.record import Record
 
 if TYPE_CHECKING:
-    from nexusbuild.show.progress import Display
+    from nexusbuild.show.watch import Display
     from nexusbuild.store.buildlog import BuildLog
 
 

@@ -17,17 +17,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from nexusbuild.process.executor import ProgressEvent
 from nexusbuild.readable import readable_estimate, readable_figures, readable_seconds
 from nexusbuild.show.eta import RunningTarget
-from nexusbuild.show.watch import WatchedBuild, format_ending
+from nexusbuild.show.watch import Display, format_ending
 
 REFRESHES_PER_SECOND = 4
 BAR_WIDTH = 20
 _STYLES = {"built": "green", "failed": "bold red", "blocked": "yellow", "skipped": "yellow"}
 
 
-class LiveDisplay:
+class LiveDisplay(Display):
     """Redraws what runs, and leaves a line above it for each target that ended."""
 
     def __init__(
@@ -36,9 +35,9 @@ class LiveDisplay:
         clock: Callable[[], float] = time.monotonic,
         console: Console | None = None,
     ) -> None:
-        self._watch = WatchedBuild(clock)
+        super().__init__(clock)
         # One writer at a time. rich alone lets a line be printed and the picture be drawn at once,
-        # and then rows of the picture stay behind. Never taken under the watch's lock.
+        # and then rows of the picture stay behind. Never taken while `lock` is held.
         self._paper = threading.Lock()
         self._over = threading.Event()
         self._drawing = threading.Thread(target=self._draw_again, daemon=True)
@@ -55,21 +54,15 @@ class LiveDisplay:
     def planned(
         self, expected: Mapping[str, float], after: Mapping[str, Sequence[str]], jobs: int
     ) -> None:
-        self._watch.planned(expected, after, jobs)
+        super().planned(expected, after, jobs)
         with self._paper:
             self._live.start()
         self._drawing.start()
 
-    def started(self, target: str) -> None:
-        self._watch.started(target)
-
-    def progress(self, event: ProgressEvent) -> None:
-        self._watch.progress(event)
-
     def finished(
         self, target: str, state: str, seconds: float, detail: str = "", passed: bool = True
     ) -> None:
-        self._watch.finished(target, state, seconds)
+        super().finished(target, state, seconds)
         style = _STYLES.get(state, "dim") if passed else _STYLES["failed"]
         line = Text(f"{target}: ")
         line.append(format_ending(state, seconds, detail), style=style)
@@ -87,9 +80,9 @@ class LiveDisplay:
 
     def picture(self) -> RenderableType:
         """What the terminal shows below the finished lines."""
-        with self._watch.lock:
-            now = self._watch.clock()
-            started = self._watch.estimator.running.items()
+        with self.lock:
+            now = self.clock()
+            started = self.estimator.running.items()
             running = [(target, state) for target, state in started if state.begun]
             waiting = [target for target, state in started if not state.begun]
             room = max(1, self._console.height - 4)
@@ -112,7 +105,7 @@ class LiveDisplay:
             return Group(*parts, self._overall())
 
     def _row(self, target: str, state: RunningTarget, now: float) -> list[RenderableType]:
-        left = readable_estimate(self._watch.estimator.target_seconds_left(target, now)) + " left"
+        left = readable_estimate(self.estimator.target_seconds_left(target, now)) + " left"
         if state.fraction is None:
             # An animation would say nothing more: the time that it has taken does.
             elapsed = readable_seconds(now - state.since)
@@ -126,7 +119,7 @@ class LiveDisplay:
         ]
 
     def _overall(self) -> Text:
-        overall = self._watch.overall()
+        overall = self.overall()
         text = f"{overall.finished} of {overall.total} targets, {clock_face(overall.elapsed)}"
         if overall.seconds_left is not None and overall.finished < overall.total:
             text += f", about {readable_estimate(overall.seconds_left)} left"

@@ -1,8 +1,9 @@
-"""A build that is being watched: its course, with a clock and a lock, and how an end is worded."""
+"""A build that is being watched: what is told of it, and how the end of a target is worded."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,10 +37,13 @@ class Overall:
     seconds_left: float | None
 
 
-class WatchedBuild:
-    """A build's course with a clock and a lock: what both displays have in common."""
+class Display:
+    """What the engine tells about a build. Called from several threads.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    This one only keeps account; displays that show something are subclasses.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.estimator = Estimator()
         self.lock = threading.RLock()
         self.clock = clock
@@ -69,21 +73,35 @@ class WatchedBuild:
     def planned(
         self, expected: Mapping[str, float], after: Mapping[str, Sequence[str]], jobs: int
     ) -> None:
+        """What this build will do. expected: target -> seconds; after: target -> its inputs."""
         with self.lock:
             self.estimator.plan(expected, after, jobs)
             self._estimated = -float("inf")
             self._estimate_took = 0.0
 
     def started(self, target: str) -> None:
+        """The target was handed to the executor."""
         with self.lock:
             self.estimator.start(target, self.clock())
 
     def progress(self, event: ProgressEvent) -> None:
+        """The target goes on; its first event says that it really runs."""
         with self.lock:
             self.estimator.progress(
                 event.target, event.done, event.total, event.figures, self.clock()
             )
 
-    def finished(self, target: str, state: str, seconds: float) -> None:
+    def finished(
+        self, target: str, state: str, seconds: float, detail: str = "", passed: bool = True
+    ) -> None:
+        """The target ended in `state` (`built`, `cached`, `failed`, `skipped`, ...). passed: it has
+        no verdict, or passed.
+        """
         with self.lock:
             self.estimator.finish(target, state, seconds)
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+
+    def close(self) -> None:
+        """The build is over; leave the stream clean."""

@@ -15,8 +15,8 @@ from nexusbuild.process.executor import ProgressEvent
 from nexusbuild.readable import readable_estimate, readable_figures, readable_seconds
 from nexusbuild.show import live_display as live_display_module
 from nexusbuild.show.live_display import LiveDisplay, clock_face
-from nexusbuild.show.progress import Display, PlainDisplay, QuietDisplay, open_display
-from nexusbuild.show.watch import ESTIMATE_SHARE, WatchedBuild, format_ending
+from nexusbuild.show.progress import PlainDisplay, QuietDisplay, open_display
+from nexusbuild.show.watch import ESTIMATE_SHARE, Display, format_ending
 
 
 class Clock:
@@ -285,7 +285,7 @@ def test_to_estimate_takes_no_more_than_its_share(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plan of ten thousand targets takes a while to simulate, and the build waits meanwhile."""
-    watch = WatchedBuild(clock)
+    watch = Display(clock)
     watch.planned({"a": 100.0}, {"a": ()}, 1)
     estimates: list[float] = []
 

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from nexus.configuration import FAMILIES
 from targets.backbone.settings import Settings
 from targets.rows import read_json, write_rows
 from targets.teacher.known_weights import KnownWeights
@@ -96,6 +97,11 @@ def initial_backbone(job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrained
             dtype=torch.float32,
         )
         refuse_teacher(job, model)
+        if model.config.model_type not in FAMILIES:
+            raise ValueError(
+                f"student.backbone.init is of the family {model.config.model_type}, which a bundle "
+                f"cannot hold; start from one of {', '.join(sorted(FAMILIES))}, or from scratch"
+            )
         untie(model)
         return model
     plan = read_json(job.inputs["architecture"] / "backbone.json")

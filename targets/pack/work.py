@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers.modeling_utils import PreTrainedModel
 
 from nexus.adapters import load_adapter
+from nexus.configuration import NAMING_CODE
 from nexus.packing import INDEX, WEIGHTS
 from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS
 from targets.pack.layout import empty_model
@@ -22,8 +23,8 @@ from targets.rows import read_json, write_json
 if TYPE_CHECKING:
     from nexusbuild.graph import Job
 
-# Kept by transformers for its own bookkeeping; says where a model once lay.
-FORGOTTEN = ("_name_or_path", "_attn_implementation_autoset")
+# Kept by transformers for its own bookkeeping, says where a model once lay; and what names code.
+FORGOTTEN = {"_name_or_path", "_attn_implementation_autoset", *NAMING_CODE}
 
 
 def build_backbone(job: Job) -> None:

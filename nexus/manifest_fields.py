@@ -103,7 +103,7 @@ def checked_manifest(fields: Mapping[str, Any], *, intact: bool) -> Manifest:
     listed = mapping(fields.get("files"), "files", MOST_FILES)
     files = {path: _file(path, value, capabilities) for path, value in listed.items()}
     _refuse_twins({part for path in files for part in _prefixes(path)}, "files")
-    _check_adapters(capabilities, files)
+    _check_own_files(capabilities, files)
     listed = mapping(fields.get("encoders", {}), "encoders", MOST_MEDIA)
     encoders = {_medium(name): _encoder(name, value, files) for name, value in listed.items()}
     _check_media(capabilities, encoders)
@@ -242,8 +242,10 @@ def _refuse_twins(names: Collection[str], what: str) -> None:
             )
 
 
-def _check_adapters(capabilities: Mapping[str, Capability], files: Mapping[str, FileEntry]) -> None:
-    """Each capability has its own adapter: its files, and weights that no isolated one has."""
+def _check_own_files(
+    capabilities: Mapping[str, Capability], files: Mapping[str, FileEntry]
+) -> None:
+    """Each capability names files of its own, and weights that no isolated one has."""
     users: dict[str, str] = {}
     weights: dict[str, Capability] = {}
     for name, capability in sorted(capabilities.items()):
@@ -254,20 +256,23 @@ def _check_adapters(capabilities: Mapping[str, Capability], files: Mapping[str, 
             if not (path.startswith("adapters/") and path.endswith(suffix)):
                 raise BundleError(MANIFEST, f"{path[:100]!r} is no adapter's file", REBUILD)
             if path not in files:
-                raise BundleError(
-                    MANIFEST, f"capability {name!r} needs {path}, which is not listed", REBUILD
-                )
+                raise BundleError(MANIFEST, f"{name!r} needs {path}, which is not listed", REBUILD)
+        for path in {value for value in capability.about.values() if _names_file(value, files)}:
             others = {files[path].capability, users.setdefault(path, name)} - {None, name}
             if others:
+                owner = min(map(str, others))
+                raise BundleError(MANIFEST, f"{name!r} names {path}, a file of {owner!r}", REBUILD)
+            twin = weights.setdefault(files[path].sha256, capability)
+            same = twin is not capability and path.endswith(".safetensors")
+            if same and (twin.isolated or capability.isolated):
+                names = f"{twin.name!r} and {name!r}"
                 raise BundleError(
-                    MANIFEST,
-                    f"{name!r} uses {path}, which belongs to {min(map(str, others))!r}",
-                    REBUILD,
+                    MANIFEST, f"{names} have the same weights, and one is isolated", REBUILD
                 )
-        twin = weights.setdefault(files[capability.adapter].sha256, capability)
-        if twin is not capability and (twin.isolated or capability.isolated):
-            names = f"{twin.name!r} and {name!r}"
-            raise BundleError(MANIFEST, f"{names} have one adapter, and one is isolated", REBUILD)
+
+
+def _names_file(value: Any, files: Mapping[str, FileEntry]) -> bool:
+    return isinstance(value, str) and value in files
 
 
 def mapping(value: Any, what: str, most: int = 1000) -> Mapping[str, Any]:

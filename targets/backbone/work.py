@@ -20,6 +20,7 @@ from modalities.text.outputs import answer_log_probs
 from modalities.text.sequences import batch_rows, tokens_of_steps
 from modalities.text.student_rows import distillation_loss, student_rows, trace_sources
 from modalities.text.whole_text import WholeText
+from nexus.configuration import FAMILIES
 from opened_models.tokenizers import open_tokenizer
 from targets.backbone.settings import Settings
 from targets.teacher.known_weights import KnownWeights
@@ -101,6 +102,11 @@ def initial_backbone(job: Job, tokenizer: PreTrainedTokenizerBase) -> PreTrained
             dtype=torch.float32,
         )
         refuse_teacher(job, model)
+        if model.config.model_type not in FAMILIES:
+            raise ValueError(
+                f"student.backbone.init is of the family {model.config.model_type}, which a bundle "
+                f"cannot hold; start from one of {', '.join(sorted(FAMILIES))}, or from scratch"
+            )
         untie(model)
         return model
     plan = read_json(job.inputs["architecture"] / "backbone.json")

@@ -12,6 +12,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from modalities.json_files import read_json, write_json
 from nexus.adapters import load_adapter
+from nexus.configuration import NAMING_CODE
 from nexus.media.reading import projections_of
 from nexus.packing import INDEX, WEIGHTS
 from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 # Of an adapter that reads more than text: what brings states to the backbone's width.
 PROJECTION = "projection.safetensors"
-# Kept by transformers for its own bookkeeping; says where a model once lay.
-FORGOTTEN = ("_name_or_path", "_attn_implementation_autoset")
+# Kept by transformers for its own bookkeeping, says where a model once lay; and what names code.
+FORGOTTEN = {"_name_or_path", "_attn_implementation_autoset", *NAMING_CODE}
 
 
 def build_backbone(job: Job) -> None:

@@ -6,9 +6,14 @@ teacher's is taken where the spec says so: then no distribution needs to be carr
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
 from modalities.json_files import read_rows
+from nexus.configuration import NAMING_CODE
+from nexus.tokenizer_file import check_tokenizer
 from opened_models.tokenizers import open_tokenizer
 from targets.tokenizer.settings import Settings
 from targets.tokenizer.training import trained_tokenizer
@@ -20,14 +25,14 @@ if TYPE_CHECKING:
 def build(job: Job) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json`."""
     if "init" in job.sources:
-        open_tokenizer(job.sources["init"]).save_pretrained(job.out)
+        save_as_data(open_tokenizer(job.sources["init"]), job.out)
         return
     taken = next((role for role in job.inputs if role.startswith("tokenizer/")), None)
     if taken is not None:
         tokenizer = open_tokenizer(job.inputs[taken])
         # Batches need a filler; what is filled in is masked, so the end serves.
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        tokenizer.save_pretrained(job.out)
+        save_as_data(tokenizer, job.out)
         return
     settings = Settings.from_json(job.settings)
     assert settings.vocab is not None
@@ -39,3 +44,20 @@ def build(job: Job) -> None:
     )
     tokenizer = trained_tokenizer(texts, settings.kind, settings.vocab)
     tokenizer.save_pretrained(job.out)
+
+
+def save_as_data(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write another model's tokenizer without what in it names code, for it will ship.
+
+    Raises ValueError where it is one that a bundle may not hold.
+    """
+    for name in NAMING_CODE:
+        tokenizer.init_kwargs.pop(name, None)
+    tokenizer.save_pretrained(folder)
+    try:
+        check_tokenizer((folder / "tokenizer.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"this model's tokenizer cannot ship: {error}. Give the student one of its own "
+            "(`student.tokenizer: {kind: bpe}`), or take another model"
+        ) from error

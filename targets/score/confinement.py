@@ -32,6 +32,8 @@ REMEDY = (
     "Nothing was scored"
 )
 SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+# What kind of processor this is: libraries choose their kernels by it when they first compute.
+PROCESSOR = ("/proc/cpuinfo", "/sys/devices/system/cpu")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # What a GPU's driver opens when it is first used.
 GPU = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
@@ -44,8 +46,8 @@ Scoring = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Allowed:
-    """files: may be read, one by one; folders: may be listed. below: folders of libraries, read
-    whole. out: the one to write to.
+    """files: may be read, one by one; folders: may be listed. below: folders of libraries and what
+    the system says of itself, read whole. out: the one to write to.
     """
 
     files: tuple[Path, ...]
@@ -56,14 +58,14 @@ class Allowed:
 
 
 def allowed_paths(inputs: Mapping[str, Path], out: Path) -> Allowed:
-    """The inputs file by file, the interpreter's libraries, and the output folder.
+    """The inputs file by file, the interpreter's libraries, the processor, and the output folder.
 
     Inputs are links into a store that holds teachers, too: only the objects that they point to are
     allowed, never a folder of the store.
     """
     gpu = [path for path in map(Path, GPU) if path.exists()]
     gpu += sorted(Path("/dev").glob("nvidia[0-9]*"))
-    reads = [Path(path) for path in GPU_READS] if gpu else []
+    reads = [Path(path) for path in (*PROCESSOR, *(GPU_READS if gpu else ()))]
     return Allowed(
         tuple(sorted(set(_all_files(inputs)))),
         tuple(sorted(path for path in inputs.values() if path.is_dir())),

@@ -25,6 +25,7 @@ from targets.score import confinement, landlock, namespaces
 from targets.score.confinement import run_confined
 from targets.score.work import build
 
+ROOT = Path(__file__).parents[2]
 METHODS = [
     pytest.param(
         "landlock",
@@ -217,6 +218,32 @@ def test_scores_are_what_the_bundle_answers(
     report = json.loads((score_job.out / "confinement.json").read_text(encoding="utf-8"))
     assert report["method"] == method
     assert len(report["tried"]) >= 6
+
+
+# In a process of its own: libraries look at the processor once, when they first compute.
+COMPUTE_CONFINED = """
+import sys
+from pathlib import Path
+import torch
+from targets.score import landlock
+from targets.score.confinement import run_confined
+
+if sys.argv[1] == "namespace":
+    landlock.landlock_abi = lambda: 0
+out, scratch = map(Path, sys.argv[2:])
+run_confined(lambda _: torch.ones(8).half(), {}, out, scratch, lambda *_: None)
+"""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_kind_of_processor_may_be_looked_up_under_confinement(
+    score_job: Job, method: str
+) -> None:
+    """With this variable set, torch has not looked before."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ATEN_CPU_CAPABILITY": "default"}
+    command = [sys.executable, "-c", COMPUTE_CONFINED, method, score_job.out, score_job.scratch]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_file_of_the_store_is_tried(score_job: Job, outside: Outside) -> None:

@@ -97,11 +97,13 @@ class CodeFingerprints:
     def _fingerprint(self, work: str, target: str, loaded: tuple[str, ...]) -> Code:
         modules: dict[str, str] = {}
         libraries: set[str] = set()
-        for root in (work.partition(":")[0], *loaded):
-            tree = self._tree(root)
-            if tree is None or tree.file(root) is None:
+        start = work.partition(":")[0]
+        for root in (start, *loaded):
+            tree, of_work = self._tree(root), self._tree(start)
+            if tree is None or of_work is None or tree.file(root) is None:
                 raise errors.no_work_module(root if root in loaded else work, target)
-            self._follow(root, tree, modules, libraries)
+            # What another package brings may stand on the packages that it is loaded by.
+            self._follow(root, (tree, of_work), modules, libraries)
         ordered = dict(sorted(modules.items()))
         return Code(
             sha256_text(canonical_json(["code", work, ordered])),
@@ -119,12 +121,18 @@ class CodeFingerprints:
         return self._trees[top]
 
     def _follow(
-        self, root: str, tree: _SourceTree, modules: dict[str, str], libraries: set[str]
+        self,
+        root: str,
+        trees: tuple[_SourceTree, ...],
+        modules: dict[str, str],
+        libraries: set[str],
     ) -> None:
-        """Add what `root` reaches: project modules by name with their digests, other libraries."""
-        waiting = [root]
+        """Add what `root` reaches: modules of these trees by name with their digests, and other
+        libraries. Of a name that several trees hold, the first counts.
+        """
+        waiting = [(root, trees[0])]
         while waiting:
-            name = waiting.pop()
+            name, tree = waiting.pop()
             path = tree.file(name)
             if name in modules or path is None:
                 continue
@@ -132,8 +140,9 @@ class CodeFingerprints:
             modules[name] = module.digest
             for level, imported, names in module.imports:
                 base = tree.absolute(name, level, imported)
-                if tree.holds(base):
-                    waiting.extend(tree.reached(base, names))
+                holder = next((each for each in (tree, *trees) if each.holds(base)), None)
+                if holder is not None:
+                    waiting.extend((each, holder) for each in holder.reached(base, names))
                 elif base:
                     libraries.add(base.partition(".")[0])
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import targets
@@ -31,7 +32,8 @@ def main(modules: list[str], specs: list[str]) -> None:
     before = {spec: codes_of(fingerprints, graph) for spec, graph in graphs.items()}
     changed = {"": {spec: list(codes) for spec, codes in before.items()}}
     for module in modules:
-        file = root.joinpath(*module.split(".")).with_suffix(".py")
+        file = Path(find_spec(module.partition(".")[0]).origin).parents[1]  # type: ignore[union-attr, arg-type]
+        file = file.joinpath(*module.split(".")).with_suffix(".py")
         text = file.read_bytes()
         file.write_bytes(text + EDIT.encode())
         fingerprints.forget()

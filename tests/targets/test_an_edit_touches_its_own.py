@@ -21,6 +21,8 @@ from specs.names import families, metrics, samplers
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("code_after_edits.py")
 SAMPLE, TINY = "nexus.yaml", "tests/tiny.yaml"
+# One capability of it reads lists of digits, by a package that lies in tests alone; one reads text.
+TOY_ROOM, TOY = "tests/toy_room", "tests/toy_room/nexus.yaml"
 
 NONE = ""
 SCORED = "profile:* adapter:* gate:*"
@@ -101,13 +103,35 @@ TABLE: dict[str, str | tuple[str, str]] = {
     "opened_models.loading": OPENED,
     "training.loop": TRAINED,
     # What declares and what conducts is no result's code.
-    "targets.resolver": NONE,
+    "targets.resolver.graph": NONE,
     "targets.profile.target": NONE,
     "targets.commands.add": NONE,
     "specs.names": NONE,
     "specs.values": NONE,
     "nexusbuild.plugins": NONE,
     "nexusbuild.rule.plan": NONE,
+}  # fmt: skip
+
+
+# The same in a build of two media: what reads digits touches nothing that reads text alone, and
+# text's own modules touch digits only where text is written.
+DIGITS = "name-digits"
+OF_DIGITS = f"baseline:*/{DIGITS} profile:*/{DIGITS} trace:*/{DIGITS} trained_teacher:namer"
+TOY_TABLE: dict[str, str] = {
+    "toy_numbers.rows": "dataset:names",
+    "toy_numbers.digits": "dataset:names",
+    "toy_numbers.reading": f"{OF_DIGITS} adapter:{DIGITS}",
+    "toy_numbers.student": "encoder:numbers",
+    "toy_numbers.runtime": NONE,
+    "toy_numbers.spec": NONE,
+    "modalities.image.reading": NONE,
+    "modalities.audio.reading": NONE,
+    "modalities.text.reading": "baseline:* profile:* trace:* trained_teacher:* adapter:* score:*",
+    "modalities.text.metrics.exact_match": f"profile:*/{DIGITS} adapter:{DIGITS} gate:{DIGITS}",
+    "modalities.text.metrics.token_f1": "profile:*/echo adapter:echo gate:echo",
+    "nexus.media.reading": "pack:backbone pack:router pack:echo pack:name-digits score:*",
+    "targets.encoder.work": "encoder:numbers",
+    "targets.adapter.soft_prompts": "adapter:*",
 }  # fmt: skip
 
 
@@ -127,6 +151,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tests").mkdir()
     for spec in (SAMPLE, TINY):
         shutil.copy(ROOT / spec, folder / spec)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / TOY_ROOM, folder / TOY_ROOM, ignore=ignored)
     return folder
 
 
@@ -134,9 +160,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def changed(copy: Path) -> dict[str, dict[str, list[str]]]:
     """module -> spec -> targets whose code its edit changes; "" -> spec -> all targets."""
     ran = subprocess.run(
-        [sys.executable, str(SCRIPT), json.dumps(list(ROWS)), SAMPLE, TINY],
+        [sys.executable, str(SCRIPT), json.dumps([*ROWS, *TOY_TABLE]), SAMPLE, TINY, TOY],
         cwd=copy,
-        env={**os.environ, "PYTHONPATH": str(copy)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(copy), str(copy / TOY_ROOM)])},
         capture_output=True,
         text=True,
         timeout=300,
@@ -157,3 +183,18 @@ def test_an_edit_touches_its_own(module: str, changed: dict[str, dict[str, list[
             assert found, f"no target of {spec} is {pattern}"
             expected |= found
         assert set(changed[module][spec]) == expected, spec
+
+
+@pytest.mark.parametrize("module", TOY_TABLE)
+def test_an_edit_of_one_medium_touches_no_other(
+    module: str, changed: dict[str, dict[str, list[str]]]
+) -> None:
+    expected = {
+        one
+        for pattern in TOY_TABLE[module].split()
+        for one in changed[""][TOY]
+        if fnmatch(one, pattern)
+    }
+    assert set(changed[module][TOY]) == expected
+    if module.startswith("toy_numbers."):
+        assert changed[module][SAMPLE] == changed[module][TINY] == []

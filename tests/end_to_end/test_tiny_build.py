@@ -127,7 +127,8 @@ def test_another_threshold_rebuilds_gate_and_bundle(project: Path) -> None:
 
 def test_a_threshold_out_of_reach_releases_nothing(project: Path) -> None:
     before = digests_below(project / "dist")
-    edit(project, "code: {retain_fraction: 0.01}", "code: {retain_fraction: 1.2}")
+    never = "code: {retain_fraction: 0.01, at_least: 1}"  # which only the references have
+    edit(project, "code: {retain_fraction: 0.01}", never)
     code, text = nexusbuild(project, "--json")
     document = json.loads(text)
     assert code == document["exit_code"] == 3
@@ -136,7 +137,7 @@ def test_a_threshold_out_of_reach_releases_nothing(project: Path) -> None:
     assert digests_below(project / "dist") == before
     report = next((project / "build" / "candidate").rglob("verify_report.json"))
     failed = json.loads(report.read_text(encoding="utf-8"))["contracts"]["code"]
-    assert failed["verdict"] == "fail" and failed["retained"] < 1.2
+    assert failed["verdict"] == "fail" and failed["student_score"] < 1
     # Nothing has changed since, and the contract is still not met.
     assert nexusbuild(project)[0] == 3
 

@@ -7,6 +7,7 @@ it as an entry point of the group `nexus.media`. It offers one function, `open_i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -39,6 +40,8 @@ class Intake(Protocol):
 class Medium(Protocol):
     """A module of a medium, as the runtime uses it."""
 
+    __name__: str
+
     def open_intake(
         self, tensors: Mapping[str, Tensor], configuration: Mapping[str, Any]
     ) -> Intake:
@@ -49,6 +52,7 @@ class Medium(Protocol):
         ...
 
 
+@cache
 def medium_module(name: str) -> Medium:
     """The module of a medium. Raises InvalidInputError where none is installed."""
     built_in = f"{__package__}.{name}"

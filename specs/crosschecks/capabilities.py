@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from specs.crosschecks.sections import Sections, as_mapping, is_positive, name_or_names, names_in
+from specs.datasets import media_fields
 from specs.document import FieldPath
 from specs.names import metric_traits, metrics
 from specs.problems import SpecProblem
+from specs.rooms import TEXT
 from specs.values import RESERVED_NAMES
 
 
@@ -21,6 +23,7 @@ def capability_problems(sections: Sections) -> Iterator[SpecProblem]:
         dataset = capability.get("dataset")
         yield from sections.unknown_name(dataset, (*path, "dataset"), "datasets")
         yield from _without_tests(sections, name, (*path, "metric"))
+        yield from _without_media(sections, name, (*path, "reads"))
 
 
 def _without_tests(sections: Sections, name: str, path: FieldPath) -> Iterator[SpecProblem]:
@@ -35,6 +38,22 @@ def _without_tests(sections: Sections, name: str, path: FieldPath) -> Iterator[S
             f'"{metric}" needs tests, and the rows of "{name}" have none',
             "name the field that holds them in the data set's `tests`, or choose another metric",
         )
+
+
+def _without_media(sections: Sections, name: str, path: FieldPath) -> Iterator[SpecProblem]:
+    """A medium that is to be read, on files of which no field is said to hold any."""
+    capability = sections.capabilities[name]
+    dataset = sections.datasets.get(str(capability.get("dataset")), {})
+    if "path" not in dataset:
+        return
+    for index, medium in enumerate(names_in(capability.get("reads"))):
+        fields = media_fields().get(medium, ())
+        if fields and all(dataset.get(field) is None for field in fields):
+            yield sections.problem(
+                (*path, index),
+                f'"{name}" reads {medium}, and the rows of its data set have none',
+                f"name the field that holds it in the data set's `{fields[0]}`",
+            )
 
 
 def reference_problems(sections: Sections) -> Iterator[SpecProblem]:
@@ -71,17 +90,19 @@ def trace_problems(sections: Sections) -> Iterator[SpecProblem]:
                 at_key=True,
             )
         trained = name in sections.served and sections.without_a_trainer(name) is None
-        if trace.get("coefficient_rows", 0) != 0 or not trained:
+        reads = set(names_in(capability.get("reads"))) - {TEXT}
+        if (trace.get("coefficient_rows", 0) != 0 and not reads) or not trained:
             continue
         for key in ("activation_anchor", "attention_anchor"):
             if is_positive(own.get(key, shared.get(key))):
                 section = (*path, "training") if key in own else ("student", "training")
+                why = f'the trace of "{name}" keeps nothing that an anchor could hold on to'
+                remedy = f"add `trace: {{coefficient_rows: 2000}}` to capabilities.{name}, or "
+                if reads:
+                    why = f'there is no anchor for what is not text, and "{name}" reads more'
+                    remedy = ""
                 yield sections.problem(
-                    (*section, key),
-                    f'the trace of "{name}" keeps nothing that an anchor could hold on to',
-                    f"add `trace: {{coefficient_rows: 2000}}` to capabilities.{name}, or "
-                    f"`{key}: 0` to its training",
-                    at_key=True,
+                    (*section, key), why, f"{remedy}add `{key}: 0` to its training", at_key=True
                 )
 
 

@@ -14,7 +14,7 @@ import site
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -35,6 +35,8 @@ SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"
 # What kind of processor this is: libraries choose their kernels by it when they first compute.
 PROCESSOR = ("/proc/cpuinfo", "/sys/devices/system/cpu")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+# This project's packages that a scorer may import from, at any moment.
+OWN_PACKAGES = ("nexus", "targets", "modalities", "opened_models", "training")
 # What a GPU's driver opens when it is first used.
 GPU = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
 GPU_READS = ("/proc/driver/nvidia", "/proc/self", "/proc/meminfo", "/sys/devices", "/sys/bus/pci")
@@ -57,11 +59,11 @@ class Allowed:
     out: Path
 
 
-def allowed_paths(inputs: Mapping[str, Path], out: Path) -> Allowed:
+def allowed_paths(inputs: Mapping[str, Path], out: Path, packages: Iterable[str] = ()) -> Allowed:
     """The inputs file by file, the interpreter's libraries, the processor, and the output folder.
 
     Inputs are links into a store that holds teachers, too: only the objects that they point to are
-    allowed, never a folder of the store.
+    allowed, never a folder of the store. packages: those that bring code of the scorer besides.
     """
     gpu = [path for path in map(Path, GPU) if path.exists()]
     gpu += sorted(Path("/dev").glob("nvidia[0-9]*"))
@@ -69,7 +71,7 @@ def allowed_paths(inputs: Mapping[str, Path], out: Path) -> Allowed:
     return Allowed(
         tuple(sorted(set(_all_files(inputs)))),
         tuple(sorted(path for path in inputs.values() if path.is_dir())),
-        (*library_folders(), *reads),
+        (*library_folders(packages), *reads),
         (*map(Path, DEVICES), *gpu),
         out,
     )
@@ -83,10 +85,10 @@ def _all_files(inputs: Mapping[str, Path]) -> Iterator[Path]:
             yield from (file for file in path.rglob("*") if file.is_file())
 
 
-def library_folders() -> tuple[Path, ...]:
-    """Where Python, its packages and shared libraries lie; and this project's own code."""
+def library_folders(packages: Iterable[str] = ()) -> tuple[Path, ...]:
+    """Where Python, its packages and shared libraries lie; the project's code, and `packages`."""
     # Found and not imported: what `nexus` imports is not part of the scorer.
-    own = [find_spec(name) for name in ("nexus", "targets")]
+    own = [find_spec(name) for name in (*OWN_PACKAGES, *packages)]
     folders = {
         *SYSTEM_LIBRARIES,
         *site.getsitepackages(),
@@ -119,9 +121,16 @@ def bystander(inputs: Mapping[str, Path], scratch: Path) -> Path | None:
 
 
 def run_confined(
-    scoring: Scoring, inputs: Mapping[str, Path], out: Path, scratch: Path, progress: Progress
+    scoring: Scoring,
+    inputs: Mapping[str, Path],
+    out: Path,
+    scratch: Path,
+    progress: Progress,
+    packages: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Run `scoring` under confinement; returns what was tried from inside before it began.
+
+    packages: top-level packages with code of the scorer besides the project's own.
 
     Raises RuntimeError where there is no confinement to be had, where it leaks, or with the text
     of what failed inside.
@@ -130,7 +139,7 @@ def run_confined(
     method = "landlock" if abi else "namespace" if namespaces.namespaces_work() else None
     if method is None:
         raise RuntimeError(REMEDY)
-    allowed = allowed_paths(inputs, out)
+    allowed = allowed_paths(inputs, out, packages)
     root = scratch / "root"
     root.mkdir(parents=True, exist_ok=True)
     with attempts(scratch / "bait", bystander(inputs, scratch)) as tries:

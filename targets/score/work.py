@@ -15,7 +15,7 @@ from nexus.packing import load_backbone
 from opened_models.tokenizers import open_tokenizer
 from targets.score.confinement import Progress, run_confined
 from targets.score.settings import Settings
-from targets.score.soft_tokens import soft_tokens_of
+from targets.score.soft_tokens import packages_of_media, soft_tokens_of
 
 if TYPE_CHECKING:
     from nexusbuild.plugins import Job
@@ -32,7 +32,12 @@ def build(job: Job) -> None:
     # Before the confinement: documents may have to be fetched. No model is open yet.
     tasks = job.load("harness").tasks_of_job(job) if "harness" in job.settings else {}
     confinement = run_confined(
-        lambda progress: score(job, tasks, progress), job.inputs, job.out, job.scratch, job.progress
+        lambda progress: score(job, tasks, progress),
+        job.inputs,
+        job.out,
+        job.scratch,
+        job.progress,
+        packages_of_media(job),
     )
     write_json(job.out / "confinement.json", confinement)
 

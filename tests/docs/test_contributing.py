@@ -114,3 +114,17 @@ def subprocess_of(folder: Path, *words: str) -> subprocess.CompletedProcess[str]
         text=True,
         timeout=400,
     )
+
+
+def test_a_medium_is_added() -> None:
+    """The page shows the room that `tests/toy_room` holds, file by file, and that is built there."""
+    room = ROOT / "tests" / "toy_room"
+    shown = re.findall(
+        r"^   ```(?:python|ini)\n(.*?)^   ```", section("Add a medium"), re.MULTILINE | re.DOTALL
+    )
+    pages = {re.sub(r"^   ", "", block, flags=re.MULTILINE).strip() for block in shown}
+    files = [
+        file for file in room.rglob("*") if file.suffix in (".py", ".txt") and file.stat().st_size
+    ]
+    held = {file.read_text(encoding="utf-8").strip() for file in files if file.stem != "__init__"}
+    assert pages == held

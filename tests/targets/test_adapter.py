@@ -89,7 +89,7 @@ def training_of(student: Any, tokenizer: Any, dataset: Path, **changes: Any):
     adapter = fresh_low_rank(student, all_ranks(student), seed=1)
     rows = read_rows(dataset / "validation.jsonl")
     description = Description.from_json(read_json(dataset / "dataset.json"))
-    validation = Validation(rows, description, named_metric("exact_match"), [1.0] * len(rows))
+    validation = Validation(rows, description, named_metric(settings.metric), [1.0] * len(rows))
     training = AdapterTraining(
         student, tokenizer, adapter, rows_of(dataset, tokenizer), validation, settings
     )

@@ -117,7 +117,7 @@ def subprocess_of(folder: Path, *words: str) -> subprocess.CompletedProcess[str]
 
 
 def test_a_medium_is_added() -> None:
-    """The page shows the room that `tests/toy_room` holds, file by file, and that is built there."""
+    """The page shows the room in `tests/toy_room`, which another test builds, file by file."""
     room = ROOT / "tests" / "toy_room"
     shown = re.findall(
         r"^   ```(?:python|ini)\n(.*?)^   ```", section("Add a medium"), re.MULTILINE | re.DOTALL

@@ -20,7 +20,6 @@ from test_resolver import POET, TINY, edited, isolated_verse, with_verse
 
 import specs
 from nexusbuild.plugins import (
-    LONGEST_TEXT,
     Graph,
     Needs,
     ResolveError,
@@ -339,7 +338,7 @@ def test_what_is_no_small_file_of_text_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
     with (tmp_path / "large").open("wb") as file:
-        file.truncate(LONGEST_TEXT + 1)
+        file.truncate((1 << 20) + 1)
     folder = SpecFolder(tmp_path)
     assert [folder.text(name) for name in ("pipe", "folder", "bytes", "large", "a\0b")] == [
         None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class Project:
     """One resolved spec with what is known of its files. Opening it writes nothing."""
 
     def __init__(self, place: Place, lock: Lock | None = None) -> None:
+        self.opened_ns = time.time_ns()
         self.place = place
         if place.resolver is not None and ":" in place.resolver:
             _look_next_to(place.spec)

@@ -199,9 +199,10 @@ class BuildRun:
             for target in targets
         }
         code = exit_code(results.values(), self._interrupted)
-        self._committer.finish(whole=set(targets) == set(self._project.graph.targets))
+        whole = set(targets) == set(self._project.graph.targets)
+        self._committer.finish(whole)
         self._project.save_caches()
-        if not self._build_plan.running and set(targets) == set(self._project.graph.targets):
+        if whole and all(result.state == "fresh" for result in results.values()):
             note_unchanged(self._project, self._build_plan)
         self._reporter.end(code)
         sys.stdout.flush()

@@ -3,19 +3,18 @@
 `nexusbuild/unchanged.py` says what the note is for, and reads it.
 """
 
-# ruff: noqa: PTH118
+# ruff: noqa: PTH110, PTH118
 # Names thousands of paths; os is several times as fast as pathlib.
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from nexusbuild.digest.digests import tree_below
-from nexusbuild.digest.installed import places_of
+from nexusbuild.digest.installed import installed_packages, places_of
 from nexusbuild.digest.statcache import is_settled, signature_at, write_values
 from nexusbuild.project import Place, Project
 from nexusbuild.rule.plan import Steps
@@ -49,17 +48,13 @@ def note_unchanged(project: Project, build_plan: BuildPlan) -> None:
     looked_at = _Looked()
     looked_at.at_project(project)
     looked_at.at_store(project, steps)
-    files = [(path, signature_at(path)) for path in sorted(looked_at.files)]
-    now = time.time_ns()
-    if not all(then is None or is_settled(then, now) for _, then in files):
-        return
-    if not all(object_is_sound(path, size) for path, size in looked_at.objects):
+    if not _is_as_planned(project, build_plan, looked_at):
         return
     notes = plan_notes(project, build_plan.world, steps, list(steps))
     note = {
         "setting": setting_of(folder),
         "lines": [*(f"note: {each}" for each in notes), f"{len(steps)} fresh"],
-        "files": files,
+        "files": [(path, signature_at(path)) for path in sorted(looked_at.files)],
         "folders": [(*each, names_in(*each)) for each in sorted(looked_at.folders)],
         "links": [(path, link_at(path)) for path in sorted(looked_at.links)],
         "objects": sorted(looked_at.objects),
@@ -70,6 +65,21 @@ def note_unchanged(project: Project, build_plan: BuildPlan) -> None:
         ],
     }
     write_values(place.store / NOTE, note)
+
+
+def _is_as_planned(project: Project, build_plan: BuildPlan, looked_at: _Looked) -> bool:
+    """Whether nothing has changed since the project was opened, as far as a stat can tell."""
+    kept = project.kept_graph or {}
+    paths = (*looked_at.files, *(folder for folder, _ in looked_at.folders))
+    signatures = filter(None, map(signature_at, paths))
+    sources = [each for its in build_plan.world.today.sources.values() for each in its.values()]
+    return (
+        all(is_settled(each, project.opened_ns) for each in signatures)
+        and all(each.present == os.path.exists(each.path) for each in sources)
+        and all(object_is_sound(path, size) for path, size in looked_at.objects)
+        and kept["question"][-1] == installed_packages()
+        and places_of(kept["places"], python_path(str(project.place.folder))) == kept["places"]
+    )
 
 
 class _Looked:

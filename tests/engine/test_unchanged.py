@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from toy_project import Toy
 
+from nexusbuild.rule.plan import Step
+from nexusbuild.run.commit import ResultCommitter
+
 NOTE = ".nexus/cache/unchanged"
 GRAIN_SECONDS = 0.12  # what changed less than a tenth of a second ago is not relied on
 
@@ -128,6 +131,24 @@ EDITS: dict[str, Callable[[Toy], object]] = {
 def test_a_change_is_seen(noted: Toy, edit: str) -> None:
     EDITS[edit](noted)
     assert dry_run(noted) == planned(noted)
+
+
+def test_what_changes_after_the_plan_was_made_is_not_noted(
+    noted: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source is written between the plan of a build and the end of that build."""
+    (noted.folder / NOTE).unlink()
+    commit = ResultCommitter.commit
+
+    def commit_late(self: ResultCommitter, step: Step, built: bool = False) -> None:
+        if step.target.id == "step:a":
+            noted.write("words.txt", "some other words")
+            time.sleep(GRAIN_SECONDS)
+        commit(self, step, built)
+
+    monkeypatch.setattr(ResultCommitter, "commit", commit_late)
+    assert noted.run().stdout == "8 fresh\n"
+    assert not (noted.folder / NOTE).exists()
 
 
 def test_nothing_is_noted_that_could_change_unseen(noted: Toy) -> None:

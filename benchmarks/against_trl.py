@@ -49,7 +49,7 @@ from modalities.text.encoding import encode_rows
 from modalities.text.families import Shape, decoder_config, fresh_decoder
 from modalities.text.sequences import batch_rows, tokens_of_steps
 from nexus.packing import load_backbone
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from samplers import tool_calls
 from specs.capabilities import Trace
 from specs.student import Training

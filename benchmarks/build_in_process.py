@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cheap_targets
 
-from nexusbuild.graph import Job, Needs
+from nexusbuild.plugins import Job, Needs
 from nexusbuild.process.executor import Outcome, ProgressEvent
 from nexusbuild.project import Project, find_place
 from nexusbuild.run.build import BuildRun, Options

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nexusbuild.graph import Graph, Job, Source, Target
+from nexusbuild.plugins import Graph, Job, Source, Target
 
 LAYERS = 10
 

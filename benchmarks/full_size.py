@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nexus.manifest import FORMAT, FORMAT_VERSION, MANIFEST, UNSEALED, file_digest, sealed
 from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from targets.pack.work import build_adapter, build_backbone, build_router
 
 CAPABILITIES = ("code", "reasoning", "tools")

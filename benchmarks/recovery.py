@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from modalities.text.metrics import get_metric
 from modalities.text.student_rows import StudentRows, student_rows, trace_sources
 from nexus.packing import load_backbone
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from opened_models.tokenizers import open_tokenizer
 from specs.loading import load
 from targets.adapter import target as adapter_target

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from modalities.json_files import write_json, write_rows
 from modalities.text.shards import traced_rows
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from specs.capabilities import Trace
 from targets.profile.work import build as build_profile
 from targets.tokenizer.training import trained_tokenizer

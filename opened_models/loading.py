@@ -20,7 +20,7 @@ from opened_models.tokenizers import open_tokenizer
 from opened_models.weight_files import stored_parameters, weight_files
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 # Precisions in which a block can be read from its file whenever it runs.
 BYTES_PER_PARAMETER = {"fp32": 4, "bf16": 2}

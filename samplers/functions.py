@@ -27,7 +27,7 @@ from samplers.operations import (
 from targets.dataset.sampled import build_sampled
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 LONGEST_ANSWER = 80
 LONGEST_PROMPT = 170

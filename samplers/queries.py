@@ -17,7 +17,7 @@ from samplers import spoken_values as say
 from targets.dataset.sampled import build_sampled
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 LONGEST_PROMPT = 130
 LONGEST_ANSWER = 110

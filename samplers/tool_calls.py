@@ -19,7 +19,7 @@ from samplers import spoken_values as say
 from targets.dataset.sampled import build_sampled
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 LONGEST_ANSWER = 90
 LONGEST_PROMPT = 140

@@ -15,7 +15,7 @@ from modalities.text.row import Row
 from targets.dataset.sampled import build_sampled
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 from samplers.stories import DISTRACTIONS, FAMILIES, HE, SHE, Family
 
 LARGEST = 60

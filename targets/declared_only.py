@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from nexusbuild.graph import SpecFolder, Target
+from nexusbuild.plugins import SpecFolder, Target
 from specs.model import Spec
 from specs.teachers import Teacher
 from specs.values import TRAINABLE_MODALITIES, Modality

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from nexusbuild.graph import Problem, SpecFolder, Target, input_target
+from nexusbuild.plugins import Problem, SpecFolder, Target, input_target
 from specs.model import Spec
 
 # They list what there is and ship it as a file of its own: no row or weight flows on from them.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nexusbuild.graph import Problem, ResolveError
+from nexusbuild.plugins import Problem, ResolveError
 from specs.model import Spec
 
 LOCK = "nexus.lock"

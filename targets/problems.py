@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import specs
-from nexusbuild.graph import Problem, ResolveError
+from nexusbuild.plugins import Problem, ResolveError
 from specs.fill_in import gathered
 from specs.problems import indented
 

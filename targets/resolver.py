@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import specs
-from nexusbuild.graph import Graph, ResolveError, SpecFolder, Target
+from nexusbuild.plugins import Graph, ResolveError, SpecFolder, Target
 from specs.loading import shown_path
 from specs.model import Spec
 from targets.adapter import target as adapter

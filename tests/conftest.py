@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 
 # Started in the background by a shell, this process would ignore these, and so would every build
 # that a test starts and interrupts.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from specs.model import Spec
 from targets.budget.estimates import adapter_needs, adapter_seconds
 from targets.declaring.conduct import training_conduct

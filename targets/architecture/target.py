@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Source, Target
+from nexusbuild.plugins import Source, Target
 from specs.model import Spec
 from targets.budget.estimates import QUICK_SECONDS, quick_needs
 from targets.declaring.slices import section_fields, slice_of

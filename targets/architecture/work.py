@@ -17,7 +17,7 @@ from targets.architecture.settings import AdapterSettings, BackboneSettings
 from targets.architecture.union import canonical_correlations, nested
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 def build_backbone(job: Job) -> None:

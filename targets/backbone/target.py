@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nexusbuild.graph import Problem, SpecFolder, Target
+from nexusbuild.plugins import Problem, SpecFolder, Target
 from specs.model import Spec
 from targets.architecture.target import init_source
 from targets.budget.estimates import backbone_needs, backbone_seconds

@@ -24,7 +24,7 @@ from training.muon import MuonWithAdamW
 from training.watch import Watch
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 WARMUP_STEPS = 20
 

@@ -13,7 +13,7 @@ from opened_models.loading import Teacher, answering_teacher
 from targets.baseline.settings import Settings
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 def build(job: Job) -> None:

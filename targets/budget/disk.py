@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nexusbuild.graph import SpecFolder, Target
+from nexusbuild.plugins import SpecFolder, Target
 from specs.model import Spec
 from targets.budget import estimates
 

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from glob import escape
 
-from nexusbuild.graph import Needs, SpecFolder
+from nexusbuild.plugins import Needs, SpecFolder
 from specs.datasets import Dataset
 from specs.model import Hardware, Spec
 from specs.student import Backbone, Tokenizer

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nexusbuild.graph import Graph, Target
+from nexusbuild.plugins import Graph, Target
 from opened_models.model_folder import is_model, model_folder
 from specs.model import Spec
 from specs.teachers import Teacher

@@ -22,7 +22,7 @@ from targets.bundle.settings import Settings
 from targets.bundle.teacher_free import prove_teacher_free
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 # What of each component ships; logs and sizes stay behind.
 BACKBONE_FILES = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from nexusbuild.graph import Problem, ResolveError
+from nexusbuild.plugins import Problem, ResolveError
 from specs.loading import shown_path
 
 

@@ -13,7 +13,7 @@ from targets.dataset.splitting import Splits, split, too_few
 from targets.dataset.writing import write
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 def build_sampled(job: Job, draw: Draw) -> None:

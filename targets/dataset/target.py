@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glob import has_magic
 
-from nexusbuild.graph import Source, SpecFolder, Target
+from nexusbuild.plugins import Source, SpecFolder, Target
 from specs.datasets import Dataset
 from specs.model import Spec
 from targets.budget.estimates import QUICK_SECONDS, quick_needs

@@ -9,7 +9,7 @@ from targets.dataset.settings import Settings
 from targets.dataset.writing import write
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 def build(job: Job) -> None:

@@ -12,7 +12,7 @@ from targets.dataset.settings import Settings
 from targets.dataset.splitting import Splits
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 SPARE_TOKENS = 8
 

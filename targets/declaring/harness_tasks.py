@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Source
+from nexusbuild.plugins import Source
 from specs.model import Spec
 from targets.declaring.slices import Field
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nexusbuild.graph import Needs, Source, SpecFolder
+from nexusbuild.plugins import Needs, Source, SpecFolder
 from specs.model import Spec
 from specs.teachers import Teacher
 from targets.budget.estimates import opened_needs, opened_seconds, teacher_parameters

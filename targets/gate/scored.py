@@ -14,7 +14,7 @@ from modalities.text.metrics import Metric, get_metric, score_rows
 from targets.gate.settings import Settings
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 @dataclass(frozen=True)

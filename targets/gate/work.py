@@ -20,7 +20,7 @@ from targets.gate.verdict import (
 )
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 DIGITS = 6
 ROUTED_AT_ONCE = 256

@@ -20,7 +20,7 @@ from targets.pack.quantisation import quantisation_config, quantised
 from targets.pack.settings import Settings
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 # Kept by transformers for its own bookkeeping; says where a model once lay.
 FORGOTTEN = ("_name_or_path", "_attn_implementation_autoset")

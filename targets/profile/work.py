@@ -31,7 +31,7 @@ from targets.profile.settings import Settings
 from targets.profile.spectral_analysis import heldout_variances, map_text, spectra_of
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 STAGES = (
     "answers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from specs.model import Spec
 from targets.budget.estimates import QUICK_SECONDS, quick_needs
 from targets.declaring.slices import listed_capabilities, placed, slice_of

@@ -8,7 +8,7 @@ from modalities.json_files import read_json, write_json
 from targets.registry.settings import Settings
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 def build(job: Job) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from specs.model import Spec
 from specs.values import ROUTER
 from targets.budget.estimates import QUICK_SECONDS, student_needs

@@ -17,7 +17,7 @@ from targets.router.surprise import surprise_table
 from targets.router.training import Labels, Matrix, fitted_router
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 def build(job: Job) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from specs.model import Spec
 from targets.budget.estimates import score_seconds, student_needs
 from targets.declaring.harness_tasks import harness_fields, harness_sources

@@ -18,7 +18,7 @@ from targets.score.confinement import Progress, run_confined
 from targets.score.settings import Settings
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 # Prompts that the backbone answers alone, too: enough to see what an adapter adds.
 BACKBONE_ROWS = 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import SpecFolder, Target
+from nexusbuild.plugins import SpecFolder, Target
 from specs.model import Spec
 from specs.teachers import Teacher
 from targets.declaring.opened_teacher import opened_teacher

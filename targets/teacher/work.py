@@ -22,7 +22,7 @@ from targets.teacher.settings import Settings
 from targets.teacher.tensor_digest import float32_digest, tensor_digest
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 FIELDS = {
     "hidden_size": "hidden_size",

@@ -14,7 +14,7 @@ from targets.tokenizer.settings import Settings
 from targets.tokenizer.training import trained_tokenizer
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 def build(job: Job) -> None:

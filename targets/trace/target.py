@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nexusbuild.graph import SpecFolder, Target
+from nexusbuild.plugins import SpecFolder, Target
 from specs.capabilities import Trace
 from specs.model import Spec
 from specs.teachers import Teacher

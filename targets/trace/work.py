@@ -30,7 +30,7 @@ from targets.trace.coefficients import coefficient_reader
 from targets.trace.settings import Settings
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 SHARD_ROWS = 2048
 # Most that the logits of one batch may take in float32; a single row is never cut.

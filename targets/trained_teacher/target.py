@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from specs.model import Spec
 from specs.teachers import Teacher, TrainedSource
 from targets.budget.estimates import (

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from nexusbuild.graph import Job, Needs
+from nexusbuild.plugins import Job, Needs
 from nexusbuild.process.executor import Outcome, ProgressEvent
 from nexusbuild.project import Place, Project
 from nexusbuild.rule.plan import Steps, make_plan, with_inputs

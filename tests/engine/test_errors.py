@@ -25,7 +25,7 @@ from toy_project import Toy
 
 from nexusbuild import errors
 from nexusbuild.errors import BuildError
-from nexusbuild.graph import Graph, Target
+from nexusbuild.plugins import Graph, Target
 from nexusbuild.process import child
 from nexusbuild.process.resources import machine_vram_bytes
 from nexusbuild.project import find_place
@@ -169,7 +169,7 @@ def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
 def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
     toy.write(
         "toy/obstructed.py",
-        "from nexusbuild.graph import Graph, Target\n\n\n"
+        "from nexusbuild.plugins import Graph, Target\n\n\n"
         "def resolve(spec, lock):\n"
         "    it = Target('a', 'toy.works:join', {}, obstacle='there is no way to make it')\n"
         "    return Graph({'a': it})\n",
@@ -336,7 +336,7 @@ def resolved_by(expression: str) -> Case:
     def run(toy: Toy, patch: pytest.MonkeyPatch) -> str:
         toy.write(
             "toy/odd.py",
-            "from nexusbuild.graph import Graph, Target\n\n\n"
+            "from nexusbuild.plugins import Graph, Target\n\n\n"
             "def graph(*ids):\n"
             "    return Graph({each: Target(each, 'toy.works:join', {}) for each in ids})\n\n\n"
             f"def resolve(spec, lock_values):\n    return {expression}\n",

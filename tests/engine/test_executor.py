@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from nexusbuild.graph import Job, Needs
+from nexusbuild.plugins import Job, Needs
 from nexusbuild.process import executor as executor_module
 from nexusbuild.process.child import PROGRESS_SECONDS, ReportedProgress
 from nexusbuild.process.executor import CannotFit, LocalExecutor, Outcome, ProgressEvent

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from toy_project import Toy
 
 from nexusbuild.digest.statcache import read_values, write_values
-from nexusbuild.graph import Graph, Needs, Seen, Source, SpecFolder, Target
 from nexusbuild.graph_cache import graph_from, graph_values
+from nexusbuild.plugins import Graph, Needs, Seen, Source, SpecFolder, Target
 
 GRAIN_SECONDS = 0.12  # what changed less than a tenth of a second ago is not trusted
 

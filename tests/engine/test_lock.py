@@ -194,7 +194,7 @@ def test_nothing_is_held_on_to_before_something_was_made_of_it(pinned: Toy) -> N
 def test_an_upgrade_helps_where_the_spec_is_refused_for_what_is_pinned(pinned: Toy) -> None:
     pinned.write(
         "toy/picky.py",
-        "from nexusbuild.graph import Problem, ResolveError\n"
+        "from nexusbuild.plugins import Problem, ResolveError\n"
         "from toy.resolver import resolve as resolved\n\n\n"
         "def resolve(spec, lock_values):\n"
         "    if 'base' in lock_values:\n"

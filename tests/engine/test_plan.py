@@ -9,7 +9,7 @@ from typing import Any
 
 from nexusbuild.digest.fingerprint import Code
 from nexusbuild.digest.keys import key_of, own_digest, sha256_text
-from nexusbuild.graph import Graph, Source, Target, input_target
+from nexusbuild.plugins import Graph, Source, Target, input_target
 from nexusbuild.rule.plan import Steps, World, make_plan
 from nexusbuild.rule.reasons import Reason, changed_leaves, spec_path
 from nexusbuild.rule.record import InputUse, Output, Record, SourceUse

@@ -14,7 +14,7 @@ from nexusbuild.digest.fingerprint import CodeFingerprints
 from nexusbuild.digest.host import host_kind, library_versions
 from nexusbuild.digest.keys import key_of, seed_of, sha256_text
 from nexusbuild.digest.statcache import StatCache
-from nexusbuild.graph import Job, Needs, input_file
+from nexusbuild.plugins import Job, Needs, input_file
 from nexusbuild.rule.record import Record, record_from_text
 from nexusbuild.store.store import Store
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inline import InlineProject
 
-from nexusbuild.graph import Graph, Source, Target, input_file, input_target
+from nexusbuild.plugins import Graph, Source, Target, input_file, input_target
 
 PACKAGE = "random_work"
 MODULES = ("one", "two")

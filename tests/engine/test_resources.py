@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nexusbuild.errors import CannotFit
-from nexusbuild.graph import Needs
+from nexusbuild.plugins import Needs
 from nexusbuild.process.resources import (
     Budget,
     cgroup_cpu_limit,

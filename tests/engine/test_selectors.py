@@ -8,7 +8,7 @@ import pytest
 from toy_project import Toy
 
 from nexusbuild.errors import BuildError
-from nexusbuild.graph import Graph, Target
+from nexusbuild.plugins import Graph, Target
 from nexusbuild.rule.selectors import select_targets
 
 CASES = [

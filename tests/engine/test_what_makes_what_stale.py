@@ -17,7 +17,7 @@ import pytest
 import yaml
 from inline import InlineProject, undone
 
-from nexusbuild.graph import Graph, Target, input_file, input_target
+from nexusbuild.plugins import Graph, Target, input_file, input_target
 from nexusbuild.rule.lock import read_lock, write_lock
 from targets.resolver import resolve as resolve_spec
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import specs
-from nexusbuild.graph import Graph
+from nexusbuild.plugins import Graph
 from targets.resolver import resolve
 
 OMNI = Path(__file__).parents[2] / "examples" / "omni" / "nexus.yaml"

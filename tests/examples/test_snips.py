@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nexusbuild.graph import Target
+from nexusbuild.plugins import Target
 from targets.resolver import resolve
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "snips"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import specs
-from nexusbuild.graph import ResolveError
+from nexusbuild.plugins import ResolveError
 from targets.budget.report import Limits, budget_of, misfits
 from tests.specs.small_spec import SMALL
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from nexus.decoding import greedy_decode
-from nexusbuild.graph import Job, Progress
+from nexusbuild.plugins import Job, Progress
 from targets.profile.work import build
 
 WORDS = 46

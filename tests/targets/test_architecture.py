@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from targets.architecture.capacity import redistributed, student_layer
 from targets.architecture.profiles import Subspace
 from targets.architecture.union import canonical_correlations, nested, union_rank

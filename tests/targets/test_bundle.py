@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from nexus import NexusModel
 from nexus.manifest import read_manifest, verify
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from targets.bundle.teacher_free import prove_teacher_free
 from targets.bundle.work import build
 from targets.teacher.work import described

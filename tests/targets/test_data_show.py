@@ -12,7 +12,7 @@ import pytest
 from modalities.json_files import read_json, read_rows
 from nexusbuild.cli import main
 from nexusbuild.digest.keys import seed_of
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from targets.commands import data_show
 from targets.dataset.work import build
 

@@ -20,7 +20,7 @@ from modalities.text.fields import MissingFieldError, answer_at, prompt_at, text
 from modalities.text.near_duplicates import WORD, near_duplicates
 from modalities.text.row import Row, normal_form
 from nexusbuild.digest.digests import files_below
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from samplers import functions, tool_calls
 from targets.dataset.reading import data_files, records
 from targets.dataset.splitting import Splits, split

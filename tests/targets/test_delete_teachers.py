@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nexusbuild.graph import Graph, ResolveError
+from nexusbuild.plugins import Graph, ResolveError
 from targets.commands.delete_teachers import local_copies, step
 from targets.resolver import resolve
 

@@ -12,7 +12,7 @@ import torch
 from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
 from modalities.text.shards import traced_rows
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from targets.baseline.work import build as build_baseline
 from targets.profile.work import build as build_profile
 from targets.teacher.work import build as build_teacher

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modalities.json_files import read_json, read_rows, write_rows
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from targets.gate.settings import Settings
 from targets.gate.statistics import Estimate
 from targets.gate.verdict import judged

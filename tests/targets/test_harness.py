@@ -11,7 +11,7 @@ import pytest
 from modalities.json_files import read_json, read_rows
 from modalities.text.harness.metric import HarnessMetric
 from modalities.text.harness.tasks import Harness, load_tasks
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from targets.baseline.work import build as build_baseline
 from targets.gate.items import read_items
 from targets.gate.work import build_capability

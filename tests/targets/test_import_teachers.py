@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import specs
-from nexusbuild.graph import ResolveError
+from nexusbuild.plugins import ResolveError
 from opened_models.model_folder import model_folder
 from specs.document import parse_document
 from targets.commands import check, import_teachers

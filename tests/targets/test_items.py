@@ -11,7 +11,7 @@ import pytest
 
 from modalities.json_files import write_rows
 from nexusbuild.cli import main
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from targets.commands.items import overview, side_by_side
 from targets.gate.items import Items, read_items
 from targets.gate.work import build_capability

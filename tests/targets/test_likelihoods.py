@@ -14,7 +14,7 @@ from modalities.json_files import read_json, read_rows, write_rows
 from modalities.text.metrics import get_metric, score_rows
 from nexus.adapters import load_adapter, merged
 from nexus.packing import load_backbone
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from targets.baseline.work import build as build_baseline
 from targets.gate.work import build_capability
 from targets.score.work import build as build_score

@@ -25,7 +25,7 @@ from transformers import PreTrainedTokenizerFast as FastTokenizer
 from modalities.text.answers import Description
 from modalities.text.asking import asker_of
 from nexusbuild.cli import main
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from opened_models.loading import open_teacher
 from opened_models.losses import sample_loss
 from opened_models.structure import find_structure

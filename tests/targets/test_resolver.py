@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nexusbuild.graph import Graph, ResolveError, Target, input_target
+from nexusbuild.plugins import Graph, ResolveError, Target, input_target
 from targets.resolver import resolve
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from test_resolver import TINY, edited, with_verse
 
-from nexusbuild.graph import SpecFolder
+from nexusbuild.plugins import SpecFolder
 from targets.resolver import resolve
 
 

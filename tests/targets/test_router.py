@@ -15,7 +15,7 @@ from nexus.packing import load_backbone
 from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS, Router, input_embedding
 from nexusbuild.digest.fingerprint import CodeFingerprints
 from nexusbuild.digest.statcache import StatCache
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from targets.router.settings import Settings
 from targets.router.surprise import LEAST_SPREAD, surprise_table
 from targets.router.training import fitted_router, nearest_distances

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from nexus import NexusModel
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from targets.score import confinement, landlock, namespaces
 from targets.score.confinement import run_confined
 from targets.score.work import build

@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from opened_models.loading import open_teacher
 from opened_models.streaming import is_streamed
 from specs.model import Hardware
@@ -122,7 +122,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from opened_models.loading import open_teacher
 
 def memory(name):

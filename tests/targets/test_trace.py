@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from modalities.text.likelihoods import teacher_log_probs
 from modalities.text.shards import traced_rows
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from specs.capabilities import Trace
 from targets.trace.work import build
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nexusbuild.graph import Graph, Needs, Problem, ResolveError, Source, SpecFolder, Target
+from nexusbuild.plugins import Graph, Needs, Problem, ResolveError, Source, SpecFolder, Target
 
 
 def resolve(spec: Path, lock_values: Mapping[str, Any]) -> Graph:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from toy.words import joined
 
 if TYPE_CHECKING:
-    from nexusbuild.graph import Job
+    from nexusbuild.plugins import Job
 
 
 def join(job: Job) -> None:

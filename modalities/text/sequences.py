@@ -47,14 +47,14 @@ def collate(
     prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], rows: list[int]
 ) -> Batch:
     """Pad the named rows. The last token of an answer is predicted, never read."""
-    lengths = [len(prompts[row]) + len(answers[row]) - 1 for row in rows]
+    pairs = [(prompts[row], answers[row]) for row in rows]
+    lengths = [len(prompt) + len(answer) - 1 for prompt, answer in pairs]
     input_ids = np.zeros((len(rows), max(lengths)), dtype=np.int64)
     attention = np.zeros_like(input_ids)
     where: list[tuple[int, int]] = []
     labels: list[int] = []
     answer_index: list[int] = []
-    for line, row in enumerate(rows):
-        prompt, answer = prompts[row], answers[row]
+    for line, (prompt, answer) in enumerate(pairs):
         input_ids[line, : lengths[line]] = [*prompt, *answer[:-1]]
         attention[line, : lengths[line]] = 1
         start = len(prompt) - 1

@@ -17,11 +17,12 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from modalities.text.answers import Description, answered_rows
+from modalities.text.distillation_loss import distillation_loss
 from modalities.text.encoding import encode_rows, endings
 from modalities.text.metrics import get_metric, score_rows
 from modalities.text.outputs import answer_log_probs, cross_entropy
 from modalities.text.sequences import batch_rows, collate, tokens_of_steps
-from modalities.text.student_rows import StudentRows, distillation_loss
+from modalities.text.student_rows import StudentRows
 from targets.adapter.anchors import Anchors
 from targets.adapter.low_rank import LowRank
 from targets.adapter.recovery import LOSS, ROLL_BACKS, Recovery, Rows
@@ -143,14 +144,15 @@ class AdapterTraining:
     def loss_of(self, rows: list[int], anchors: float) -> Tensor:
         """What is minimised, on a batch of rows; anchors: factor on the weight of these."""
         batch = collate(self.rows.prompts, self.rows.answers, rows).to(self._model.device)
+        targets = self.rows.soft_targets(batch)
         weights = self._adapter.weights(self._base)
         kl_weight = self.settings.kl_weight
         if self.anchors is None:
             log_probs = answer_log_probs(self._model, batch, weights)
-            return distillation_loss(log_probs, batch, self.rows, kl_weight)
+            return distillation_loss(log_probs, batch.labels, targets, kl_weight)
         with self.anchors.watching():
             log_probs = answer_log_probs(self._model, batch, weights)
-        output = distillation_loss(log_probs, batch, self.rows, kl_weight)
+        output = distillation_loss(log_probs, batch.labels, targets, kl_weight)
         return output + anchors * self.anchors.penalty(batch)
 
     def figures(self) -> dict[str, float]:

@@ -11,7 +11,8 @@ from transformers.modeling_utils import PreTrainedModel
 from modalities.json_files import read_json, read_rows, write_json, write_rows
 from modalities.text.answers import Description
 from modalities.text.metrics import get_metric, score_rows
-from modalities.text.student_rows import student_rows, trace_sources
+from modalities.text.student_rows import student_rows
+from modalities.text.trace_sources import trace_sources
 from nexus.packing import load_backbone
 from opened_models.tokenizers import open_tokenizer
 from targets.adapter.low_rank import (
@@ -44,7 +45,12 @@ def build(job: Job) -> None:
     adapter = fresh_low_rank(model, planned_ranks(job, model), job.seed)
     validation = validation_of(job, settings)
     sources = trace_sources(job.inputs, open_tokenizer, capability="")
-    rows = student_rows(sources, tokenizer).to(device)
+    rows = student_rows(
+        sources,
+        tokenizer,
+        job.scratch / "rows",
+        lambda done: job.progress(0, settings.steps, note=f"rows laid out: {done}"),
+    )
     training = AdapterTraining(model, tokenizer, adapter, rows, validation, settings)
 
     log = _fit_in_rounds(job, training)

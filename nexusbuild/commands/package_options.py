@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nexusbuild.plugins import AfterBuild
 
-OPTIONS = "nexusbuild.plugins"  # the entry-point group
+OPTIONS = "nexusbuild.after_build"  # the entry-point group
 
 
 def add_package_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

@@ -117,7 +117,7 @@ def sources_behind(graph: Graph, target: str, today: Today) -> dict[str, dict[st
         seen.add(each)
         sources = today.sources[each]
         if sources:
-            found[each] = {role: fact.digest or "" for role, fact in sources.items()}
+            found[each] = {role: source.digest or "" for role, source in sources.items()}
         waiting.extend(input_target(reference) for reference in graph[each].inputs.values())
     return dict(sorted(found.items()))
 

@@ -18,6 +18,7 @@ from nexusbuild import errors
 from nexusbuild.facts import Facts
 from nexusbuild.graph import Graph, Target, input_target
 from nexusbuild.keys import plain, settings_digest
+from nexusbuild.plain_yaml import load_plain
 from nexusbuild.record import Record
 from nexusbuild.statcache import StatCache
 
@@ -182,7 +183,7 @@ def read_lock(path: Path, cache: StatCache | None = None) -> Lock:
     import yaml
 
     try:
-        raw = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        raw = load_plain(text)
         if not isinstance(raw, dict):
             raise ValueError("it is empty" if raw is None else "it holds no names and values")
         if "nexus_lock" not in raw:

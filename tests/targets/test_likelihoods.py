@@ -19,6 +19,8 @@ from targets.metrics import get_metric, score_rows
 from targets.rows import read_json, read_rows, write_rows
 from targets.score.work import build as build_score
 
+pytestmark = pytest.mark.arithmetic
+
 ITEMS = 6
 
 

@@ -29,7 +29,7 @@ class Cooldown(Section):
 
 
 class Hardware(Section):
-    """What a build may use. Changes how things are built, never what comes out."""
+    """What a build may use. In no key: a change makes nothing stale."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; `auto` takes a GPU where there is one."""
@@ -75,7 +75,7 @@ class Spec(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """All randomness derives from it."""
     hardware: Hardware = Hardware()
-    """What a build may use; nothing that comes out depends on it."""
+    """What a build may use; it is in no key, so that a change rebuilds nothing."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """What there is to learn: prompts and answers, by name."""
     teachers: Annotated[tuple[Teacher, ...], Strict(False), Field(min_length=1)]

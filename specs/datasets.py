@@ -21,22 +21,22 @@ class RowSource(Section):
     path: Text | None = None
     """A file, a folder or a glob, relative to this file."""
     rows: Positive | None = None
-    """Rows of all splits together; by default all that the files have."""
+    """Rows of all splits together (default: all rows of the files)."""
     eval: Positive = 1000
-    """Rows held out for the contract; no training sees them."""
+    """Rows held out for the contract. No training sees them."""
     validation: Positive = 200
     """Rows held out for decisions during training."""
     pilot: Positive = 240
     """Rows for profiling teachers."""
     group: Text | None = None
-    """Key of what rows of one source share (a speaker, a picture): they are never split up."""
+    """Key of a row's group (a speaker, a source). Rows of one group stay in one split."""
     origin: Text | None = None
-    """Where the data can be had, said when it is missing; nothing is fetched by itself."""
+    """Where to get the data, shown when it is missing. Nothing is fetched automatically."""
     licence: Text | None = None
-    """SPDX name of the data's licence; NOASSERTION where it is not known."""
+    """SPDX name of the data's licence; NOASSERTION if it is not known."""
 
     def media(self) -> tuple[str, ...]:
-        """What its rows hold besides text, sorted: the media whose fields say something."""
+        """What its rows hold as well as text, sorted: the media whose fields are set."""
         return tuple(
             sorted(
                 medium
@@ -46,7 +46,7 @@ class RowSource(Section):
         )
 
     def settings(self) -> dict[str, Any]:
-        """What the rows depend on, as JSON values. Of a medium that they do not hold, nothing."""
+        """What the rows depend on, as JSON values, without the fields of media that they lack."""
         unused = {
             name
             for medium, names in media_fields().items()
@@ -70,9 +70,9 @@ def media_fields() -> dict[str, tuple[str, ...]]:
 if TYPE_CHECKING:
 
     class Dataset(TextFields, RowSource):
-        """A data set of text; those of other media have fields besides."""
+        """A data set of text. Other media add fields."""
 
 else:
     _FIELDS = [room.dataset_fields for room in rooms() if room.dataset_fields is not None]
     Dataset = create_model("Dataset", __base__=(*_FIELDS, RowSource), __module__=__name__)
-    Dataset.__doc__ = "Prompts and answers: made by a sampler, or read from files."
+    Dataset.__doc__ = "Prompts and answers, made by a sampler or read from files."

@@ -32,37 +32,38 @@ class Hardware(Section):
     """What a build may use. In no key: a change makes nothing stale."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where models run; `auto` takes a GPU where there is one."""
+    """Where models run; `auto` uses a GPU if there is one."""
     vram: Size | None = None
-    """GPU memory a build may use; what there is, unless said."""
+    """GPU memory that a build may use (default: all that the machine has)."""
     ram: Size | None = None
-    """Main memory a build may use; what there is, unless said."""
+    """Main memory that a build may use (default: all that the machine has)."""
     disk: Size | None = None
-    """Disk space that the store may take; a build that by estimate needs more does not start."""
+    """Disk space that the store may take. A build that needs more, by estimate, does not start."""
     threads: Positive = 1
-    """CPU threads of one target; small models train best on one each, side by side."""
+    """CPU threads of one target. Small models train best on one thread each, in parallel."""
     max_temperature_c: Annotated[int, Field(ge=40, le=110)] | None = None
-    """Degrees Celsius at which training on a GPU pauses, until it is 10 degrees cooler."""
+    """Training on a GPU pauses at this temperature in degrees Celsius, until it is 10 degrees
+    cooler."""
     cooldown: Cooldown | None = None
-    """Regular pauses in long training, for the hardware's sake."""
+    """Regular pauses in long training, to let the hardware cool."""
 
 
 class Licences(Section):
     """Licences that teachers and data sets may have; others are refused before anything loads."""
 
     allow: Texts
-    """SPDX names. NOASSERTION among them lets in what has no known licence."""
+    """SPDX names. NOASSERTION in the list allows what has no known licence."""
 
 
 class Bundle(Section):
     """What is released, and how it is packed."""
 
     include: Annotated[Names, Field(min_length=1)] | None = None
-    """Capabilities that ship; all that a teacher serves, unless said."""
+    """Capabilities that ship (default: all that have a teacher)."""
     quantize: Literal["none", "int8", "nf4"] = "int8"
     """Format of the backbone's weights."""
     zip: bool = False
-    """Also one zip file."""
+    """Whether to write the bundle as one zip file as well."""
 
 
 class Spec(Section):
@@ -73,23 +74,23 @@ class Spec(Section):
     name: Name
     """Name of the bundle."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
-    """All randomness derives from it."""
+    """The source of all randomness."""
     hardware: Hardware = Hardware()
     """What a build may use; it is in no key, so that a change rebuilds nothing."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
-    """What there is to learn: prompts and answers, by name."""
+    """Prompts and answers to learn from, by name."""
     teachers: Annotated[tuple[Teacher, ...], Strict(False), Field(min_length=1)]
-    """Who can do it already."""
+    """The models to learn from."""
     capabilities: Annotated[dict[Name, Capability], Field(min_length=1)]
-    """What the model is to be able to do, by name."""
+    """What the model must be able to do, by name."""
     contracts: Contracts = Contracts.model_validate({})
-    """What must be retained of the teachers, by capability."""
+    """What the student must retain of its teachers, by capability."""
     licences: Licences | None = None
-    """Licences that teachers and data may have; without this section, any."""
+    """Licences that teachers and data may have (default: any)."""
     student: Student = Student()
     """The one model that ships, and how it is trained."""
     bundle: Bundle = Bundle()
-    """What is released, in which format."""
+    """What is released, and in which format."""
 
     def teachers_of(self, capability: str) -> tuple[Teacher, ...]:
         """The teachers that a capability can be learned from, in the spec's order."""
@@ -100,14 +101,14 @@ class Spec(Section):
         )
 
     def untrainable(self, teacher: Teacher, capability: str) -> str | None:
-        """What of a teacher's capability there is no trainer for, in words; None if it can be
+        """What of a teacher's capability no trainer supports, in words; None if it can be
         trained."""
         if (why := self.capabilities[capability].without_a_trainer()) is not None:
             return why
         return None if teacher.modality in (None, "text") else teacher.modality
 
     def media(self) -> tuple[str, ...]:
-        """What the capabilities that are learned read besides text, sorted."""
+        """What the capabilities that are learned read as well as text, sorted."""
         served = self.served_capabilities()
         return tuple(
             sorted({medium for name in served for medium in self.capabilities[name].media})

@@ -1,6 +1,6 @@
 """The reference of nexus.yaml for people, made from the models.
 
-`python -m specs.reference docs/spec.md` writes it anew between the page's two marks.
+`python -m specs.reference docs/spec.md` writes it between the page's two marks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def reference() -> str:
 
 
 def page_with_reference(page: str) -> str:
-    """The page with what stands between its marks made anew. Raises ValueError without marks."""
+    """The page with a new reference between its marks. Raises ValueError without marks."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -37,14 +37,14 @@ def page_with_reference(page: str) -> str:
 def _section(path: tuple[str, ...], told: dict[str, str], node: Schema) -> Iterator[str]:
     """A heading, what the section is, a table of its fields; then the sections within it.
 
-    told: fields of a section -> the path that it was first told under.
+    told: fields of a section -> the path that it was first described under.
     """
     yield f"### `{_shown(path)}`" if path else "### The whole file"
     yield ""
     if path and node.get("description"):
         yield f"{_plain(str(node['description']))}"
         yield ""
-    yield "| field | what it is | allowed | unless said |"
+    yield "| field | what it is | allowed | default |"
     yield "|---|---|---|---|"
     properties: Mapping[str, Schema] = node.get("properties", {})
     for name, field in properties.items():
@@ -98,7 +98,7 @@ def _first_words(field: Schema) -> str:
 
 def _default(node: Schema, name: str, field: Schema) -> str:
     if name in node.get("required", ()):
-        return "must be said"
+        return "required"
     value: Any = field.get("default")
     if value is None or isinstance(value, dict | list):
         return ""
@@ -112,7 +112,7 @@ def _plain(text: str) -> str:
 
 
 def main() -> None:
-    """Write the page anew."""
+    """Update the reference in the page."""
     page = Path(sys.argv[1])
     page.write_text(page_with_reference(page.read_text(encoding="utf-8")), encoding="utf-8")
 

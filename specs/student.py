@@ -28,51 +28,52 @@ class Tokenizer(Section):
 
     kind: Literal["bpe", "bytes", "teacher"] = "bpe"
     """`bpe` is learned from the data sets (digits stay single), `bytes` needs no learning,
-    `teacher` takes the one of the teacher named."""
+    `teacher` takes the tokenizer of the teacher named."""
     teacher: Text | None = None
     """Whose tokenizer the student takes, with `kind: teacher`."""
     vocab: Annotated[int, Field(ge=258, le=1_000_000)] = 512
-    """Entries in all, bytes and special tokens included; `bytes` always has 258."""
+    """Number of entries, with bytes and special tokens; `bytes` always has 258."""
 
 
 class Training(Section):
-    """How adapters are trained. A capability's own `training` overrides single fields."""
+    """How adapters are trained."""
 
     rank: Positive = 64
-    """Cap of an adapter's rank."""
+    """Largest rank of an adapter."""
     steps: Positive = 700
     """Optimiser steps."""
     batch: Positive = 16
     """Rows in one step."""
     learning_rate: Rate = 0.01
-    """Of Muon, for all LoRA matrices."""
+    """Learning rate of Muon, for all LoRA matrices."""
     warmup_steps: NotNegative = 20
     """Steps over which the learning rate rises."""
     kl_weight: Share = 0.2
     """Share of the divergence from the teacher in the loss; the rest is cross-entropy.
 
-    Where the teachers draw the answers themselves (`trace.answers: teacher`), 0.8 was better.
+    If the teachers draw the answers themselves (`trace.answers: teacher`), 0.8 was better.
     """
     activation_anchor: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """Weight of the activation anchor; 0 leaves it off."""
+    """Weight of the activation anchor; 0 turns it off."""
     attention_anchor: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """Weight of the attention anchor; 0 leaves it off."""
+    """Weight of the attention anchor; 0 turns it off."""
     validate_every: Positive = 200
     """Steps between two looks at the validation rows."""
     recovery_steps: NotNegative = 30
-    """Steps on the worst rows where a look finds an adapter worse than it was; 0 leaves recovery
-    off, and with it the roll-back after a spike."""
+    """Steps on the worst rows after a look finds that an adapter got worse. 0 turns off recovery,
+    and the roll-back after a spike as well."""
     retries: NotNegative = 1
-    """How often an adapter below its aim trains on."""
+    """How often an adapter below its aim is trained further."""
     aim_fraction: Threshold = 1.0
-    """Retention on the validation rows below which an adapter trains on (not the contract)."""
+    """An adapter is trained further if it retains less than this on the validation rows. This is
+    not the contract."""
 
 
 class InitPath(Section):
-    """A small open model to start from instead of from scratch."""
+    """A small open model to start from, instead of from scratch."""
 
     path: Text
-    """A model folder, relative to this file. Never a teacher."""
+    """A model folder, relative to this file. It must not be a teacher."""
 
 
 def _init(value: Any) -> Any:
@@ -96,7 +97,7 @@ Init = Annotated[
                         "path": {
                             "type": "string",
                             "minLength": 1,
-                            "description": "A model folder, relative to this file; no teacher.",
+                            "description": "A model folder, relative to this file; not a teacher.",
                         }
                     },
                     "required": ["path"],
@@ -115,9 +116,9 @@ class Backbone(Section):
     init: Annotated[Init, Field(json_schema_extra={"default": "scratch"})] = None
     """`scratch`, or `{path: FOLDER}` of a small open model to start from."""
     family: ShippedFamily = "llama"
-    """Architecture, where it starts from scratch."""
+    """Architecture, if it starts from scratch."""
     hidden: Auto = "auto"
-    """Width of the residual stream; `auto` follows from the teachers' profiles."""
+    """Width of the residual stream; `auto` computes it from the teachers' profiles."""
     layers: Auto = "auto"
     """Number of blocks."""
     heads: Auto = "auto"
@@ -129,9 +130,9 @@ class Backbone(Section):
     batch: Positive = 32
     """Rows in one step."""
     learning_rate: Rate = 0.02
-    """Of Muon, for the matrices."""
+    """Learning rate of Muon, for the matrices."""
     kl_weight: Share = 0.2
-    """As `training.kl_weight`, with the teachers of all capabilities."""
+    """The same as `training.kl_weight`, with the teachers of all capabilities."""
 
 
 class _Encoders(Section):
@@ -170,6 +171,6 @@ class Student(Section):
     backbone: Backbone = Backbone()
     """The frozen base that all adapters share."""
     encoders: Encoders = Encoders()
-    """What turns a medium into states, for each medium that is read besides text."""
+    """Encoders that turn a medium into states: one for each medium that is read as well as text."""
     training: Training = Training()
-    """How adapters are trained; a capability's own `training` overrides single fields."""
+    """How adapters are trained. A capability's own `training` overrides single fields."""

@@ -21,15 +21,15 @@ class TrainedSource(Section):
     layers: Positive
     """Number of blocks."""
     heads: Positive | None = None
-    """Attention heads; they divide the width. One for each 32 of it, unless said."""
+    """Attention heads. The width must be a multiple of them (default: one per 32 of the width)."""
     intermediate: Positive | None = None
-    """Width of the MLP; three times the width, unless said."""
+    """Width of the MLP (default: three times the width)."""
     steps: Positive
     """Optimiser steps."""
     batch: Positive = 16
     """Rows in one step."""
     learning_rate: Rate = 0.02
-    """Of Muon, for the matrices; the rest follows from it."""
+    """Learning rate of Muon, for the matrices. The other rates follow from it."""
     tokenizer: Tokenizer = Tokenizer()
     """The teacher's own tokenizer."""
 
@@ -59,10 +59,10 @@ class TeacherSource(Section):
     ) = None
     """The commit of the hub's model."""
     origin: Text | None = None
-    """Where the folder of `path` can be had (OWNER/MODEL of the hub, or an address), said when it
-    is missing; nothing is fetched by itself."""
+    """Where to get the folder of `path` (OWNER/MODEL of the hub, or an address), shown when it is
+    missing. Nothing is fetched automatically."""
     train: TrainedSource | None = None
-    """Made by the build itself."""
+    """A teacher that the build trains itself."""
 
 
 class Teacher(Section):
@@ -73,17 +73,17 @@ class Teacher(Section):
     source: TeacherSource
     """Where the model comes from."""
     licence: Text | None = None
-    """SPDX name of the model's licence; NOASSERTION where it is not known."""
+    """SPDX name of the model's licence; NOASSERTION if it is not known."""
     load: Precision = "fp32"
     """Precision in which the teacher is opened."""
     capabilities: Annotated[Names, Field(min_length=1)]
     """What this teacher teaches."""
     parameters: Count | None = None
-    """Size, where it cannot be read from the files yet; used to estimate memory and time."""
+    """Number of parameters, if no file here says it yet. Used to estimate memory and time."""
     modality: Modality | None = None
-    """What the model reads and writes; as its capabilities, unless said. `features` is a model
-    from which no text comes: an encoder, a codec, autoencoders."""
+    """What the model reads and writes (default: the same as its capabilities). `features` is a
+    model that gives no text: an encoder, a codec, an autoencoder."""
     category: Text | None = None
-    """What kind of model it is, for people; nothing depends on it."""
+    """What kind of model it is, for people. Nothing depends on it."""
     best_feature: Text | None = None
-    """What it is best at, for people; nothing depends on it."""
+    """What it is best at, for people. Nothing depends on it."""

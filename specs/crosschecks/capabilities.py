@@ -109,9 +109,9 @@ def trace_problems(sections: Sections) -> Iterator[SpecProblem]:
                 remedy = f"add `trace: {{coefficient_rows: 2000}}` to capabilities.{name}, or "
                 if reads:
                     why = f'there is no anchor for what is not text, and "{name}" reads more'
-                    remedy = ""
+                    remedy = "add "
                 yield sections.problem(
-                    (*section, key), why, f"{remedy}add `{key}: 0` to its training", at_key=True
+                    (*section, key), why, f"{remedy}`{key}: 0` to its training", at_key=True
                 )
 
 

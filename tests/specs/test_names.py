@@ -42,7 +42,8 @@ graph = resolve(Path(sys.argv[1]), {})
 code = {id: graph[id].code for id in ("gate:code", "dataset:functions")}
 before = [name for name in sys.modules if name.startswith("shiny")]
 gate = graph["gate:code"]
-reached = CodeFingerprints(StatCache(None)).of(gate.work, gate.id, gate.code).modules
+fingerprints = CodeFingerprints(StatCache(None))
+reached = fingerprints.of(gate.work, gate.id, tuple(gate.code.values())).modules
 seen = [each.root for each in graph.seen]
 print(json.dumps([code, before, "shiny.room.metrics.brevity" in reached, seen]))
 """
@@ -86,8 +87,8 @@ def test_another_package_brings_a_metric_and_a_sampler(other_package: Path) -> N
     assert ran.returncode == 0, ran.stderr
     code, imported, reached, seen = json.loads(ran.stdout)
     assert code == {
-        "gate:code": ["shiny.room.metrics.brevity"],
-        "dataset:functions": ["shiny.room.samplers.echo"],
+        "gate:code": {"metric": "shiny.room.metrics.brevity"},
+        "dataset:functions": {"sampler": "shiny.room.samplers.echo"},
     }
     assert not imported, "names are read without importing the package"
     assert reached, "what is loaded by name is in the key"

@@ -296,24 +296,32 @@ def test_work_loads_by_name_what_its_settings_name(folder: Folder) -> None:
             "code: {retain_fraction: 0.01, metric: unit_tests}",
         )
     )
+    reads_text = {"reading": "modalities.text.reading"}
+    by_likelihood = {"metric": f"{metrics}.bits_per_byte"}
+    taught = ("scholar/reasoning", "operator/tools", "coder/code")
     assert {target.id: target.code for target in after if target.code} == {
-        **{f"dataset:{name}": (f"samplers.{name}",) for name in SAMPLED},
-        "trained_teacher:scholar": ("modalities.text.families.llama",),
-        "trained_teacher:operator": ("modalities.text.families.gpt2",),
-        "trained_teacher:coder": ("modalities.text.families.qwen3",),
-        "backbone": ("modalities.text.families.llama",),
-        "profile:scholar/reasoning": (f"{metrics}.bits_per_byte",),
-        "profile:operator/tools": (f"{metrics}.bits_per_byte",),
-        "profile:coder/code": (f"{metrics}.rouge_l",),
-        "adapter:reasoning": (f"{metrics}.bits_per_byte",),
-        "adapter:tools": (f"{metrics}.bits_per_byte",),
-        "adapter:code": (f"{metrics}.rouge_l",),
-        "baseline:operator/tools": (f"{harness}.answering",),
-        "score:tools": (f"{harness}.answering",),
-        "gate:reasoning": (f"{metrics}.bits_per_byte",),
-        "gate:tools": (f"{harness}.metric",),
-        "gate:code": (f"{metrics}.unit_tests",),
-        "gate:router": (f"{metrics}.accuracy",),
+        **{f"dataset:{name}": {"sampler": f"samplers.{name}"} for name in SAMPLED},
+        **{
+            f"trained_teacher:{name}": {
+                "family": f"modalities.text.families.{family}",
+                **reads_text,
+            }
+            for name, family in (("scholar", "llama"), ("operator", "gpt2"), ("coder", "qwen3"))
+        },
+        "backbone": {"family": "modalities.text.families.llama"},
+        "profile:scholar/reasoning": by_likelihood | reads_text,
+        "profile:operator/tools": by_likelihood | reads_text,
+        "profile:coder/code": {"metric": f"{metrics}.rouge_l", **reads_text},
+        "adapter:reasoning": by_likelihood | reads_text,
+        "adapter:tools": by_likelihood | reads_text,
+        "adapter:code": {"metric": f"{metrics}.rouge_l", **reads_text},
+        **{f"{kind}:{one}": reads_text for kind in ("baseline", "trace") for one in taught},
+        "baseline:operator/tools": {"harness": f"{harness}.answering", **reads_text},
+        "score:tools": {"harness": f"{harness}.answering"},
+        "gate:reasoning": by_likelihood,
+        "gate:tools": {"harness": f"{harness}.metric"},
+        "gate:code": {"metric": f"{metrics}.unit_tests"},
+        "gate:router": {"metric": f"{metrics}.accuracy"},
     }
 
 
@@ -326,7 +334,8 @@ def test_a_teacher_s_own_answers_are_ranked_by_what_is_said(
     )
     trace = after["trace:coder/code"]
     assert trace.settings["metric"] == ranked_by
-    assert trace.code == ((f"modalities.text.metrics.{ranked_by}",) if ranked_by else ())
+    named = {"metric": f"modalities.text.metrics.{ranked_by}"} if ranked_by else {}
+    assert trace.code == {"reading": "modalities.text.reading", **named}
 
 
 def test_the_name_is_the_bundle_s(folder: Folder) -> None:
@@ -624,7 +633,7 @@ def test_isolating_what_was_pinned_is_an_error_that_names_the_path(folder: Folde
         '"verse" is isolated, but backbone would be made from it: trace:poet/verse -> backbone',
     ]
     # One of them alone would leave the spec refused.
-    both = "`nexusbuild lock --upgrade tokenizer --upgrade backbone` makes it anew without"
+    both = "`nexusbuild lock --upgrade tokenizer --upgrade backbone` makes it again without it"
     assert all(both in problem.remedy for problem in raised.value.problems)
     assert raised.value.problems[0].field == "capabilities.verse.isolated"
     # The remedy helps.

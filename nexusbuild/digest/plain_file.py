@@ -39,7 +39,7 @@ def read_plain_file(path: str | Path, most: int) -> bytes:
 def replace_file(path: Path, content: bytes, durable: bool = False) -> None:
     """Put a file of these bytes there, whole or not at all. durable: also after a power cut.
 
-    The file is written under one name next to `path`, whoever writes: what a killed process left
+    The file is written under one name next to `path` by every process: what a killed one left
     under it is overwritten, and a link under it is removed, not followed.
     """
     temporary = path.with_name(f".{path.name}.new")

@@ -184,8 +184,9 @@ def record_from_json(raw: object, key: str) -> Record:
     try:
         record = record_of(raw)
         follows = record.key == key_of(record.own, record.input_digests)
+        record_text(record).encode()  # half of a character cannot be written again
     except (ValueError, RecursionError, BuildError) as error:
-        raise DamagedRecordError("its settings are not plain JSON") from error
+        raise DamagedRecordError("it holds what is not plain JSON") from error
     if record.key != key:
         raise DamagedRecordError("it is the record of another key")
     if not follows:

@@ -1,4 +1,4 @@
-"""What a record may say. Whoever wrote it, nothing of it is used before it was checked here.
+"""What a record may say. Nothing of it is used before it was checked here, no matter who wrote it.
 
 A record comes from an archive, from a store that was copied, or from a disk that lost a byte. Its
 paths become files, its numbers are computed with, its texts are shown: each has its form.

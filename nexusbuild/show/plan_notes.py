@@ -39,10 +39,8 @@ def damaged_records(project: Project, targets: Sequence[str]) -> list[str]:
         for key in sorted(gone - damage.keys(), key=lambda key: current[key])
     ]
     for key, why in sorted(damage.items()):
-        of_target = f" of {current[key]}" if key in current else ""
-        lines.append(
-            f"the record {key[:12]}{of_target} is damaged: {why}; it is treated as not built"
-        )
+        whose = f"of {current[key]}" if key in current else key[:12]
+        lines.append(f"the record {whose} is damaged: {why}; it is treated as not built")
     return lines
 
 

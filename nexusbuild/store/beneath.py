@@ -1,7 +1,7 @@
 """An open folder, and what is written below it: no path leads out, no link on the way is followed.
 
 The paths come from records. They are checked before (`record_check`); here a link that lies in the
-way, whoever put it there and when, is an error and not a way out.
+way, no matter who put it there and when, is an error and not a way out.
 """
 
 # Works on descriptors, which pathlib does not know.

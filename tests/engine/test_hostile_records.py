@@ -82,6 +82,7 @@ ILL_TYPED = {
     "a path to a terminal": set_to("\x1b]0;x\x07", "outputs", 0, "path"),
     "a size": set_to(1 << 80, "outputs", 0, "bytes"),
     "another target": set_to("step:b", "target"),
+    "half a character": set_to("\ud800", "provenance", "odd"),
 }
 
 
@@ -91,18 +92,17 @@ def test_ill_typed_records_are_notes(built: Toy, part: int) -> None:
     before = everything_below(built.folder.parent).keys()
     changes = dict(list(ILL_TYPED.items())[part::4])
     assert len(changes) <= len(built.spec["targets"])
-    keys = {
-        target: rewrite(built, change, target)
-        for target, change in zip(built.spec["targets"], changes.values(), strict=False)
-    }
-    for command in (["--dry-run"], ["ls"], ["why", *keys]):
+    harmed = list(built.spec["targets"])[: len(changes)]
+    for target, change in zip(harmed, changes.values(), strict=True):
+        rewrite(built, change, target)
+    for command in (["--dry-run"], ["ls"], ["why", *harmed]):
         done = built.run(*command)
         said = " ".join((done.stdout + done.stderr).split())
-        for target, key in keys.items():
-            assert f"the record {key[:12]} of {target} is damaged: " in said, (changes, said)
+        for target in harmed:
+            assert f"the record of {target} is damaged: " in said, (changes, said)
         assert "treated as not built" in said
     plan = built.plan()
-    assert all(plan[target] in ("stale", "maybe") for target in keys)
+    assert all(plan[target] in ("stale", "maybe") for target in harmed)
     built.build()
     assert set(built.plan().values()) == {"fresh"}
     outside = everything_below(built.folder.parent).keys() - before
@@ -328,7 +328,7 @@ def test_nothing_is_written_outside_a_folder(
 
 
 def test_a_work_that_names_its_files_oddly_is_told_so(toy: Toy) -> None:
-    """What the door would not let in is not written either: it would be built again for ever."""
+    """What the door would not let in is not written either: it would be built again each time."""
     for name, said in (("a\\\\b", "a backslash"), ("OUT.txt", "there twice"), ("a\\tb", "printed")):
         toy.write(
             "toy/mine.py",

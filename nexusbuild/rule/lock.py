@@ -19,6 +19,7 @@ from nexusbuild.digest.plain_file import replace_file
 from nexusbuild.digest.statcache import StatCache
 from nexusbuild.rule.graph import Graph, Target, input_target
 from nexusbuild.rule.names import is_digest
+from nexusbuild.rule.plain_yaml import load_plain
 from nexusbuild.rule.record import Record
 from nexusbuild.rule.sources import Today
 
@@ -183,7 +184,7 @@ def read_lock(path: Path, cache: StatCache | None = None) -> Lock:
     import yaml
 
     try:
-        raw = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        raw = load_plain(text)
         if not isinstance(raw, dict):
             raise ValueError("it is empty" if raw is None else "it holds no names and values")
         if "nexus_lock" not in raw:

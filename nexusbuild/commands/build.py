@@ -25,7 +25,7 @@ from nexusbuild.show.eta import expected_durations
 from nexusbuild.show.plan_notes import plan_notes
 from nexusbuild.show.plan_view import show_plan
 from nexusbuild.show.streams import print_json, say, warn
-from nexusbuild.show.terminal import fit_lines, paint
+from nexusbuild.show.terminal import fit_lines
 from nexusbuild.show.wording import (
     BUILD_STATES,
     PLAN_STATES,
@@ -272,7 +272,7 @@ def _show_report(project: Project, report: BuildResult, everything: bool) -> Non
         if record is not None and not record.passed and record.verdict is not None:
             summary = record.verdict.get("summary", "")
             text = f"contract not met: {result.step.target.id}: {summary}"
-            say(paint(fit_lines(text, sys.stdout), "31;1", sys.stdout))
+            say(fit_lines(text, sys.stdout), "31;1")
     show_notes([*project.graph.notes, *report.notes])
     for result in results:
         record = result.record

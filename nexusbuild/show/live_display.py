@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,7 +17,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from nexusbuild.readable import readable_estimate, readable_figures, readable_seconds
+from nexusbuild.readable import (
+    escape_controls,
+    readable_estimate,
+    readable_figures,
+    readable_seconds,
+)
 from nexusbuild.show.eta import RunningTarget
 from nexusbuild.show.watch import Display, format_ending
 
@@ -64,12 +69,12 @@ class LiveDisplay(Display):
     ) -> None:
         super().finished(target, state, seconds)
         style = _STYLES.get(state, "dim") if passed else _STYLES["failed"]
-        line = Text(f"{target}: ")
-        line.append(format_ending(state, seconds, detail), style=style)
+        line = _text(f"{target}: ")
+        line.append_text(_text(format_ending(state, seconds, detail), style=style))
         self._print(line)
 
     def note(self, text: str) -> None:
-        self._print(Text(text))
+        self._print(_text(text))
 
     def close(self) -> None:
         self._over.set()
@@ -98,10 +103,10 @@ class LiveDisplay(Display):
                 table.add_row(*self._row(target, state, now))
             parts: list[RenderableType] = [table]
             if len(running) > room:
-                parts.append(Text(f"and {len(running) - room} more", style="dim"))
+                parts.append(_text(f"and {len(running) - room} more", style="dim"))
             if waiting:
                 text = f"next: {', '.join(waiting)}"
-                parts.append(Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
+                parts.append(_text(text, style="dim", no_wrap=True, overflow="ellipsis"))
             return Group(*parts, self._overall())
 
     def _row(self, target: str, state: RunningTarget, now: float) -> list[RenderableType]:
@@ -109,13 +114,13 @@ class LiveDisplay(Display):
         if state.fraction is None:
             # An animation would say nothing more: the time that it has taken does.
             elapsed = readable_seconds(now - state.since)
-            return [Text(target), "", "", Text(f"{left}, {elapsed} so far")]
+            return [_text(target), "", "", _text(f"{left}, {elapsed} so far")]
         figures = readable_figures(state.figures)
         return [
-            Text(target),
+            _text(target),
             _bar(state.fraction),
-            Text(f"{100 * state.fraction:.0f} %"),
-            Text(f"{left}, {figures}" if figures else left),
+            _text(f"{100 * state.fraction:.0f} %"),
+            _text(f"{left}, {figures}" if figures else left),
         ]
 
     def _overall(self) -> Text:
@@ -123,7 +128,7 @@ class LiveDisplay(Display):
         text = f"{overall.finished} of {overall.total} targets, {clock_face(overall.elapsed)}"
         if overall.seconds_left is not None and overall.finished < overall.total:
             text += f", about {readable_estimate(overall.seconds_left)} left"
-        return Text(text, style="bold", no_wrap=True, overflow="ellipsis")
+        return _text(text, style="bold", no_wrap=True, overflow="ellipsis")
 
     def _print(self, line: Text) -> None:
         with self._paper, contextlib.suppress(OSError, ValueError):  # the terminal may be gone
@@ -133,6 +138,11 @@ class LiveDisplay(Display):
         while not self._over.wait(1 / REFRESHES_PER_SECOND):
             with self._paper, contextlib.suppress(OSError, ValueError):
                 self._live.refresh()
+
+
+def _text(text: str, **looks: Any) -> Text:
+    """What came from outside, safe to show."""
+    return Text(escape_controls(text), **looks)
 
 
 def _bar(fraction: float) -> ProgressBar:

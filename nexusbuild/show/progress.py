@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from nexusbuild.readable import readable_estimate, readable_figures
+from nexusbuild.readable import escape_controls, readable_estimate, readable_figures
 from nexusbuild.show.watch import Display, format_ending
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class PlainDisplay(Display):
 
     def _line(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError), self.lock:  # nobody reads any more
-            self._stream.write(text + "\n")
+            self._stream.write(escape_controls(text) + "\n")
             self._stream.flush()
 
 
@@ -109,5 +109,6 @@ class QuietDisplay(Display):
     ) -> None:
         if state == "failed":
             with contextlib.suppress(OSError, ValueError):
-                self._stream.write(f"{target}: {format_ending(state, seconds, detail)}\n")
+                line = f"{target}: {format_ending(state, seconds, detail)}"
+                self._stream.write(escape_controls(line) + "\n")
                 self._stream.flush()

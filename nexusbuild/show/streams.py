@@ -10,6 +10,9 @@ import io
 import os
 import sys
 
+from nexusbuild.readable import escape_controls
+from nexusbuild.show.terminal import paint
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,14 +29,19 @@ def steady_streams() -> None:
             setattr(sys, name, _Steady(stream))
 
 
-def say(text: str) -> None:
-    """A line on standard output."""
-    sys.stdout.write(_printable(text) + "\n")
+def say(text: str, colour: str = "", letters: int | None = None) -> None:
+    """A line on standard output, safe to show.
+
+    colour: of its first letters, or of all (parameters of SGR, as `31;1`), on a terminal.
+    """
+    first, rest = (text, "") if letters is None else (text[:letters], text[letters:])
+    painted = paint(escape_controls(first), colour, sys.stdout)
+    sys.stdout.write(f"{painted}{escape_controls(rest)}\n")
 
 
 def warn(text: str) -> None:
-    """A line on standard error."""
-    sys.stderr.write(_printable(text) + "\n")
+    """A line on standard error, safe to show."""
+    sys.stderr.write(escape_controls(text) + "\n")
     sys.stderr.flush()
 
 
@@ -44,11 +52,6 @@ def print_json(document: Mapping[str, Any]) -> None:
     escaped = not knows_all_letters(sys.stdout)
     say(json.dumps(document, indent=1, ensure_ascii=escaped))
     sys.stdout.flush()
-
-
-def _printable(text: str) -> str:
-    """Names of files may hold bytes that are not text: these as `\\udcff`."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def knows_all_letters(stream: TextIO) -> bool:

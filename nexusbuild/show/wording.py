@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from nexusbuild.errors import BuildError
-from nexusbuild.readable import display_path
+from nexusbuild.readable import display_path, escape_controls
 from nexusbuild.rule.plan import Step
 from nexusbuild.rule.reasons import Reason
 from nexusbuild.rule.record import Record, outputs_json
 from nexusbuild.show.streams import say, warn
-from nexusbuild.show.terminal import columns, fit_lines, paint
+from nexusbuild.show.terminal import columns, fit_lines
 
 PLAN_STATES = ("fresh", "cached", "stale", "maybe", "blocked")
 BUILD_STATES = ("fresh", "cached", "built", "failed", "skipped", "blocked")
@@ -97,10 +97,12 @@ def show_rows(rows: Sequence[tuple[str, str, str]]) -> None:
         # A long id stands out of its column before it takes the details' place.
         longest = min(longest, max(20, width - _ROOM_FOR_DETAIL))
     for state, target, detail in rows:
+        # What stands in one line must not look like two.
+        detail = escape_controls(detail).replace("\n", "\\n")
         line = f"{state:<7} {target:<{longest}}  {detail}".rstrip()
         if width is not None and len(line) > width:
             line = line[: width - 1] + "…"
-        say(f"{paint(line[:7], _COLOURS.get(state, ''), sys.stdout)}{line[7:]}")
+        say(line, _COLOURS.get(state, ""), letters=7)
 
 
 def show_counts(summary: Mapping[str, int]) -> None:

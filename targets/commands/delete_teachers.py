@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import specs
+from nexus.printable import printable
 from nexusbuild.plugins import Built, Problem, ResolveError
 from specs.model import Spec
 from specs.teachers import Teacher
@@ -186,14 +187,14 @@ def _cached(teacher: Teacher) -> Iterator[Copy]:
 
 
 def _answered(question: str) -> bool:
-    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.write(printable(f"{question} [y/N] "))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _say(text: str) -> None:
     """To standard error: standard output may be one JSON document."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
 
 
 def _size(count: int) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from nexus.printable import printable
+
 
 def excerpt(text: str, columns: int, most: int) -> list[str]:
     """Lines of at most `columns`, the text's own ones kept; what is beyond `most` is counted."""
-    own = text.expandtabs(4).splitlines()
+    own = printable(text).expandtabs(4).splitlines()
     if not own or text.endswith("\n"):
         own.append("")
     lines = [

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nexus.printable import printable
 from nexusbuild.plugins import say
 from specs.problems import nearest
 from specs.values import NAME_PATTERN, NO_ASSERTION
@@ -54,4 +55,4 @@ class Questions:
     def _answer(self, question: str, usual: str) -> str:
         if not self.asking:
             return usual
-        return input(f"{question} [{usual}]: ").strip() or usual
+        return input(printable(f"{question} [{usual}]: ")).strip() or usual

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element
 
+from nexus.printable import printable
+
 Child = Element | str | None
 
 
@@ -13,7 +15,7 @@ def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Ele
     for key, value in attributes.items():
         if value is not None:
             text = value if isinstance(value, str) else number(value)
-            element.set(_attribute(key), _printable(text))
+            element.set(_attribute(key), printable(text))
     for child in children:
         add(element, child)
     return element
@@ -26,9 +28,9 @@ def add(parent: Element, child: Child) -> None:
     if isinstance(child, Element):
         parent.append(child)
     elif len(parent):
-        parent[-1].tail = (parent[-1].tail or "") + _printable(child)
+        parent[-1].tail = (parent[-1].tail or "") + printable(child)
     else:
-        parent.text = (parent.text or "") + _printable(child)
+        parent.text = (parent.text or "") + printable(child)
 
 
 def table(heads: list[str], rows: list[list[Child]], class_: str = "") -> Element:
@@ -46,11 +48,3 @@ def number(value: float) -> str:
 
 def _attribute(key: str) -> str:
     return key.rstrip("_").replace("_", "-")
-
-
-def _printable(text: str) -> str:
-    """Without what no page may hold: lone surrogates and most control characters."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(
-        each if each >= " " or each in "\n\t" else f"\\x{ord(each):02x}" for each in text
-    )

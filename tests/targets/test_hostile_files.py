@@ -1,4 +1,4 @@
-"""Specs and locks that mean harm, as the commands meet them."""
+"""Specs, locks and texts that mean harm, as the commands meet them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nexus.printable import printable
 from nexusbuild.cli import main
 from nexusbuild.errors import BuildError
-from nexusbuild.graph import ResolveError
-from nexusbuild.lock import read_lock
+from nexusbuild.plugins import ResolveError
+from nexusbuild.readable import escape_controls
+from nexusbuild.rule.lock import read_lock
+from nexusbuild.show.streams import say, warn
+from nexusbuild.show.wording import show_rows
 from specs.problems import MOST_SHOWN
+from targets.commands.items import side_by_side
 from targets.commands.lock_file import lock_values_of
+from targets.gate.items import Item, Items
+from targets.report.markup import tag
+
+TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text(encoding="utf-8")
 
 
 def doubled(form: str) -> str:
@@ -70,3 +79,77 @@ def test_the_command_says_all_that_in_a_few_lines(
     for command in (["check"], ["--dry-run"], ["lock"], ["data", "show", "x"]):
         assert main([*command, "-f", str(file)]) == 2
         assert "nested more than 50 deep" in capsys.readouterr().err
+
+
+OBEYED = ("\x1b", "\x9b", "\x07", "\x7f", "\u202e", "\u2066")
+NOISE = "\x1b[2J\x9b1m\x07\x7f\u202e\u2066"
+SHOWN = "\\u001b[2J\\u009b1m\\u0007\\u007f\\u202e\\u2066"
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    text = captured.out + captured.err
+    assert not any(letter in text for letter in OBEYED), ascii(text)
+    return text
+
+
+def test_a_spec_moves_nothing_on_the_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = TINY.replace("\nteachers:", f"\n  noisy: {{path: {json.dumps(NOISE)}}}\nteachers:", 1)
+    text += f"{json.dumps(NOISE)}: 1\n"
+    (tmp_path / "nexus.yaml").write_text(text, encoding="utf-8")
+    for command in (
+        ["check"],
+        ["--dry-run"],
+        ["why", NOISE],
+        ["data", "show", "noisy"],
+    ):
+        assert main(command) == 2
+        assert SHOWN in said(capsys)
+    assert main(["check", "--json"]) == 2
+    assert json.loads(said(capsys))["errors"]
+
+
+def test_rows_move_nothing_on_the_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [f'{{"prompt": "p{n} {SHOWN}", "response": "{n} {SHOWN}"}}' for n in range(60)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    rows = (
+        "\n  noisy: {path: rows.jsonl, licence: MIT, eval: 6, validation: 4, pilot: 3}\nteachers:"
+    )
+    (tmp_path / "nexus.yaml").write_text(TINY.replace("\nteachers:", rows, 1), encoding="utf-8")
+    assert main(["data", "show", "noisy"]) == 0
+    assert SHOWN in said(capsys)
+    assert main(["data", "show", "noisy", "--json"]) == 0
+    assert NOISE in json.loads(said(capsys))["examples"]["train"][0]["prompt"]
+
+
+def test_answers_side_by_side_move_nothing_on_the_screen() -> None:
+    item = Item("r", NOISE, NOISE, f"one {NOISE}", f"two {NOISE}", 1, 0, -1, False)
+    items = Items("verse", "one", "exact_match", "fail", False, (item,))
+    text = "\n".join(side_by_side(items, item, "1 of 1", 200))
+    assert text.count(SHOWN) == 4
+    assert not any(letter in text for letter in OBEYED)
+
+
+def test_a_page_holds_it_as_text() -> None:
+    element = tag("p", NOISE, title=NOISE)
+    assert (element.text, element.get("title")) == (SHOWN, SHOWN)
+
+
+def test_colours_are_the_builders_own(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"built   {NOISE}", "32", letters=7)
+    warn(NOISE)
+    show_rows([("failed", f"gate:x{NOISE}", f"one\nfresh   gate:y {NOISE}")])
+    assert said(capsys).count(SHOWN) == 4
+
+
+def test_the_builder_and_the_runtime_show_every_letter_alike() -> None:
+    """Neither may import the other, so each has the function."""
+    for code in range(0x110000):
+        assert escape_controls(chr(code)) == printable(chr(code))
+    assert escape_controls("a\r\nb\rc") == printable("a\r\nb\rc") == "a\r\nb\\u000dc"

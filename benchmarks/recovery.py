@@ -23,7 +23,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from modalities.text.student_rows import StudentRows, student_rows, trace_sources
+from modalities.text.student_rows import StudentRows, student_rows
+from modalities.text.trace_sources import trace_sources
 from nexus.packing import load_backbone
 from nexusbuild.plugins import Job
 from opened_models.tokenizers import open_tokenizer
@@ -74,7 +75,7 @@ class Capability:
         self._tokenizer = open_tokenizer(self._job.inputs["tokenizer"])
         self.validation = validation_of(self._job, self.settings)
         sources = trace_sources(self._job.inputs, open_tokenizer, capability="")
-        self.rows = student_rows(sources, self._tokenizer)
+        self.rows = student_rows(sources, self._tokenizer, folder / "rows")
 
     def untrained(self, recovery_steps: int) -> tuple[AdapterTraining, Run]:
         """The adapter as it begins, and its run, whose checkpoint lies in the scratch folder."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """All rows of a JSON Lines file."""
+    return list(iterate_rows(path))
+
+
+def iterate_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a JSON Lines file, one at a time."""
     with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+        for line in lines:
+            yield json.loads(line)
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -15,12 +15,23 @@ from typing import Any
 
 import yaml
 
+from specs.limits import (
+    MOST_BYTES,
+    MOST_ITEMS,
+    MOST_MERGED,
+    MOST_NAME_LETTERS,
+    MOST_VALUES,
+    excess,
+    refuse_excess,
+    too_long,
+)
 from specs.problems import SpecError, SpecProblem, line_of
 from specs.syntax import syntax_problem
 
 FieldPath = tuple[str | int, ...]
 
-MAX_VALUES = 100_000
+# The slow parser takes a second for so many letters.
+MOST_PUT_BETTER = 1 << 16
 _MAPPING = "tag:yaml.org,2002:map"
 _SEQUENCE = "tag:yaml.org,2002:seq"
 _MERGE = "tag:yaml.org,2002:merge"
@@ -101,7 +112,11 @@ def read_document(path: Path, file: str) -> Document:
     given twice) is in the document's `problems`, so that the rest is examined all the same.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as opened:
+            content = opened.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise too_long(file)
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         raise SpecError([SpecProblem("no such file", file)]) from None
     except UnicodeDecodeError as error:
@@ -116,6 +131,7 @@ def read_document(path: Path, file: str) -> Document:
 def parse_document(text: str, file: str) -> Document:
     """Like `read_document`, for text that is at hand."""
     lines = text.splitlines()
+    refuse_excess(text, lines, file, _FastLoader)
     try:
         root = composed(text)
         if root is None:
@@ -130,12 +146,13 @@ def parse_document(text: str, file: str) -> Document:
 
 
 def composed(text: str) -> yaml.Node | None:
-    """The root node of the text. Raises yaml.YAMLError."""
+    """The root node of a text within `specs.limits`. Raises yaml.YAMLError."""
     try:
         return _composed_by(_FastLoader, text)
     except yaml.YAMLError as error:
         # The slow parser puts its errors better; where it finds none, the fast one's stands.
-        _composed_by(_PlainLoader, text)
+        if len(text) <= MOST_PUT_BETTER:
+            _composed_by(_PlainLoader, text)
         raise error
 
 
@@ -184,11 +201,13 @@ class _Builder:
     problems: list[SpecProblem] = field(default_factory=list)
     _open: set[int] = field(default_factory=set)
     _count: int = 0
+    _merged: int = 0
+    _merge: Any = None
 
     def value(self, node: yaml.Node, path: FieldPath) -> Any:
         self._count += 1
-        if self._count > MAX_VALUES:
-            raise SpecError([self._at(node, f"holds more than {MAX_VALUES} values")])
+        if self._count > MOST_VALUES:
+            raise self._excess(f"stands for more than {MOST_VALUES:,} values", node)
         self.values[path] = self._place(node)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
@@ -197,6 +216,8 @@ class _Builder:
             return None
         if node.tag not in (_MAPPING, _SEQUENCE):
             self.problems.append(self._at(node, f"the tag {_short(node.tag)} is not allowed"))
+        if len(node.value) > MOST_ITEMS:
+            raise self._excess(f"holds {len(node.value):,} items, more than {MOST_ITEMS:,}", node)
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):
@@ -210,9 +231,14 @@ class _Builder:
         merged: list[tuple[yaml.ScalarNode, yaml.Node]] = []
         for key, value in node.value:
             if key.tag == _MERGE:
+                self._merge = key
                 merged.extend(self._merged_pairs(value))
             elif not isinstance(key, yaml.ScalarNode):
                 self.problems.append(self._at(key, "a key must be a plain name"))
+            elif len(key.value) > MOST_NAME_LETTERS:
+                message = f"a name of {len(key.value):,} letters"
+                remedy = f"allowed: at most {MOST_NAME_LETTERS}"
+                self.problems.append(self._at(key, message, remedy))
             elif (unseen := _invisible(key.value)) is not None:
                 message = f"a name with the invisible character U+{ord(unseen):04X}"
                 self.problems.append(self._at(key, message, "type the name and its spaces again"))
@@ -236,6 +262,7 @@ class _Builder:
 
     def _merged_pairs(self, node: yaml.Node) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
         """What `<<: *anchor` brings in; of several mappings, the earlier wins."""
+        self._count_merged()
         if id(node) in self._open:
             self.problems.append(self._at(node, "contains itself"))
             return
@@ -246,6 +273,7 @@ class _Builder:
                     if key.tag == _MERGE:
                         yield from self._merged_pairs(value)
                     elif isinstance(key, yaml.ScalarNode):
+                        self._count_merged()
                         yield key, value
             elif isinstance(node, yaml.SequenceNode):
                 for item in node.value:
@@ -254,6 +282,16 @@ class _Builder:
                 self.problems.append(self._at(node, "only a mapping can be merged with `<<`"))
         finally:
             self._open.discard(id(node))
+
+    def _count_merged(self) -> None:
+        """Mappings that merge mappings that merge others double what there is, line by line."""
+        self._merged += 1
+        if self._merged > MOST_MERGED:
+            message = f"`<<` brings in more than {MOST_MERGED:,} fields"
+            raise self._excess(message, self._merge, "merge less, or write the fields out")
+
+    def _excess(self, message: str, node: yaml.Node, *remedy: str) -> SpecError:
+        return excess(message, node.start_mark, self.lines, self.file, *remedy)
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         text: str = node.value

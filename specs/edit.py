@@ -160,7 +160,7 @@ class _Entry:
 
 def _insert(text: str, section: Section, entry: _Entry) -> str:
     source = _Text(text)
-    root = composed(text)
+    root = composed(text)  # `appended` has parsed it, within its limits
     holder = _mapping(root)
     for part in section[:-1]:
         holder = _mapping(_pair(holder, part)[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 from specs.crosschecks import crosscheck_problems
@@ -9,7 +10,7 @@ from specs.document import Document, parse_document, read_document
 from specs.fill_in import to_fill_in
 from specs.model import Spec
 from specs.problems import SpecError
-from specs.validation import validated
+from specs.validation import MOST_TOLD, validated
 
 
 def load(path: Path) -> Spec:
@@ -31,12 +32,13 @@ def shown_path(path: Path) -> str:
 
 
 def _spec(document: Document) -> Spec:
-    spec, problems = validated(document)
-    problems += [*document.problems, *crosscheck_problems(document)]
-    left = list(to_fill_in(document))
+    spec, problems, more = validated(document)
+    crosschecked = list(islice(crosscheck_problems(document), MOST_TOLD))
+    problems += [*document.problems, *crosschecked]
+    left = list(islice(to_fill_in(document), MOST_TOLD))
     # What is left to fill in is wrong for that reason, and need not be said twice.
     lines = {problem.line for problem in left}
     problems = [*left, *(problem for problem in problems if problem.line not in lines)]
     if spec is None or problems:
-        raise SpecError(problems)
+        raise SpecError(problems, more)
     return spec

@@ -29,7 +29,7 @@ class Cooldown(Section):
 
 
 class Hardware(Section):
-    """What a build may use. It changes how things are built, never the results."""
+    """What a build may use. In no key: a change makes nothing stale."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; `auto` uses a GPU if there is one."""
@@ -76,7 +76,7 @@ class Spec(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """The source of all randomness."""
     hardware: Hardware = Hardware()
-    """What a build may use. No result depends on it."""
+    """What a build may use. It is in no key, so a change rebuilds nothing."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Prompts and answers to learn from, by name."""
     teachers: Annotated[tuple[Teacher, ...], Strict(False), Field(min_length=1)]

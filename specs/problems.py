@@ -5,12 +5,19 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+# What is shown of one error; nobody mends more at once.
+MOST_SHOWN = 100
+MOST_LETTERS = 1000
+# Names among which the likeliest is looked for, and which a message lists.
+MOST_COMPARED = 300
+MOST_LISTED = 60
 
 
 @dataclass(frozen=True)
 class SpecProblem:
-    """One mistake. line and column count from 1.
+    """One mistake. line and column count from 1. count: how many mistakes it stands for.
 
     source_line: the line as it stands in the file; length: characters of it, from `column`, that
     are meant.
@@ -24,6 +31,7 @@ class SpecProblem:
     remedy: str = ""
     source_line: str = ""
     length: int = 0
+    count: int = 1
 
     @property
     def excerpt(self) -> str:
@@ -39,13 +47,36 @@ class SpecProblem:
 
 
 class SpecError(Exception):
-    """A spec that cannot be used; carries every problem found, not the first."""
+    """A spec that cannot be used; carries the problems found, not the first alone.
 
-    def __init__(self, problems: Iterable[SpecProblem]) -> None:
-        self.problems = sorted(
+    Of many, those that stand first in the file, and one that says how many more there are.
+    """
+
+    def __init__(self, problems: Iterable[SpecProblem], more: int = 0) -> None:
+        found = sorted(
             problems, key=lambda problem: (problem.line or 0, problem.column or 0, problem.field)
         )
+        shown, rest = found[:MOST_SHOWN], found[MOST_SHOWN:]
+        self.problems = [_shortened(problem) for problem in shown]
+        more += sum(problem.count for problem in rest)
+        if more:
+            message = f"and {more:,} more problem{'s' if more > 1 else ''}"
+            remedy = "mend these first; some of the others may have the same cause"
+            file = shown[0].file if shown else ""
+            self.problems.append(SpecProblem(message, file, remedy=remedy, count=more))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def _shortened(problem: SpecProblem) -> SpecProblem:
+    """The problem without the rest of texts that nobody reads to their end."""
+    texts = (problem.message, problem.field, problem.remedy, problem.source_line)
+    if max(map(len, texts)) <= MOST_LETTERS:
+        return problem
+    message, field, remedy = (
+        text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…" for text in texts[:3]
+    )
+    source_line = problem.source_line[:MOST_LETTERS]
+    return replace(problem, message=message, field=field, remedy=remedy, source_line=source_line)
 
 
 def line_of(lines: list[str], line: int) -> str:
@@ -61,7 +92,13 @@ def indented(text: str) -> str:
 def nearest(name: object, known: Iterable[str]) -> str | None:
     """The known name that the written one was most likely meant to be."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
+    wanted = str(name).lower()
+    if wanted in by_lower:
+        return by_lower[wanted]
+    # To compare takes long where there are many, or long ones, and then says little.
+    if len(by_lower) > MOST_COMPARED or len(wanted) > 100:
+        return None
+    close = difflib.get_close_matches(wanted, by_lower, n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None
 
 
@@ -74,7 +111,9 @@ def suggestion(name: object, known: Iterable[str]) -> str:
 def known_names(names: Iterable[str]) -> str:
     """Names as a list for a message."""
     listed = sorted(names)
-    return ", ".join(listed) if listed else "none yet"
+    more = len(listed) - MOST_LISTED
+    rest = [f"and {more} more"] if more > 0 else []
+    return ", ".join([*listed[:MOST_LISTED], *rest]) if listed else "none yet"
 
 
 EXCERPT_WIDTH = 70

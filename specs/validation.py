@@ -9,24 +9,28 @@ from pydantic_core import ErrorDetails
 
 from specs.document import Document, FieldPath
 from specs.model import Spec
-from specs.problems import SpecProblem, suggestion
+from specs.problems import MOST_SHOWN, SpecProblem, suggestion
 from specs.schema import described, field_names, schema_at
 from specs.suggestions import meant
 
+# More than are shown: some of these stand where another problem is said instead.
+MOST_TOLD = 2 * MOST_SHOWN
 
-def validated(document: Document) -> tuple[Spec | None, list[SpecProblem]]:
-    """The spec, or None and every problem of shape."""
+
+def validated(document: Document) -> tuple[Spec | None, list[SpecProblem], int]:
+    """The spec; or None, the problems of shape that stand first, and how many more there are."""
     if not isinstance(document.data, dict):
         message = f"{shown(document.data)} is not a spec"
         remedy = f"allowed: {described(schema_at(()))}"
-        return None, [document.problem((), message, remedy)]
+        return None, [document.problem((), message, remedy)], 0
     try:
-        return Spec.model_validate(document.data), []
+        return Spec.model_validate(document.data), [], 0
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        return None, [_problem(document, each) for each in found if not _of_its_items(each)]
-    except RecursionError:
-        return None, [document.problem((), "is nested too deeply")]
+        found = [each for each in error.errors(include_url=False) if not _of_its_items(each)]
+    # To say what was meant takes a while for each, and only the first are shown.
+    found.sort(key=lambda each: document.line_of(tuple(each["loc"])))
+    told = [_problem(document, each) for each in found[:MOST_TOLD]]
+    return None, told, len(found) - len(told)
 
 
 def shown(value: Any) -> str:

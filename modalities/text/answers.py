@@ -17,9 +17,27 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from modalities.text.encoding import Encoded
 from modalities.text.reading import read_as
 from modalities.text.teacher_decoding import answers_log_probs, greedy_answers
+from nexus.decoding import decoder_of
 from nexus.prompt import cut
 
 CHUNK = 256
+# Of a generation config: what does not show where the likeliest token is taken, up to an end.
+OF_NO_EFFECT = {
+    "_from_model_config",
+    "bos_token_id",
+    "do_sample",
+    "eos_token_id",
+    "max_length",
+    "max_new_tokens",
+    "output_attentions",
+    "output_hidden_states",
+    "pad_token_id",
+    "temperature",
+    "top_k",
+    "top_p",
+    "transformers_version",
+    "use_cache",
+}
 
 ReadRows = Callable[[Sequence[Mapping[str, Any]]], list[Encoded]]
 """Rows to what a given model reads of each."""
@@ -55,11 +73,73 @@ def answered_rows(
     reference answer and its end, if it has one; `bytes` counts its UTF-8 bytes.
     """
     read = read or partial(read_as, model, tokenizer, description.template)
+
+    def decode(_start: int, encoded: Sequence[Encoded]) -> list[str]:
+        return _decoded(model, tokenizer, encoded, description, batch)
+
+    return _in_chunks(model, rows, read, decode, batch, progress)
+
+
+def known_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Mapping[str, Any]],
+    tokens: Sequence[Sequence[int]],
+    description: Description,
+    *,
+    batch: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+    read: ReadRows | None = None,
+) -> list[dict[str, Any]]:
+    """`answered_rows` where the tokens that the model answers each row with are known already.
+
+    tokens: the likeliest, as far as generation went; see `generates_likeliest`.
+    """
+    read = read or partial(read_as, model, tokenizer, description.template)
+    end = int(tokenizer.eos_token_id)
+    finished = answer_end(model, tokenizer, description.stop_strings)
+    positions = decoder_of(model).positions
+
+    def answer(encoded: Encoded, tokens: Sequence[int]) -> str:
+        kept: list[int] = []
+        for token in tokens[: max(0, positions - len(encoded.prompt_ids))]:
+            if token == end:
+                break
+            kept.append(token)
+            if finished is not None and finished(kept):
+                break
+        return _text(tokenizer, kept, description)
+
+    def texts_of(start: int, encoded: Sequence[Encoded]) -> list[str]:
+        return [answer(row, tokens[start + place]) for place, row in enumerate(encoded)]
+
+    return _in_chunks(model, rows, read, texts_of, batch, progress)
+
+
+def generates_likeliest(model: PreTrainedModel) -> bool:
+    """Whether `model.generate(do_sample=False)` gives the tokens that `answered_rows` finds.
+
+    It does for a causal decoder whose generation config changes nothing but where answers end and
+    how tokens are drawn: no beams, no penalties, no forced tokens.
+    """
+    changed = set(model.generation_config.to_diff_dict())
+    return changed <= OF_NO_EFFECT and not model.config.is_encoder_decoder
+
+
+def _in_chunks(
+    model: PreTrainedModel,
+    rows: Sequence[Mapping[str, Any]],
+    read: ReadRows,
+    texts_of: Callable[[int, Sequence[Encoded]], list[str]],
+    batch: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[dict[str, Any]]:
+    """Answers and likelihoods; texts_of: answers of a chunk, from its first row's place on."""
     answered: list[dict[str, Any]] = []
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
         encoded = read(chunk)
-        texts = _decoded(model, tokenizer, encoded, description, batch)
+        texts = texts_of(start, encoded)
         likelihoods = answers_log_probs(model, encoded, batch_size=batch)
         answered.extend(
             {
@@ -91,8 +171,14 @@ def _decoded(
         batch_size=batch,
         finished=answer_end(model, tokenizer, description.stop_strings),
     )
-    texts = tokenizer.batch_decode(new_tokens, skip_special_tokens=True)
-    return [cut(text, list(description.stop_strings)) for text in texts]
+    return [_text(tokenizer, tokens, description) for tokens in new_tokens]
+
+
+def _text(
+    tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], description: Description
+) -> str:
+    text = tokenizer.decode(list(tokens), skip_special_tokens=True)
+    return cut(str(text), list(description.stop_strings))
 
 
 def answer_end(

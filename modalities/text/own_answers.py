@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,11 +13,20 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from modalities.text.answers import Description, ReadRows
+from modalities.text.drawn_tokens import keep_drawn, read_drawn
 from modalities.text.encoding import Encoded
 from modalities.text.reading import read_as
 from modalities.text.teacher_decoding import first_inputs
 from nexus.decoding import left_padded
 from nexus.prompt import cut
+
+
+@dataclass(frozen=True)
+class OwnAnswer:
+    """A row with the model's own answer, and the new tokens that it is of, the end included."""
+
+    row: dict[str, Any]
+    tokens: list[int]
 
 
 @torch.inference_mode()
@@ -28,32 +39,51 @@ def own_answers(
     temperature: float,
     seed: int,
     batch: int = 64,
+    kept: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     read: ReadRows | None = None,
-) -> list[dict[str, Any]]:
+) -> list[OwnAnswer]:
     """The rows with the model's own answers, in the order given.
 
     `ended` says whether the model closed its answer itself, rather than was stopped: only then
     is an end of sequence part of the answer, for learning and for scoring. At temperature 0 the
     likeliest token is taken; else tokens are drawn, and the same rows and seed draw the same.
+
+    kept: a file for what is answered so far. After a kill the same call goes on behind the last
+    whole batch and draws what it would have drawn. progress: called with the number of rows
+    answered and the number of all.
     """
-    torch.manual_seed(seed)
     # What a row's own answer may be is nothing that is read.
     read = read or partial(read_as, model, tokenizer, description.template)
     encoded = read([{**row, "answer": ""} for row in rows])
     order = sorted(range(len(rows)), key=lambda index: encoded[index].tokens())
-    answered: dict[int, dict[str, Any]] = {}
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        drawn = _generated(model, tokenizer, [encoded[i] for i in chosen], description, temperature)
-        for index, tokens in zip(chosen, drawn, strict=True):
-            whole = _said(tokenizer, encoded[index].prompt_ids, tokens)
-            text = cut(whole, list(description.stop_strings))
-            ended = int(tokenizer.eos_token_id) in tokens or len(text) < len(whole)
-            answered[index] = {**rows[index], "answer": text, "ended": ended}
+    torch.manual_seed(seed)
+    drawn = read_drawn(kept)
+    for start in range(len(drawn), len(order), batch):
+        chosen = [encoded[index] for index in order[start : start + batch]]
+        drawn += _generated(model, tokenizer, chosen, description, temperature)
+        if kept is not None:
+            keep_drawn(kept, drawn)
         if progress:
-            progress(len(answered), len(rows))
+            progress(len(drawn), len(rows))
+    answered = {
+        index: OwnAnswer(_row(tokenizer, rows[index], encoded[index], tokens, description), tokens)
+        for index, tokens in zip(order, drawn, strict=True)
+    }
     return [answered[index] for index in range(len(rows))]
+
+
+def _row(
+    tokenizer: PreTrainedTokenizerBase,
+    row: Mapping[str, Any],
+    encoded: Encoded,
+    tokens: Sequence[int],
+    description: Description,
+) -> dict[str, Any]:
+    whole = _said(tokenizer, encoded.prompt_ids, tokens)
+    text = cut(whole, list(description.stop_strings))
+    ended = int(tokenizer.eos_token_id) in tokens or len(text) < len(whole)
+    return {**row, "answer": text, "ended": ended}
 
 
 def _said(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], tokens: Sequence[int]) -> str:

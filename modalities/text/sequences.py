@@ -54,17 +54,17 @@ def collate(
     places: how many places each of these rows keeps free before its prompt, for soft tokens.
     """
     free = places if places is not None else [0] * len(rows)
-    lengths = [
-        before + len(prompts[row]) + len(answers[row]) - 1
+    pairs = [
+        ([*[0] * before, *prompts[row]], answers[row])
         for before, row in zip(free, rows, strict=True)
     ]
+    lengths = [len(prompt) + len(answer) - 1 for prompt, answer in pairs]
     input_ids = np.zeros((len(rows), max(lengths)), dtype=np.int64)
     attention = np.zeros_like(input_ids)
     where: list[tuple[int, int]] = []
     labels: list[int] = []
     answer_index: list[int] = []
-    for line, row in enumerate(rows):
-        prompt, answer = [*[0] * free[line], *prompts[row]], answers[row]
+    for line, (prompt, answer) in enumerate(pairs):
         input_ids[line, : lengths[line]] = [*prompt, *answer[:-1]]
         attention[line, : lengths[line]] = 1
         start = len(prompt) - 1

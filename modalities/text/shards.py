@@ -4,20 +4,25 @@
 their answer tokens: ids in the teacher's vocabulary, where each ends in the answer's bytes, its
 log-probability, and the k likeliest tokens with theirs. The mass outside the k is kept as one
 number; nothing is renormalised. Indices are packed into two bytes where the vocabulary allows.
+Rows are in the order of their ids.
 """
 
 from __future__ import annotations
 
+import json
+import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from modalities.json_files import read_rows, write_rows
+from modalities.json_files import iterate_rows, write_rows
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,9 @@ ARRAYS = (
 )
 
 
+STORED_TYPES = {"U16": np.uint16, "U32": np.uint32, "I32": np.int32, "F16": np.float16}
+
+
 def index_type(vocabulary: int) -> type[np.unsignedinteger[Any]]:
     """The narrowest unsigned integers that hold every id of a vocabulary."""
     return np.uint16 if vocabulary <= 1 << 16 else np.uint32
@@ -76,20 +84,60 @@ def shard_exists(directory: Path, number: int) -> bool:
 
 
 def traced_rows(directory: Path) -> Iterator[TracedRow]:
-    """Every row of a trace, in the order of its shards."""
+    """Every row of a trace, in the order of its shards; a row at a time is in memory."""
     for file in sorted(directory.glob("trace-*.safetensors")):
-        arrays = load_file(file)
-        coefficients = {
-            name.removeprefix("coefficients/"): array
-            for name, array in arrays.items()
-            if name.startswith("coefficients/")
-        }
-        start = 0
-        ends = arrays["row_ends"].tolist()
-        for row, end in zip(read_rows(file.with_suffix(".jsonl")), ends, strict=True):
-            yield TracedRow(
-                row,
-                **{name: arrays[name][start:end] for name in ARRAYS},
-                coefficients={n: a[start:end] for n, a in coefficients.items() if end <= len(a)},
-            )
-            start = end
+        with file.open("rb", buffering=0) as opened:
+            arrays = _arrays_in(opened)
+            prefix = "coefficients/"
+            coefficients = [name for name in arrays if name.startswith(prefix)]
+            start = 0
+            ends = arrays["row_ends"].read(0, arrays["row_ends"].length).tolist()
+            for row, end in zip(iterate_rows(file.with_suffix(".jsonl")), ends, strict=True):
+                yield TracedRow(
+                    row,
+                    **{name: arrays[name].read(start, end) for name in ARRAYS},
+                    coefficients={
+                        name.removeprefix(prefix): arrays[name].read(start, end)
+                        for name in coefficients
+                        if end <= arrays[name].length
+                    },
+                )
+                start = end
+
+
+@dataclass(frozen=True)
+class _StoredArray:
+    """One array of an open safetensors file: (length, *shape) of dtype, from byte `begin` on."""
+
+    file: FileIO
+    dtype: np.dtype[Any]
+    length: int
+    shape: tuple[int, ...]
+    begin: int
+
+    def read(self, start: int, end: int) -> NDArray[Any]:
+        """(end - start, *shape), read-only. Read by position: a mapped page would count as memory
+        of the process until the system takes it back.
+        """
+        size = self.dtype.itemsize * math.prod(self.shape)
+        found = os.pread(self.file.fileno(), (end - start) * size, self.begin + start * size)
+        return np.frombuffer(found, self.dtype).reshape(end - start, *self.shape)
+
+
+def _arrays_in(file: FileIO) -> dict[str, _StoredArray]:
+    """The arrays of a safetensors file: eight bytes give the length of a JSON header, and the
+    header gives type, shape and place of each array in what follows it.
+    """
+    size = int.from_bytes(file.read(8), "little")
+    header = json.loads(file.read(size))
+    header.pop("__metadata__", None)
+    return {
+        name: _StoredArray(
+            file,
+            np.dtype(STORED_TYPES[about["dtype"]]),
+            about["shape"][0],
+            tuple(about["shape"][1:]),
+            8 + size + about["data_offsets"][0],
+        )
+        for name, about in header.items()
+    }

@@ -7,6 +7,7 @@ Adapters learn answers alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,7 +20,10 @@ PROMPT_WEIGHT = 0.2
 
 
 class WholeText:
-    """Rows of prompt and answer, of which everything after the first token is predicted."""
+    """Rows of prompt and answer, of which everything after the first token is predicted.
+
+    prompts, answers: token ids per row, which may lie on disk: a batch's are read when it is made.
+    """
 
     def __init__(
         self,
@@ -28,13 +32,17 @@ class WholeText:
         device: torch.device,
     ) -> None:
         self._device = device
-        self._firsts = [list(prompt[:1]) for prompt in prompts]
-        self._rests = [[*p[1:], *a] for p, a in zip(prompts, answers, strict=True)]
+        self._prompts, self._answers = prompts, answers
         self._lengths = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device)
 
     def batch(self, rows: list[int]) -> Batch:
         """The named rows; labels run over the rest of the prompt and the answer."""
-        return collate(self._firsts, self._rests, rows).to(self._device)
+        prompts = [self._prompts[row] for row in rows]
+        answers = [self._answers[row] for row in rows]
+        firsts = [prompt[:1] for prompt in prompts]
+        rests = [[*p[1:], *a] for p, a in zip(prompts, answers, strict=True)]
+        batch = collate(firsts, rests, list(range(len(rows))))
+        return replace(batch, rows=rows).to(self._device)
 
     def parted(self, batch: Batch, log_probs: Tensor) -> tuple[Batch, Tensor, Tensor]:
         """Answers as a batch of their own, their log-probabilities, and the prompts' loss.

@@ -16,6 +16,7 @@ from typing import Any
 from nexusbuild import errors
 from nexusbuild.digest.keys import plain_json, settings_digest
 from nexusbuild.digest.plain_file import replace_file
+from nexusbuild.digest.plain_yaml import load_plain
 from nexusbuild.digest.statcache import StatCache
 from nexusbuild.rule.graph import Graph, Target, input_target
 from nexusbuild.rule.names import is_digest
@@ -117,7 +118,7 @@ def sources_behind(graph: Graph, target: str, today: Today) -> dict[str, dict[st
         seen.add(each)
         sources = today.sources[each]
         if sources:
-            found[each] = {role: fact.digest or "" for role, fact in sources.items()}
+            found[each] = {role: source.digest or "" for role, source in sources.items()}
         waiting.extend(input_target(reference) for reference in graph[each].inputs.values())
     return dict(sorted(found.items()))
 
@@ -183,7 +184,7 @@ def read_lock(path: Path, cache: StatCache | None = None) -> Lock:
     import yaml
 
     try:
-        raw = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        raw = load_plain(text)
         if not isinstance(raw, dict):
             raise ValueError("it is empty" if raw is None else "it holds no names and values")
         if "nexus_lock" not in raw:

@@ -9,7 +9,7 @@ in topological order:
     maybe    an input will be rebuilt; whether it must follow is known only then
     blocked  it must be built, and cannot: a source is missing, or nothing can build it yet
 
-The builder asks `judged` again for each target when its turn has come and its inputs are known.
+The builder calls `plan_step` again for each target when its inputs are done.
 """
 
 from __future__ import annotations
@@ -155,10 +155,10 @@ def _to_build(
     """Stale; or blocked: nothing can build it, what it must read is missing, or is not what the
     lock names."""
     missing = world.today.missing(target.id)
-    found = [Reason("source-missing", fact.path, remedy=fact.remedy) for _, fact in missing]
+    found = [Reason("source-missing", source.path, remedy=source.remedy) for _, source in missing]
     problems = [
-        errors.source_missing(target.id, role, display_path(fact.path), fact.remedy)
-        for role, fact in missing
+        errors.source_missing(target.id, role, display_path(source.path), source.remedy)
+        for role, source in missing
     ]
     if target.obstacle is not None:
         found = [Reason("not-buildable", remedy=target.obstacle), *found]

@@ -101,12 +101,12 @@ def differences(
 
 def _changed_sources(then: Record, target: Target, today: Today) -> Iterator[Reason]:
     sources = today.sources[target.id]
-    for role, fact in sources.items():
+    for role, source in sources.items():
         before = then.sources.get(role)
-        if before is None or before.digest != fact.digest:
+        if before is None or before.digest != source.digest:
             old = before.digest if before is not None else None
             instead_of = before.path if before and _another(before.path, target, role) else None
-            yield Reason("source-changed", fact.path, old, fact.digest, instead_of=instead_of)
+            yield Reason("source-changed", source.path, old, source.digest, instead_of=instead_of)
     for role, use in then.sources.items():
         if role not in sources:
             yield Reason("source-changed", use.path, use.digest, None)

@@ -30,7 +30,7 @@ class SourceState:
 
 @dataclass(frozen=True)
 class Today:
-    """sources: target -> role -> fact. code: target -> the fingerprint of what builds it."""
+    """sources: target -> role -> its state. code: target -> the fingerprint of what builds it."""
 
     sources: Mapping[str, Mapping[str, SourceState]]
     code: Mapping[str, Code] = field(default_factory=dict)
@@ -39,10 +39,12 @@ class Today:
         return self.code[target.id]
 
     def source_digests(self, target: str) -> dict[str, str]:
-        return {role: fact.digest or "missing" for role, fact in self.sources[target].items()}
+        return {role: source.digest or "missing" for role, source in self.sources[target].items()}
 
     def missing(self, target: str) -> list[tuple[str, SourceState]]:
-        return [(role, fact) for role, fact in self.sources[target].items() if not fact.present]
+        return [
+            (role, source) for role, source in self.sources[target].items() if not source.present
+        ]
 
 
 class SourceMemory:
@@ -58,10 +60,10 @@ class SourceMemory:
     def remember(self, today: Today) -> None:
         """Keep what is present today. Only a builder that holds the lock calls this."""
         seen = {
-            fact.path: fact.digest
+            source.path: source.digest
             for sources in today.sources.values()
-            for fact in sources.values()
-            if fact.present and fact.digest is not None
+            for source in sources.values()
+            if source.present and source.digest is not None
         }
         if any(self.last(path) != digest for path, digest in seen.items()):
             self._loaded().update(seen)

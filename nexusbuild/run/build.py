@@ -81,7 +81,7 @@ class BuildRun:
         if self._build_plan.running or self._release_lacks_files():
             self._dispatch()
         else:
-            self._settle_all()
+            self._commit_all()
         return self._finish(began)
 
     def _refuse_what_cannot_be(self) -> None:
@@ -105,7 +105,7 @@ class BuildRun:
         steps = [self._build_plan.steps[target] for target in self._build_plan.targets]
         return any(self._committer.lacks_files(step, self._reporter.note) for step in steps)
 
-    def _settle_all(self) -> None:
+    def _commit_all(self) -> None:
         for target in self._build_plan.targets:
             step = self._build_plan.steps[target]
             if step.record is not None:

@@ -93,8 +93,8 @@ class Producer:
                 settings=json.loads(canonical_json(target.settings, target.id)),
                 inputs=uses,
                 sources={
-                    role: SourceUse(printable(str(fact.path)), fact.digest or "")
-                    for role, fact in today.sources[target.id].items()
+                    role: SourceUse(printable(str(source.path)), source.digest or "")
+                    for role, source in today.sources[target.id].items()
                 },
                 code=code,
                 outputs=store.add_outputs(job.out, target.id),
@@ -153,7 +153,7 @@ class Producer:
             settings=settings,
             inputs=laid_out,
             sources={
-                role: Path(fact.path) for role, fact in sorted(today.sources[target.id].items())
+                role: Path(source.path) for role, source in sorted(today.sources[target.id].items())
             },
             out=out,
             scratch=scratch,
@@ -182,9 +182,9 @@ class Producer:
         """A result is a function of what its key names: refuse it where that changed meanwhile."""
         with self._lock:
             now = self._project.look_again(target)
-        for role, fact in today.sources[target.id].items():
-            if now.sources[target.id][role] != fact:
-                raise errors.changed_meanwhile(target.id, f"source {fact.path}")
+        for role, source in today.sources[target.id].items():
+            if now.sources[target.id][role] != source:
+                raise errors.changed_meanwhile(target.id, f"source {source.path}")
         then = today.code_of(target)
         changed = now.code_of(target)
         if changed.fingerprint != then.fingerprint:

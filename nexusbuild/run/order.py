@@ -57,9 +57,9 @@ def dispatch(
     threads: int,
     keep_going: bool,
 ) -> None:
-    """Give every target its turn after those that it waits for; of several, the first named first.
+    """Dispatch every target after those that it waits for; of several, the first named first.
 
-    Without keep_going no turn begins after a `make` that says False.
+    Without keep_going no target begins after a `make` that returned False.
     """
     tasks = [
         dict_to_task(

@@ -133,7 +133,9 @@ def _parts(build_plan: BuildPlan, target: str) -> dict[str, Any]:
         "code": today.code_of(step.target).fingerprint,
         "settings": plain_json(step.target.settings, target),
         # No digest: a source that was never seen, an input that is to be rebuilt.
-        "sources": {role: [fact.path, fact.digest] for role, fact in today.sources[target].items()},
+        "sources": {
+            role: [source.path, source.digest] for role, source in today.sources[target].items()
+        },
         "inputs": {
             role: [reference, digests[role]] for role, reference in step.target.inputs.items()
         },

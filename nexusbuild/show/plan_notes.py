@@ -50,8 +50,8 @@ def _missing_sources(world: World, steps: Steps, targets: Sequence[str]) -> list
     users: dict[str, list[str]] = {}
     for target in targets:
         if steps[target].state in ("fresh", "cached"):
-            for _, fact in world.today.missing(target):
-                users.setdefault(fact.path, []).append(target)
+            for _, source in world.today.missing(target):
+                users.setdefault(source.path, []).append(target)
     return [
         f"{display_path(path)} is missing; "
         + (

@@ -8,8 +8,9 @@
     published/<target>   -> the record that was copied to dist/ last
     builds/              the log; runs/, tmp/: unfinished business; scratch/<key>/: checkpoints
 
-Nothing here decides what is stale. Reading changes nothing and needs no lock; whoever writes
-holds the builder's lock (`store_lock`).
+Nothing here decides what is stale. Reading changes nothing and needs no lock; anyone who writes
+holds the builder's lock (`lock_file`). A store may have been copied from anyone: what is read here
+passes the door for records, and no link in it is followed.
 """
 
 # ruff: noqa: PTH101, PTH105, PTH115, PTH116, PTH118, PTH119, PTH123, PTH208, PTH211

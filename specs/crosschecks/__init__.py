@@ -6,6 +6,8 @@ whatever has the wrong shape was reported before and is passed over here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from specs.crosschecks.capabilities import (
     capability_problems,
     isolation_problems,
@@ -39,9 +41,9 @@ _RULES = (
 )
 
 
-def crosscheck_problems(document: Document) -> list[SpecProblem]:
-    """Every violation of a rule between fields."""
-    if not isinstance(document.data, dict):
-        return []
-    sections = Sections(document)
-    return [problem for rule in _RULES for problem in rule(sections)]
+def crosscheck_problems(document: Document) -> Iterator[SpecProblem]:
+    """Every violation of a rule between fields, one by one: there can be very many."""
+    if isinstance(document.data, dict):
+        sections = Sections(document)
+        for rule in _RULES:
+            yield from rule(sections)

@@ -14,11 +14,20 @@ from specs.values import RESERVED_NAMES
 
 
 def capability_problems(sections: Sections) -> Iterator[SpecProblem]:
+    spellings: dict[str, str] = {}
     for name, capability in sections.capabilities.items():
         path: FieldPath = ("capabilities", name)
         if name in RESERVED_NAMES:
             yield sections.problem(
                 path, f'"{name}" is a reserved name', "choose another", at_key=True
+            )
+        twin = spellings.setdefault(name.lower(), name)
+        if twin != name:
+            yield sections.problem(
+                path,
+                f'"{name}" and "{twin}" differ in case alone: some disks take them for one',
+                "give one of them another name",
+                at_key=True,
             )
         dataset = capability.get("dataset")
         yield from sections.unknown_name(dataset, (*path, "dataset"), "datasets")

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
@@ -47,12 +48,11 @@ class Anchors:
         self._rows = rows
         self._weights = weights
         wanted = {name: one for name, one in rows.coefficients.items() if one.kind in weights}
-        self.held_rows = _last_rows(rows.starts, wanted.values())
-        # The first answer token of the held rows.
-        self._held_from = int(rows.starts[self.held_rows[0]]) if self.held_rows else len(rows.known)
+        self.held_rows = _last_rows(wanted.values())
+        self._held_from = self.held_rows[0] if self.held_rows else len(rows.lengths)
         # A teacher whose answers were better on held rows alone leaves nothing to learn from.
         self._anchored = {
-            name: one for name, one in wanted.items() if one.tokens[0] < self._held_from
+            name: one for name, one in wanted.items() if one.rows[0] < self._held_from
         }
         depth = len(self._structure.blocks)
         self._places = {
@@ -95,7 +95,7 @@ class Anchors:
 
     def penalty(self, batch: Batch) -> Tensor:
         """The weighted sum over kinds of the mean of their `deviations`; 0 for what is left out."""
-        total = torch.zeros((), device=self._rows.starts.device)
+        total = torch.zeros((), device=batch.labels.device)
         counts = Counter(one.kind for one in self._anchored.values())
         for name, deviation in self.deviations(batch).items():
             kind = self._anchored[name].kind
@@ -117,20 +117,14 @@ class Anchors:
 
     def _pairs(self, name: str, batch: Batch) -> tuple[Tensor, Tensor]:
         """Student states (anchored, width) and coefficients (anchored, k) of a batch."""
-        anchored = self._anchored[name]
-        tokens = self._rows.starts[batch.rows_of_answers] + batch.answer_index
-        places = torch.searchsorted(anchored.tokens, tokens).clamp(max=len(anchored.tokens) - 1)
-        there = anchored.tokens[places] == tokens
-        where = batch.where[there]
-        states = self._states[self._places[name]][where[:, 0], where[:, 1]]
-        return states, anchored.values[places[there]]
+        places, values = self._rows.anchored(name, batch)
+        where = batch.where[places]
+        return self._states[self._places[name]][where[:, 0], where[:, 1]], values
 
     @torch.no_grad()
     def _fitted(self, model: PreTrainedModel) -> dict[str, Tensor]:
         """Ridge maps (width + 1, k) from the untrained student's states to the coefficients."""
-        first = (a.tokens[a.tokens < self._held_from] for a in self._anchored.values())
-        last = max(int(tokens[:FIT_TOKENS][-1]) for tokens in first)
-        count = int(torch.searchsorted(self._rows.starts, last, right=True))
+        count = max(self._rows_to_fit(one) for one in self._anchored.values())
         pairs: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in self._anchored}
         for start in range(0, count, FIT_BATCH):
             picked = list(range(start, min(start + FIT_BATCH, count)))
@@ -142,12 +136,16 @@ class Anchors:
         self._states.clear()
         return {name: _ridge(found).requires_grad_() for name, found in pairs.items()}
 
+    def _rows_to_fit(self, one: AnchoredTokens) -> int:
+        """Rows up to the one that holds the last of the tokens that a map is fitted on."""
+        starts = one.records.starts
+        last = min(FIT_TOKENS, int(starts[self._held_from])) - 1
+        return int(np.searchsorted(starts, last, side="right"))
 
-def _last_rows(starts: Tensor, anchored: Iterable[AnchoredTokens]) -> list[int]:
+
+def _last_rows(anchored: Iterable[AnchoredTokens]) -> list[int]:
     """The last rows with coefficients, at most a share of these; none where there are few."""
-    tokens = torch.cat([one.tokens for one in anchored])
-    at = torch.searchsorted(starts, tokens, right=True) - 1
-    rows: list[int] = at.unique().tolist()  # type: ignore[no-untyped-call]
+    rows: list[int] = np.unique(np.concatenate([one.rows for one in anchored])).tolist()
     return rows[len(rows) - min(HELD_ROWS, int(HELD_SHARE * len(rows))) :]
 
 

@@ -17,11 +17,12 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from modalities.text.answers import Description, ReadRows, answered_rows
+from modalities.text.distillation_loss import distillation_loss
 from modalities.text.encoding import encode_rows, endings
 from modalities.text.outputs import answer_log_probs, cross_entropy
 from modalities.text.sequences import Batch, batch_rows, collate, tokens_of_steps
 from modalities.text.student_reading import student_reader
-from modalities.text.student_rows import StudentRows, distillation_loss
+from modalities.text.student_rows import StudentRows
 from targets.adapter.anchors import Anchors
 from targets.adapter.low_rank import LowRank
 from targets.adapter.recovery import LOSS, ROLL_BACKS, Recovery, Rows
@@ -157,14 +158,15 @@ class AdapterTraining:
         """What is minimised, on a batch of rows; anchors: factor on the weight of these."""
         batch = self._batch(rows)
         soft = self._soft.of_batch(rows) if self._soft is not None else None
+        targets = self.rows.soft_targets(batch)
         weights = self._adapter.weights(self._base)
         kl_weight = self.settings.kl_weight
         if self.anchors is None:
             log_probs = answer_log_probs(self._model, batch, weights, soft)
-            return distillation_loss(log_probs, batch, self.rows, kl_weight)
+            return distillation_loss(log_probs, batch.labels, targets, kl_weight)
         with self.anchors.watching():
             log_probs = answer_log_probs(self._model, batch, weights, soft)
-        output = distillation_loss(log_probs, batch, self.rows, kl_weight)
+        output = distillation_loss(log_probs, batch.labels, targets, kl_weight)
         return output + anchors * self.anchors.penalty(batch)
 
     def figures(self) -> dict[str, float]:

@@ -15,7 +15,8 @@ from modalities.intakes import open_intakes
 from modalities.json_files import read_json, read_rows, write_json, write_rows
 from modalities.payloads import rows_with_paths
 from modalities.text.answers import Description
-from modalities.text.student_rows import best_rows, student_rows, trace_sources
+from modalities.text.student_rows import student_rows
+from modalities.text.trace_sources import best_rows, trace_sources
 from nexus.packing import load_backbone
 from opened_models.tokenizers import open_tokenizer
 from targets.adapter.low_rank import (
@@ -53,11 +54,16 @@ def build(job: Job) -> None:
     adapter = fresh_low_rank(model, planned_ranks(job, model), job.seed)
     validation = validation_of(job, settings)
     sources = trace_sources(job.inputs, open_tokenizer, capability="")
-    rows = student_rows(sources, tokenizer).to(device)
+    rows = student_rows(
+        sources,
+        tokenizer,
+        job.scratch / "rows",
+        lambda done: job.progress(0, settings.steps, note=f"rows laid out: {done}"),
+    )
     soft = None
     if job.settings.get("reads"):
         projection = trainable_projection(job, model)
-        learned = [traced.row for _, traced in best_rows(sources)]
+        learned = [{"parts": traced.row["parts"]} for _, traced in best_rows(sources)]
         soft = soft_prompts(job, projection, learned)
         validation = replace(validation, soft=soft_prompts(job, projection, validation.rows))
     training = AdapterTraining(model, tokenizer, adapter, rows, validation, settings, soft)

@@ -10,6 +10,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from modalities.json_files import read_json, write_rows
+from modalities.text.distillation_loss import distillation_loss
 from modalities.text.fresh_decoder import (
     Shape,
     Vocabulary,
@@ -18,7 +19,8 @@ from modalities.text.fresh_decoder import (
 )
 from modalities.text.outputs import answer_log_probs
 from modalities.text.sequences import batch_rows, tokens_of_steps
-from modalities.text.student_rows import distillation_loss, student_rows, trace_sources
+from modalities.text.student_rows import student_rows
+from modalities.text.trace_sources import trace_sources
 from modalities.text.whole_text import WholeText
 from nexus.configuration import FAMILIES
 from opened_models.tokenizers import open_tokenizer
@@ -41,7 +43,12 @@ def build(job: Job) -> None:
     settings = Settings.from_json(job.settings)
     tokenizer = open_tokenizer(job.inputs["tokenizer"])
     device = device_of_job()
-    rows = student_rows(trace_sources(job.inputs, open_tokenizer), tokenizer).to(device)
+    rows = student_rows(
+        trace_sources(job.inputs, open_tokenizer),
+        tokenizer,
+        job.scratch / "rows",
+        lambda done: job.progress(0, settings.steps, note=f"rows laid out: {done}"),
+    )
     model = initial_backbone(job, tokenizer).to(device)
     run = Run(
         dict(model.named_parameters()),
@@ -56,8 +63,9 @@ def build(job: Job) -> None:
 
     def loss_at(step: int) -> torch.Tensor:
         batch = texts.batch(plan[step])
+        targets = rows.soft_targets(batch)
         batch, log_probs, prompt_loss = texts.parted(batch, answer_log_probs(model, batch))
-        return distillation_loss(log_probs, batch, rows, settings.kl_weight) + prompt_loss
+        return distillation_loss(log_probs, batch.labels, targets, settings.kl_weight) + prompt_loss
 
     train(
         run,

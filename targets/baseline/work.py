@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modalities.json_files import read_json, read_rows, write_rows
-from modalities.text.answers import Description, ReadRows, answered_rows
-from modalities.text.own_answers import own_answers
+from modalities.pass_count import PassCount
+from modalities.text.answers import (
+    Description,
+    ReadRows,
+    answered_rows,
+    generates_likeliest,
+    known_answers,
+)
+from modalities.text.own_answers import OwnAnswer, own_answers
 from modalities.text.teacher_reading import teacher_reader
 from opened_models.loading import Teacher, answering_teacher
 from targets.baseline.settings import Settings
@@ -27,26 +35,32 @@ def build(job: Job) -> None:
     teacher = answering_teacher(job)
     read = teacher_reader(job, teacher, description.template)
     splits = {name: read_rows(job.inputs[name]) for name in ("validation", "eval")}
+    passes = 1 if settings.temperature is None else 2
+    done = PassCount(job.progress, passes * sum(len(rows) for rows in splits.values()))
+    tokens: dict[str, list[list[int]]] = {}
     if settings.temperature is not None:
-        splits = _own_references(job, settings, teacher, description, splits, read)
-    total = sum(len(rows) for rows in splits.values())
-    before = 0
+        own = _own_references(job, settings, teacher, description, splits, done, read)
+        splits = {name: [one.row for one in answers] for name, answers in own.items()}
+        if settings.temperature == 0 and generates_likeliest(teacher.model):
+            # What it says of its own accord is what it answers: it is generated once.
+            tokens = {
+                name: [one.tokens for one in answers]
+                for name, answers in own.items()
+                if not any("parts" in one.row for one in answers)
+            }
     for name, rows in splits.items():
-
-        def report(done: int, _rows: int, before: int = before) -> None:
-            job.progress(before + done, total)
-
-        answers = answered_rows(
+        ask = partial(known_answers, tokens=tokens[name]) if name in tokens else answered_rows
+        answers = ask(
             teacher.model,
             teacher.tokenizer,
             rows,
-            description,
+            description=description,
             batch=settings.batch,
-            progress=report,
+            progress=done.report,
             read=read,
         )
         write_rows(job.out / f"{name}.jsonl", answers)
-        before += len(rows)
+        done.end_pass(len(rows))
     if "harness" in job.settings:
         harness = job.load("harness")
         tasks = harness.tasks_of_job(job)
@@ -59,8 +73,9 @@ def _own_references(
     teacher: Teacher,
     description: Description,
     splits: dict[str, list[dict[str, Any]]],
+    done: PassCount,
     read: ReadRows,
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[OwnAnswer]]:
     assert settings.temperature is not None
     own = {}
     for number, (name, rows) in enumerate(splits.items()):
@@ -72,7 +87,10 @@ def _own_references(
             temperature=settings.temperature,
             seed=job.seed + number,
             batch=settings.batch,
+            kept=job.scratch / f"{name}_answers.json",
+            progress=done.report,
             read=read,
         )
-        write_rows(job.out / f"{name}_references.jsonl", own[name])
+        write_rows(job.out / f"{name}_references.jsonl", [one.row for one in own[name]])
+        done.end_pass(len(rows))
     return own

@@ -145,6 +145,10 @@ def _add(found: _Import, row: TeacherRow, model: NamedModel, models: Path, spec:
     taught = told_capabilities(
         f"{row.category}. {row.best_feature}. {model.name}", _own_capabilities(found.text)
     )
+    apart = [name for name in taught if _is_isolated(found.text, name)][:1]
+    others, taught = (
+        ([name for name in taught if name not in apart], apart) if apart else ([], taught)
+    )
     for capability in taught:
         _declare(found, capability)
     folder = _folder(found.text, model, models, spec)
@@ -173,6 +177,8 @@ def _add(found: _Import, row: TeacherRow, model: NamedModel, models: Path, spec:
         if getattr(row, key):
             teacher[key] = getattr(row, key)
     teacher["capabilities"] = taught
+    if others:
+        comments["capabilities"] = f"isolated, so it teaches nothing else (not {', '.join(others)})"
     if not taught:
         comments["capabilities"] = f"{FILL_IN} what it teaches, as [reasoning]"
     found.text = append_teacher(found.text, teacher, comments)
@@ -187,6 +193,14 @@ def _free_id(text: str, model: NamedModel) -> str:
         wanted.append(f"{name_from(model.owner)}-{wanted[0]}")
     numbered = (f"{wanted[-1]}-{number}" for number in count(2))
     return next(each for each in chain(wanted, numbered) if each not in ids)
+
+
+def _is_isolated(text: str, name: str) -> bool:
+    """Whether the spec's capability is isolated, or would be."""
+    declared = (_data(text).get("capabilities") or {}).get(name)
+    if isinstance(declared, dict):
+        return declared.get("isolated") is True
+    return name in BY_NAME and BY_NAME[name].isolated
 
 
 def _own_capabilities(text: str) -> list[str]:

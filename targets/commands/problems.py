@@ -16,8 +16,12 @@ AnyProblem = specs.SpecProblem | Problem
 
 def complain_of_all(problems: Sequence[AnyProblem]) -> int:
     """List them on standard error, and how many they are; the exit code."""
-    complain([*_listed(problems), f"{counted(len(problems), 'problem')} found"])
+    complain([*_listed(problems), f"{counted(_count(problems), 'problem')} found"])
     return WRONG
+
+
+def _count(problems: Sequence[AnyProblem]) -> int:
+    return sum(each.count if isinstance(each, specs.SpecProblem) else 1 for each in problems)
 
 
 def problem_json(problem: AnyProblem) -> dict[str, Any]:

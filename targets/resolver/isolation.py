@@ -98,18 +98,18 @@ def _shared_teachers(
             how = "" if other is teacher else same_model(folder, teacher, other)
             if not taught or how is None:
                 continue
-            field = "source" if how else "capabilities"
-            who = f"{other.id}, which is {teacher.id} ({how})," if how else other.id
-            for each in sorted(taught):
-                way = _way_on(targets, other.id, each)
-                if way is not None:
-                    yield Problem(
-                        message=f'"{name}" is isolated, but its teacher {who} also teaches '
-                        f'"{each}": {way}',
-                        file=file,
-                        field=f"teachers.{other.id}.{field}",
-                        remedy=f'give "{each}" another teacher, or drop `isolated` from "{name}"',
-                    )
+            ways = {each: _way_on(targets, other.id, each) for each in sorted(taught)}
+            built = {each: way for each, way in ways.items() if way is not None}
+            if built:
+                who = f"{other.id}, which is {teacher.id} ({how})," if how else other.id
+                names = ", ".join(f'"{each}"' for each in built)
+                yield Problem(
+                    message=f'"{name}" is isolated, but its teacher {who} also teaches {names}: '
+                    f"{next(iter(built.values()))}",
+                    file=file,
+                    field=f"teachers.{other.id}.{'source' if how else 'capabilities'}",
+                    remedy=f'give {names} another teacher, or drop `isolated` from "{name}"',
+                )
 
 
 def _way_on(targets: Mapping[str, Target], teacher: str, capability: str) -> str | None:

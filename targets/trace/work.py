@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from modalities.json_files import read_json, read_rows, write_json
+from modalities.pass_count import PassCount
 from modalities.text.answers import Description, ReadRows
 from modalities.text.encoding import answer_byte_ends, token_bytes
 from modalities.text.likelihoods import teacher_log_probs
@@ -47,17 +48,23 @@ def build(job: Job) -> None:
     vocabulary = int(teacher.model.config.get_text_config(decoder=True).vocab_size)
     metric = None if settings.metric is None else job.load("metric").METRIC
     read = teacher_reader(job, teacher, description.template)
+    # Where the teacher answers, each row is gone over twice: answered, then traced.
+    passes = 2 if settings.answers == "teacher" else 1
+    done = PassCount(job.progress, passes * len(rows))
     for number, start in enumerate(range(0, len(rows), SHARD_ROWS)):
-        if shard_exists(job.scratch, number):
-            continue
         shard = rows[start : start + SHARD_ROWS]
+        if shard_exists(job.scratch, number):
+            done.end_pass(passes * len(shard))
+            continue
         if settings.answers == "teacher":
             shard = _own_answers(
-                teacher, shard, description, settings, metric, job.seed + number, read
+                job, teacher, shard, description, settings, metric, number, read, done
             )
+            done.end_pass(len(shard))
         kept = max(0, settings.coefficient_rows - start)
-        traced = _traced(job, teacher, shard, read, settings, kept, start, len(rows))
+        traced = _traced(job, teacher, shard, read, settings, kept, done)
         write_shard(job.scratch, number, traced)
+        done.end_pass(len(shard))
     # A shard's arrays are what says that it is whole, so they are the first to leave.
     for kind in ("safetensors", "jsonl"):
         for file in sorted(job.scratch.glob(f"trace-*.{kind}")):
@@ -77,25 +84,33 @@ def build(job: Job) -> None:
 
 
 def _own_answers(
+    job: Job,
     teacher: Teacher,
     rows: Sequence[dict[str, Any]],
     description: Description,
     settings: Settings,
     metric: Metric | None,
-    seed: int,
+    number: int,
     read: ReadRows,
+    done: PassCount,
 ) -> list[dict[str, Any]]:
-    """The rows with the teacher's own answers; scored where the data set has others to hold."""
-    answered = own_answers(
+    """A shard's rows with the teacher's own answers; scored where the data set has others to hold.
+
+    A batch that is answered is kept: after a kill the answers go on behind it.
+    """
+    own = own_answers(
         teacher.model,
         teacher.tokenizer,
         rows,
         description,
         temperature=settings.temperature,
-        seed=seed,
+        seed=job.seed + number,
         batch=settings.batch,
+        kept=job.scratch / f"answers-{number:05d}.json",
+        progress=done.report,
         read=read,
     )
+    answered = [one.row for one in own]
     if metric is None:
         return answered
     sign = 1.0 if metric.higher_is_better else -1.0
@@ -111,8 +126,7 @@ def _traced(
     read: ReadRows,
     settings: Settings,
     with_coefficients: int,
-    before: int,
-    total: int,
+    done: PassCount,
 ) -> list[TracedRow]:
     pieces = token_bytes(teacher.tokenizer)
     encoded = read(rows)
@@ -151,7 +165,7 @@ def _traced(
                 else {},
                 **of_row,
             )
-        job.progress(before + len(traced), total)
+        done.report(len(traced), len(rows))
     return [traced[row] for row in range(len(rows))]
 
 

@@ -264,7 +264,7 @@ def test_a_killed_server_fails_what_runs_and_is_replaced(runs: Runs) -> None:
     os.kill(server, signal.SIGKILL)
     outcome = running.result(PATIENCE)
     assert not outcome.ok
-    assert "SIGKILL" in outcome.error and "Run the same command again" in outcome.error
+    assert "SIGKILL" in outcome.error and "run the same command again" in outcome.error
     assert eventually(lambda: is_gone(int(figures["child"])))
     assert eventually(lambda: is_gone(int(figures["grandchild"])))
     assert runs.run("name_server").ok

@@ -18,6 +18,8 @@ from nexus.int8_product import (
 )
 from nexus.packing import int8_weight
 
+pytestmark = pytest.mark.arithmetic
+
 needs_exact_products = pytest.mark.skipif(
     not int8_products_are_exact(), reason="this processor has no exact int8 products"
 )

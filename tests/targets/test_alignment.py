@@ -14,16 +14,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from modalities.text.alignment import Alignment, FirstToken
+from modalities.text.distillation_loss import SoftTargets, distillation_loss, tail_divergence
 from modalities.text.encoding import answer_byte_ends, encode_row, token_bytes
-from modalities.text.sequences import collate
 from modalities.text.shards import TracedRow, index_type, traced_rows, write_shard
-from modalities.text.student_rows import (
-    StudentRows,
-    TraceSource,
-    distillation_loss,
-    student_rows,
-    tail_divergence,
-)
+from modalities.text.student_rows import student_rows
+from modalities.text.trace_sources import TraceSource
 from targets.tokenizer.training import trained_tokenizer
 
 TEXTS = [
@@ -325,17 +320,16 @@ def test_where_tokens_do_not_spell_the_text_nothing_is_said(teacher, student, an
 
 
 def test_a_learned_token_that_the_teacher_is_silent_on_learns_the_answer_alone() -> None:
-    batch = collate([[5]], [[6, 7]], [0])
+    labels = torch.tensor([6, 7])
     log_probs = torch.randn(2, 12, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
     ids, probs = torch.tensor([[6, 8], [-1, -1]]), torch.tensor([[0.6, 0.3], [0.0, 0.0]])
-    known, starts = torch.tensor([True, False]), torch.tensor([0])
-    rows = StudentRows([[5]], [[6, 7]], starts, ids, probs, known, {})
+    targets = SoftTargets(ids, probs, torch.tensor([True, False]))
     expected = (
         0.3 * -log_probs[0, 6]
         + 0.7 * tail_divergence(log_probs[:1], ids[:1], probs[:1])[0]
         - log_probs[1, 7]
     ) / 2
-    assert distillation_loss(log_probs, batch, rows, 0.7) == pytest.approx(float(expected))
+    assert distillation_loss(log_probs, labels, targets, 0.7) == pytest.approx(float(expected))
 
 
 @given(seed=st.integers(0, 1 << 20), k=st.integers(1, 6))
@@ -358,9 +352,9 @@ def test_what_spells_no_answer_anchors_nothing(tmp_path, answer: str, anchored: 
     row = traced(PIECES, answer)
     row.coefficients["activation/0"] = np.ones((len(row.answer_ids), 2), dtype=np.float16)
     write_shard(tmp_path, 0, [row])
-    about = {"vocabulary": len(PIECES), "template": "{prompt}\n", "depth": 1}
+    about = {"vocabulary": len(PIECES), "template": "{prompt}\n", "depth": 1, "top_k": 8}
     (tmp_path / "trace.json").write_text(json.dumps(about), encoding="utf-8")
-    rows = student_rows([TraceSource("", tmp_path, PIECES)], BPE)
+    rows = student_rows([TraceSource("", tmp_path, PIECES)], BPE, tmp_path / "rows")
     assert set(rows.coefficients) == anchored
 
 

@@ -326,3 +326,11 @@ def test_no_table_is_told_apart_from_a_broken_one(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"\xff\xfeM")
     with pytest.raises(TableError, match="no text that can be read"):
         read_teachers(tmp_path / "x.csv")
+
+
+def test_a_teacher_of_an_isolated_capability_teaches_nothing_else(spec: Path) -> None:
+    """What it speaks of besides would lead it into the backbone."""
+    found = imported(spec, f"{HEADER}\nx-abliterated,1B,Code,Reasoning\n")
+    assert found["x-abliterated"]["capabilities"] == ["uncensored"]
+    text = spec.read_text(encoding="utf-8")
+    assert "# isolated, so it teaches nothing else (not reasoning, code)" in text

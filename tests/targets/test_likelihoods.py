@@ -19,6 +19,8 @@ from targets.commands.named_modules import named_metric
 from targets.gate.work import build_capability
 from targets.score.work import build as build_score
 
+pytestmark = pytest.mark.arithmetic
+
 ITEMS = 6
 
 

@@ -28,6 +28,8 @@ from training.loop import Run, Schedule
 from training.muon import MuonWithAdamW
 from training.watch import StoppedError, Watch
 
+pytestmark = pytest.mark.arithmetic
+
 # Looks are at every eighth step; the damage is found at the one at 32. At a higher rate rounding
 # errors grow so fast that every kind of processor ends elsewhere.
 STEPS, RATE, LOOK = 48, 0.03, 32

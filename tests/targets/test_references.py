@@ -6,19 +6,36 @@ import math
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 from transformers.modeling_utils import PreTrainedModel
 
 from modalities.json_files import read_json, read_rows
-from modalities.text.answers import Description, answered_rows
+from modalities.text.answers import (
+    Description,
+    answered_rows,
+    generates_likeliest,
+    known_answers,
+)
 from modalities.text.encoding import encode_rows
 from modalities.text.own_answers import own_answers
+from modalities.text.teacher_decoding import greedy_answers
 from nexus.decoding import greedy_decode
+from nexusbuild.graph import Job
 from opened_models.tokenizers import open_tokenizer
+from targets.baseline.work import build
 from targets.resolver import resolve
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "stories"
@@ -57,8 +74,129 @@ def test_without_temperature_the_likeliest_token_is_taken(
     tokenizer = AutoTokenizer.from_pretrained(student_tokenizer)
     own = own_answers(model, tokenizer, ROWS, SHORT, temperature=0.0, seed=1, batch=3)
     answered = answered_rows(model, tokenizer, ROWS, SHORT)
-    assert [row["answer"] for row in own] == [row["answer"] for row in answered]
-    assert [row["id"] for row in own] == [row["id"] for row in ROWS]
+    assert [one.row["answer"] for one in own] == [row["answer"] for row in answered]
+    assert [one.row["id"] for one in own] == [row["id"] for row in ROWS]
+    assert known_answers(model, tokenizer, ROWS, [one.tokens for one in own], SHORT) == answered
+
+
+@pytest.mark.parametrize("stops", [(), ("e", "x"), ("o",)])
+@pytest.mark.parametrize("positions", [256, 24])
+def test_an_answer_that_is_known_ends_where_it_would_when_asked(
+    model: PreTrainedModel,
+    student_tokenizer: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stops: tuple[str, ...],
+    positions: int,
+) -> None:
+    """At a stop string, at another end of the model, where the model has no position left."""
+    tokenizer = AutoTokenizer.from_pretrained(student_tokenizer)
+    monkeypatch.setattr(model.config, "max_position_embeddings", positions)
+    description = Description("{prompt}\n", stops, 12)
+    own = own_answers(model, tokenizer, ROWS, SHORT, temperature=0.0, seed=1)
+    tokens = [one.tokens for one in own]
+    another = max(tokens, key=len)[4]
+    for ends in (1, [1, another]):
+        monkeypatch.setattr(model.generation_config, "eos_token_id", ends)
+        asked = answered_rows(model, tokenizer, ROWS, description)
+        assert known_answers(model, tokenizer, ROWS, tokens, description) == asked
+
+
+def test_what_changes_the_likeliest_token_is_seen() -> None:
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=8,
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+        )
+    )
+    drawn = {"do_sample": True, "temperature": 0.7, "top_p": 0.9}
+    model.generation_config = GenerationConfig(eos_token_id=[1, 2], pad_token_id=0, **drawn)
+    assert generates_likeliest(model)
+    for changed in ({"repetition_penalty": 1.1}, {"num_beams": 4}, {"forced_eos_token_id": 1}):
+        model.generation_config = GenerationConfig(eos_token_id=1, **changed)
+        assert not generates_likeliest(model)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_baseline_is_the_same_whether_its_answers_are_generated_once_or_twice(
+    make_job: Callable[..., Job],
+    student_backbone: Path,
+    student_tokenizer: Path,
+    datasets: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    temperature: float,
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(student_backbone, folder)
+    AutoTokenizer.from_pretrained(student_tokenizer).save_pretrained(folder)
+    data = datasets["sums"]
+    settings = {"load": "fp32", "temperature": temperature, "batch": 16}
+    inputs = {name: data / f"{name}.jsonl" for name in ("validation", "eval")}
+    generated: list[int] = []
+    outs = []
+    for likeliest in (generates_likeliest, lambda _model: False):
+        job = make_job(
+            "baseline:a/b", settings, model=folder, description=data / "dataset.json", **inputs
+        )
+        seen: list[tuple[float, float]] = []
+        job = replace(job, progress=lambda done, total, seen=seen, **_: seen.append((done, total)))
+        count: list[int] = []
+
+        def counted(*args, count=count, **named):  # type: ignore[no-untyped-def]
+            count.append(1)
+            return greedy_answers(*args, **named)
+
+        monkeypatch.setattr("targets.baseline.work.generates_likeliest", likeliest)
+        monkeypatch.setattr("modalities.text.answers.greedy_answers", counted)
+        build(job)
+        assert seen == sorted(seen) and seen[-1] == (2 * 64, 2 * 64)
+        generated.append(len(count))
+        outs.append(job.out)
+    assert generated == ([0, 2] if temperature == 0 else [2, 2])
+    names = {file.name for file in outs[0].iterdir()}
+    assert len(names) == 4
+    for name in names:
+        assert (outs[0] / name).read_bytes() == (outs[1] / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_own_answers_that_were_killed_go_on_behind_the_last_batch(
+    model: PreTrainedModel, student_tokenizer: Path, tmp_path: Path, temperature: float
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(student_tokenizer)
+
+    def answered(kept: Path | None, progress: Callable[[int, int], None] | None = None):
+        return own_answers(
+            model,
+            tokenizer,
+            ROWS,
+            SHORT,
+            temperature=temperature,
+            seed=3,
+            batch=2,
+            kept=kept,
+            progress=progress,
+        )
+
+    def dies(done: int, _total: int) -> None:
+        seen.append(done)
+        raise KeyboardInterrupt
+
+    whole, kept, seen = answered(None), tmp_path / "kept.json", []
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            answered(kept, dies)
+        torch.rand(5)  # a new process has drawn other numbers
+    assert seen == [2, 4, 6]
+    assert answered(kept, lambda done, _total: seen.append(done)) == whole
+    assert seen == [2, 4, 6, 7]
+    # What a disk left of the file is not believed.
+    kept.write_text(kept.read_text(encoding="utf-8")[:-9], encoding="utf-8")
+    with pytest.warns(UserWarning, match="generated again"):
+        assert answered(kept) == whole
 
 
 def test_drawn_answers_follow_the_seed(model: PreTrainedModel, student_tokenizer: Path) -> None:
@@ -79,11 +217,11 @@ def test_an_answer_that_was_stopped_is_not_over(
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(second)
     row = [{"id": "0", "prompt": "Tell of it", "answer": ""}]
     closed = own_answers(model, tokenizer, row, SHORT, temperature=0.0, seed=0)
-    assert closed[0]["ended"]
+    assert closed[0].row["ended"]
     stopped = own_answers(
         model, tokenizer, row, Description("{prompt}\n", (), 1), temperature=0.0, seed=0
     )
-    assert not stopped[0]["ended"]
+    assert not stopped[0].row["ended"]
 
 
 def test_only_an_answer_that_is_over_carries_its_end(student_tokenizer: Path) -> None:
@@ -104,7 +242,8 @@ def test_the_blank_between_prompt_and_answer_is_the_answer_s() -> None:
         "answer": "",
     }
     description = Description("{prompt}", (), 12)
-    (own,) = own_answers(teacher, tokenizer, [row], description, temperature=0.0, seed=0)
+    (answered,) = own_answers(teacher, tokenizer, [row], description, temperature=0.0, seed=0)
+    own = answered.row
     assert own["answer"].startswith(" She")
     (encoded,) = encode_rows(
         tokenizer, "{prompt}", [(row["prompt"], own["answer"])], [own["ended"]]

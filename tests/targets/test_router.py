@@ -21,6 +21,8 @@ from targets.router.surprise import LEAST_SPREAD, surprise_table
 from targets.router.training import fitted_router, nearest_distances
 from targets.router.work import build
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture
 def router(

@@ -131,6 +131,7 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
+@pytest.mark.arithmetic
 def test_training_lowers_the_loss_of_its_rows(tmp_path: Path) -> None:
     model = small_model()
     before = cross_entropy(

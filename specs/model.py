@@ -76,7 +76,7 @@ class Spec(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """The source of all randomness."""
     hardware: Hardware = Hardware()
-    """What a build may use; it is in no key, so that a change rebuilds nothing."""
+    """What a build may use. It is in no key, so a change rebuilds nothing."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Prompts and answers to learn from, by name."""
     teachers: Annotated[tuple[Teacher, ...], Strict(False), Field(min_length=1)]

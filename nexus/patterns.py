@@ -22,6 +22,7 @@ _CODE = re.compile(
 _COUNT = re.compile(r"\{([0-9]{1,4})(,?)([0-9]{0,4})\}")
 _LOOKS = ("(?=", "(?!", "(?<=", "(?<!")
 _GROUPS = ("(?:", "(?i:", *_LOOKS)
+_COUNTS = ("*", "+", "?", "{")
 _ENDLESS = 99
 
 
@@ -67,26 +68,34 @@ class _Reader:
 
     pattern: str
     place: int = field(default=0)
+    bare: bool = field(default=False)  # what was read last may match with no letter
 
     def alternatives(self, depth: int) -> tuple[Ways, Ways]:
         """`a|b|c`, up to the end or a closing bracket: its ways, and those tried in vain."""
         ways, tried = self.sequence(depth)
+        bare = self.bare
         while self.takes("|"):
             other, other_tried = self.sequence(depth)
             ways, tried = ways.either(other), tried.worst(other_tried)
+            bare |= self.bare
+        self.bare = bare
         return ways, tried
 
     def sequence(self, depth: int) -> tuple[Ways, Ways]:
         ways, tried = Ways(needed=False), Ways()
+        self.bare = bare = True
         while self.place < len(self.pattern) and self.pattern[self.place] not in "|)":
             start = self.place
+            self.bare = True
             part, within = self.part(depth)
+            bare &= self.bare
             if part.needed:
                 # Where this fails, it is tried again behind every other way of what is before it.
                 tried = tried.worst(ways.then(within))
                 if tried.power > 1 or tried.factor > MOST_WAYS:
                     raise self.refusal("a part that is tried in too many ways", start)
             ways = ways.then(part)
+        self.bare = bare
         return ways, tried
 
     def part(self, depth: int) -> tuple[Ways, Ways]:
@@ -97,6 +106,7 @@ class _Reader:
         if self.is_place():
             return Ways(), Ways()
         self.letter()
+        self.bare = False
         return self.repeated(), Ways()
 
     def group(self, opening: str, depth: int) -> tuple[Ways, Ways]:
@@ -108,12 +118,15 @@ class _Reader:
         if not self.takes(")"):
             raise self.refusal("a group without an end", start)
         if opening in _LOOKS:
+            self.bare = True
             return Ways(), ways  # looked at once, all of it, and then forgotten
+        if self.bare and self.pattern[self.place : self.place + 1] in _COUNTS:
+            raise self.refusal("a count behind a group that may be no letter", start)
         if ways == Ways():
             return self.repeated(), tried  # it matches in one way alone, as a letter does
         if self.takes("?"):
             return replace(ways, factor=ways.factor + 1, needed=False), tried
-        if self.pattern[self.place : self.place + 1] in ("*", "+", "{"):
+        if self.pattern[self.place : self.place + 1] in _COUNTS:
             raise self.refusal("a group that is repeated", start)
         return ways, tried
 
@@ -131,7 +144,7 @@ class _Reader:
             self.escape()
         elif letter == "[":
             self.letter_class(0)
-        elif letter in "*+?{":
+        elif letter in _COUNTS:
             raise self.refusal("a count with nothing before it")
         else:
             self.place += 1
@@ -201,7 +214,7 @@ class _Reader:
         return ways
 
     def refuse_count(self) -> None:
-        if self.pattern[self.place : self.place + 1] in ("*", "+", "?", "{"):
+        if self.pattern[self.place : self.place + 1] in _COUNTS:
             raise self.refusal("a count behind another")
 
     def takes(self, letter: str) -> bool:

@@ -40,7 +40,7 @@ def resolve(spec: Path, lock_values: Mapping[str, Any]) -> Graph:
             verdict=body.get("verdict"),
             release=body.get("release", False),
             expected_seconds=body.get("expected_seconds"),
-            code=tuple(body.get("code", ())),
+            code=body.get("code", {}),
         )
     folder = SpecFolder(spec.parent)
     for path, size in [each for pattern in raw.get("each", ()) for each in folder.files(pattern)]:

@@ -30,7 +30,7 @@ from safetensors.torch import load_file
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nexus import NexusModel
-from nexus.decoding import Row, decoded, left_padded
+from nexus.decoding import Row, decode, left_padded
 from nexus.packing import load_backbone
 from nexus.prompt import render
 from targets.commands.named_modules import named_sampler
@@ -139,7 +139,7 @@ def compare_answers(ours: NexusModel, theirs: Any, prompts: dict[str, list[str]]
     for name, texts in prompts.items():
         theirs.set_adapter(name)
         ids = [ours._tokens.encode(text) for text in texts]
-        mine = decoded(ours._decoder, [Row(row, new, name) for row in ids], ends=ends)
+        mine = decode(ours._decoder, [Row(row, new, name) for row in ids], ends=ends)
         expected = [generated(theirs, [row], new, ends)[0] for row in ids]
         same = sum(map(list.__eq__, mine, expected))
         print(f"  {name:<12}{same} of {len(texts)} answers are the same tokens")
@@ -229,7 +229,7 @@ def main() -> None:
         new,
         given.repeats,
         {
-            "nexus": lambda: decoded(ours._decoder, [Row(ids[0], new, name)], ends=()),
+            "nexus": lambda: decode(ours._decoder, [Row(ids[0], new, name)], ends=()),
             "PEFT generate": lambda: generated(theirs, ids, new),
         },
     )
@@ -241,7 +241,7 @@ def main() -> None:
         new * ROWS,
         given.repeats,
         {
-            "nexus": lambda: decoded(ours._decoder, rows, ends=()),
+            "nexus": lambda: decode(ours._decoder, rows, ends=()),
             "PEFT generate with adapter_names": lambda: generated(
                 theirs, batch, new, adapter_names=mixed
             ),

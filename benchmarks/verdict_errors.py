@@ -14,7 +14,7 @@ import numpy as np
 
 from targets.commands.named_modules import named_metric
 from targets.gate.statistics import Estimate, retained_estimate
-from targets.gate.verdict import judged
+from targets.gate.verdict import judge
 
 RIGHT_OR_WRONG = named_metric("exact_match")
 TRIALS = 2000
@@ -67,7 +67,7 @@ def verdicts(
     shares = dict.fromkeys(("pass", "fail", "inconclusive"), 0.0)
     for counts, times in zip(*world.draws(trials), strict=True):
         estimate = point_of(counts) if confidence is None else estimate_of(counts)
-        shares[judged(estimate, threshold, confidence).verdict] += times / trials
+        shares[judge(estimate, threshold, confidence).verdict] += times / trials
     return shares
 
 

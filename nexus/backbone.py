@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nexus.configuration import parse_configuration
-from nexus.errors import blamed
+from nexus.errors import blame
 from nexus.files import Folder, as_folder
 from nexus.llama import LlamaDecoder
 from nexus.llama_weights import Shape
@@ -23,14 +23,14 @@ def open_decoder(
 ) -> LlamaDecoder | TransformersDecoder:
     """The packed backbone, computed in `dtype`. Raises BundleError naming the file at fault."""
     folder = as_folder(directory)
-    with blamed(f"backbone/{CONFIG}"):
+    with blame(f"backbone/{CONFIG}"):
         shape = Shape.of(parse_configuration(folder.read(CONFIG)))
     if shape is None:
         # Some seconds of imports that the lean pass does not need.
         from nexus.transformers_decoder import TransformersDecoder
 
         return TransformersDecoder(load_backbone(folder, device, dtype))
-    with blamed(f"backbone/{WEIGHTS}"):
+    with blame(f"backbone/{WEIGHTS}"):
         weights = PackedWeights(folder)
-    with blamed(f"backbone/{CONFIG}"):
+    with blame(f"backbone/{CONFIG}"):
         return LlamaDecoder(shape, weights, torch.device(device), dtype)

@@ -47,11 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"nexus: {error}", sys.stderr)
         return 2
     except (BundleError, OSError, ValueError, RuntimeError) as error:
-        _say(f"nexus: {_explained(error)}", sys.stderr)
+        _say(f"nexus: {_explain(error)}", sys.stderr)
         return 1
 
 
-def _explained(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     """The error in the words of the shell, where a Python call's remedy is another one."""
     if isinstance(error, IsolatedCapabilityError):
         return (
@@ -109,7 +109,7 @@ def _asking(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    model = _opened(options)
+    model = _open_model(options)
     _keep_undecodable_input()
     # The end of the last line is the shell's, as in its own `$(...)`.
     prompt = sys.stdin.read().rstrip("\r\n") if options.prompt == "-" else options.prompt
@@ -118,7 +118,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _chat(options: argparse.Namespace) -> int:
-    model = _opened(options)
+    model = _open_model(options)
     _keep_undecodable_input()
     _edit_lines()
     _say(f"{model.manifest.name}: {', '.join(model.capabilities)}", sys.stderr)
@@ -142,7 +142,7 @@ def _chat(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             _say(" (stopped)", sys.stderr)
         except (ValueError, PermissionError) as error:
-            _say(_explained(error), sys.stderr)
+            _say(_explain(error), sys.stderr)
 
 
 def _edit_lines() -> None:
@@ -236,7 +236,7 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _opened(options: argparse.Namespace) -> NexusModel:
+def _open_model(options: argparse.Namespace) -> NexusModel:
     from nexus.model import NexusModel
 
     return NexusModel.load(options.bundle, options.device)

@@ -88,7 +88,7 @@ class Row:
         return [*[0] * (0 if self.soft is None else len(self.soft)), *self.prompt]
 
 
-def decoded(
+def decode(
     decoder: Decoder,
     rows: Sequence[Row],
     *,
@@ -115,15 +115,15 @@ def decoded(
 
 
 def stream(decoder: Decoder, row: Row, *, ends: Collection[int]) -> Iterator[int]:
-    """The tokens that `decoded` gives for one row, each as soon as it is known.
+    """The tokens that `decode` gives for one row, each as soon as it is known.
 
-    Other rows may be decoded between two tokens. Raises ValueError at the call, as `decoded` does.
+    Other rows may be decoded between two tokens. Raises ValueError at the call, as `decode` does.
     """
     _check_prompts(decoder, [row.ids])
-    return _streamed(decoder, row, ends)
+    return _stream_tokens(decoder, row, ends)
 
 
-def _streamed(decoder: Decoder, row: Row, ends: Collection[int]) -> Iterator[int]:
+def _stream_tokens(decoder: Decoder, row: Row, ends: Collection[int]) -> Iterator[int]:
     for step in _steps(decoder, [row], _budget(decoder, row)):
         (token,) = step.tokens
         if token in ends:
@@ -142,7 +142,7 @@ def greedy_decode(
     progress: Done | None = None,
     soft: Sequence[Tensor | None] | None = None,
 ) -> list[list[int]]:
-    """`decoded` for prompts that are all asked alike, of any Hugging Face causal language model.
+    """`decode` for prompts that are all asked alike, of any Hugging Face causal language model.
 
     soft: states (count, width) that a row begins with, before its prompt.
     """
@@ -152,7 +152,7 @@ def greedy_decode(
         for prompt, of_row in zip(prompts, states, strict=True)
     ]
     ends = (eos_token_id,)
-    return decoded(decoder_of(model), rows, ends=ends, batch_size=batch_size, progress=progress)
+    return decode(decoder_of(model), rows, ends=ends, batch_size=batch_size, progress=progress)
 
 
 @torch.inference_mode()

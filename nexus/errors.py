@@ -43,7 +43,7 @@ class IsolatedCapabilityError(PermissionError):
 
 
 @contextmanager
-def blamed(path: str) -> Iterator[None]:
+def blame(path: str) -> Iterator[None]:
     """Whatever fails in the `with` block is the fault of the bundle's file `path`.
 
     For reading data with libraries that raise anything, down to a plain Exception, or panic.

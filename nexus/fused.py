@@ -143,10 +143,10 @@ def merged_weights(base: Weights, updates: Updates) -> Weights:
     if (of_embedding := updates.embedding) is not None:
         embedding = torch.addmm(embedding, of_embedding.rows, of_embedding.up)
     pairs = zip(base.linears, updates.linears, strict=True)
-    return Weights(embedding, [_merged(linear, update) for linear, update in pairs])
+    return Weights(embedding, [_merge_update(linear, update) for linear, update in pairs])
 
 
-def _merged(linear: FusedLinear, update: FusedUpdate | None) -> FusedLinear:
+def _merge_update(linear: FusedLinear, update: FusedUpdate | None) -> FusedLinear:
     if update is None:
         return linear
     if not isinstance(linear.product, FloatProduct):

@@ -31,13 +31,13 @@ class Int8Product:
 
     def __init__(self, codes: Tensor, row_max: Tensor) -> None:
         self.shape = (codes.shape[0], codes.shape[1])
-        self._packed = _packed(codes)
+        self._packed = _pack(codes)
         self._step = row_max.float() * INT8_STEP
         self._zero_points = torch.zeros(len(codes), dtype=torch.int64)
 
     def write(self, x: Tensor, out: Tensor, *, adds: bool) -> None:
         digits, step = _digits(x)
-        sums = _multiplied(digits, self._packed, self._step, self._zero_points)
+        sums = _multiply(digits, self._packed, self._step, self._zero_points)
         low, middle, high = sums.view(3, len(x), -1)
         total = low.add_(middle, alpha=1 << 8).add_(high, alpha=1 << 16)
         if adds:
@@ -60,12 +60,12 @@ def _digits(x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(digits).to(torch.uint8), step
 
 
-def _packed(codes: Tensor) -> Tensor:
+def _pack(codes: Tensor) -> Tensor:
     packed: Tensor = torch.ops.onednn.qlinear_prepack(codes.contiguous(), None)
     return packed
 
 
-def _multiplied(digits: Tensor, packed: Tensor, step: Tensor, zero_points: Tensor) -> Tensor:
+def _multiply(digits: Tensor, packed: Tensor, step: Tensor, zero_points: Tensor) -> Tensor:
     """(digits - OFFSET) times the codes, in int32, then times `step` of each output, float32."""
     product: Tensor = torch.ops.onednn.qlinear_pointwise(
         digits, 1.0, OFFSET, packed, step, zero_points, None, 1.0, 0, torch.float32, "none", [], ""
@@ -86,7 +86,7 @@ def int8_products_are_exact() -> bool:
     expected = (digits.double() - OFFSET) @ codes.double().t()
     try:
         ones, zeros = torch.ones(48), torch.zeros(48, dtype=torch.int64)
-        found = _multiplied(digits, _packed(codes), ones, zeros)
+        found = _multiply(digits, _pack(codes), ones, zeros)
     except (RuntimeError, AttributeError, NotImplementedError, TypeError):
         return False
     return torch.equal(found.double(), expected)

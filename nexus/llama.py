@@ -136,19 +136,19 @@ class LlamaSession:
         self._make_room(self._seen + tokens)
         rotation = model.rotation(self._positions, self._seen + tokens)
         mask = self._attention_mask(tokens)
-        x = self._embedded(ids.reshape(-1))
+        x = self._embed(ids.reshape(-1))
         if soft is not None:
             x = soft.place(x.view(self._rows, tokens, -1)).view(len(x), -1)
         for layer, cache in zip(model.layers, self._caches, strict=True):
-            normalised = _normalised(x, layer.attention_norm, model.epsilon)
+            normalised = _normalise(x, layer.attention_norm, model.epsilon)
             states = self._times(layer.query_key_value, normalised)
-            self._times(layer.output, self._attended(states, layer, cache, rotation, mask), onto=x)
-            normalised = _normalised(x, layer.feed_forward_norm, model.epsilon)
+            self._times(layer.output, self._attend(states, layer, cache, rotation, mask), onto=x)
+            normalised = _normalise(x, layer.feed_forward_norm, model.epsilon)
             gate, up = self._times(layer.gate_up, normalised).chunk(2, dim=-1)
             self._times(layer.down, F.silu(gate, inplace=True).mul_(up), onto=x)
         self._seen += tokens
         x = x.view(self._rows, tokens, -1)[:, -last:].reshape(-1, model.shape.width)
-        logits = self._times(model.head, _normalised(x, model.norm, model.epsilon))
+        logits = self._times(model.head, _normalise(x, model.norm, model.epsilon))
         return logits.view(self._rows, -1, model.vocabulary)
 
     @torch.inference_mode()
@@ -161,7 +161,7 @@ class LlamaSession:
             self._padding = self._padding[rows]
         self._caches = [cache[rows] for cache in self._caches]
 
-    def _attended(
+    def _attend(
         self,
         states: Tensor,
         layer: Layer,
@@ -179,7 +179,7 @@ class LlamaSession:
         states = states.view(self._rows, -1, heads + 2 * pairs, shape.head_width)
         rotated = states[:, :, : heads + pairs]
         if layer.rotated_norm is not None:
-            rotated.copy_(_normalised(rotated, layer.rotated_norm, self._model.head_epsilon))
+            rotated.copy_(_normalise(rotated, layer.rotated_norm, self._model.head_epsilon))
         cosines, sines = rotation
         turned = rotated.roll(shape.head_width // 2, dims=-1)
         rotated.mul_(cosines).addcmul_(turned, sines)
@@ -220,7 +220,7 @@ class LlamaSession:
                 update.add(part, into)
         return out
 
-    def _embedded(self, ids: Tensor) -> Tensor:
+    def _embed(self, ids: Tensor) -> Tensor:
         """ids: (rows * tokens,) -> (rows * tokens, width)."""
         model = self._model
         x = torch.empty((len(ids), model.shape.width), device=model.device, dtype=model.dtype)
@@ -264,7 +264,7 @@ class LlamaSession:
             self._padding = F.pad(self._padding, (0, room - self._padding.shape[3]))
 
 
-def _normalised(x: Tensor, weight: Tensor, epsilon: Tensor) -> Tensor:
+def _normalise(x: Tensor, weight: Tensor, epsilon: Tensor) -> Tensor:
     """RMSNorm over the last axis: x / sqrt(mean(x^2) + e) * w, in float32.
 
     Both roots are widened by the root of the width: epsilon is sqrt(width e), weight sqrt(width) w.

@@ -144,7 +144,7 @@ def removable(manifest: Manifest, entry: FileEntry) -> bool:
 def read_verified(bundle: Path, entry: FileEntry) -> bytearray:
     """All bytes of a file of the bundle. Raises BundleError where they differ from its entry."""
     digest = hashlib.sha256()
-    with _opened(bundle, entry) as file:
+    with _open_entry(bundle, entry) as file:
         content = read_exactly(file, entry.bytes, digest.update)
     _compare(entry, digest.hexdigest())
     return content
@@ -160,7 +160,7 @@ def _verify_file(bundle: Path, manifest: Manifest, entry: FileEntry) -> None:
             raise BundleError(entry.path, f"is not what it should be ({error})", REBUILD) from None
         return
     digest = hashlib.sha256()
-    with _opened(bundle, entry) as file:
+    with _open_entry(bundle, entry) as file:
         header = _Header.read(file, entry.bytes, digest.update)
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
@@ -175,7 +175,7 @@ def _compare(entry: FileEntry, digest: str) -> None:
 
 
 @contextmanager
-def _opened(bundle: Path, entry: FileEntry) -> Iterator[FileIO]:
+def _open_entry(bundle: Path, entry: FileEntry) -> Iterator[FileIO]:
     """The file of that entry, of the size that it says. Raises BundleError."""
     try:
         with open_file(bundle / entry.path, alone=True) as file:

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from nexus.adapters import adapter_in
 from nexus.backbone import open_decoder
-from nexus.decoding import Row, decoded, stream
+from nexus.decoding import Row, decode, stream
 from nexus.errors import (
     REBUILD,
     BundleError,
     InvalidInputError,
     IsolatedCapabilityError,
     UnknownCapabilityError,
-    blamed,
+    blame,
 )
 from nexus.manifest import Capability
 from nexus.media.intake import Intake
@@ -175,12 +175,12 @@ class NexusModel:
             )
         texts = [prompt] if prompt is not None else list(prompts or [])
         values = values_by_row(media, None if prompt is not None else len(texts))
-        asked = self._asked(texts, capability, enable_uncensored, values)
+        asked = self._capabilities_of(texts, capability, enable_uncensored, values)
         rows = [
             self._row(text, one, max_new_tokens, given)
             for text, one, given in zip(texts, asked, values, strict=True)
         ]
-        tokens = decoded(self._decoder, rows, ends=self._ends, batch_size=BATCH)
+        tokens = decode(self._decoder, rows, ends=self._ends, batch_size=BATCH)
         answers = [
             cut(self._tokens.decode(ids), one.stop_strings)
             for ids, one in zip(tokens, asked, strict=True)
@@ -198,7 +198,7 @@ class NexusModel:
     ) -> Iterator[str]:
         """The answer that `generate` gives, piece by piece as it comes to be."""
         # Checked at the call, not when the first piece is taken.
-        (asked,) = self._asked([prompt], capability, enable_uncensored, [media])
+        (asked,) = self._capabilities_of([prompt], capability, enable_uncensored, [media])
         row = self._row(prompt, asked, max_new_tokens, media)
         tokens = stream(self._decoder, row, ends=self._ends)
         return self._tokens.pieces(tokens, asked.stop_strings)
@@ -230,7 +230,7 @@ class NexusModel:
             self._tokens.encode(render(asked.template, prompt)),
             _longest(asked, most),
             self._adapter(asked),
-            self._finished(asked),
+            self._end_test(asked),
             self._reader(asked).soft(media),
         )
 
@@ -242,13 +242,13 @@ class NexusModel:
             )
         return self._readers[capability.name]
 
-    def _finished(self, capability: Capability) -> Callable[[list[int]], bool] | None:
+    def _end_test(self, capability: Capability) -> Callable[[list[int]], bool] | None:
         stops = [stop for stop in capability.stop_strings if stop]
         if not stops:
             return None
         return lambda ids: any(stop in self._tokens.decode(ids) for stop in stops)
 
-    def _asked(
+    def _capabilities_of(
         self,
         prompts: Sequence[str],
         capability: str | Sequence[str | None] | None,
@@ -272,13 +272,13 @@ class NexusModel:
         if unnamed:
             routes = self._opened_router().route([prompts[index] for index in unnamed])
             for index, route in zip(unnamed, routes, strict=True):
-                names[index] = self._routed(route, media[index])
+                names[index] = self._route_one(route, media[index])
         return [
             self.permitted(BACKBONE if name is None else name, enable_uncensored=enable_uncensored)
             for name in names
         ]
 
-    def _routed(self, route: Route, media: Mapping[str, Any]) -> str:
+    def _route_one(self, route: Route, media: Mapping[str, Any]) -> str:
         """The router's choice, of the capabilities that read what is given. One that it must not
         make is treated as none. Raises InvalidInputError where nothing reads what is given.
         """
@@ -303,7 +303,7 @@ class NexusModel:
         if capability.name == BACKBONE:
             return None
         if capability.name not in self._added:
-            with blamed(capability.adapter):
+            with blame(capability.adapter):
                 adapter = adapter_in(
                     self._bundle.read(capability.adapter),
                     self._bundle.read(capability.configuration),

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nexus.errors import BundleError, blamed
+from nexus.errors import BundleError, blame
 from nexus.files import Folder, open_file, read_exactly, size_of
 from nexus.manifest import MANIFEST, Manifest, read_manifest, read_verified, verify
 
@@ -47,7 +47,7 @@ class OpenedBundle:
             if path not in self.manifest.files:
                 raise BundleError(path, "is not in the manifest")
             return read_verified(self.folder, self.manifest.files[path])
-        with blamed(path), open_file(self.folder / path, alone=True) as file:
+        with blame(path), open_file(self.folder / path, alone=True) as file:
             return read_exactly(file, size_of(file))
 
     def let_go(self) -> None:

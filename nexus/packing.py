@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nexus.configuration import parse_configuration, parse_description
-from nexus.errors import REBUILD, BundleError, blamed
+from nexus.errors import REBUILD, BundleError, blame
 from nexus.files import Folder, as_folder
 from nexus.stored_tensors import tensors_in
 from nexus.strict_json import parse_json
@@ -49,7 +49,7 @@ def load_backbone(
     from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, GenerationConfig
 
     folder = as_folder(directory)
-    with blamed(f"backbone/{CONFIG}"):
+    with blame(f"backbone/{CONFIG}"):
         described = parse_configuration(folder.read(CONFIG))
         # The weights below are no longer quantised, so the model must not say they are.
         described.pop("quantization_config", None)
@@ -58,9 +58,9 @@ def load_backbone(
         name = "ministral" if family == "mistral" and "layer_types" in described else family
         config = CONFIG_MAPPING[name].from_dict(described | {"model_type": name})
         architecture = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    with blamed(f"backbone/{WEIGHTS}"):
+    with blame(f"backbone/{WEIGHTS}"):
         weights = {name: tensor.to(dtype) for name, tensor in float_weights(folder).items()}
-    with blamed(f"backbone/{CONFIG}"), _without_progress_bar():
+    with blame(f"backbone/{CONFIG}"), _without_progress_bar():
         _refuse_larger(architecture, config, weights)
         model, differences = architecture.from_pretrained(
             None,
@@ -74,7 +74,7 @@ def load_backbone(
         for kind in ("missing_keys", "unexpected_keys"):
             if names := sorted(differences[kind]):
                 raise ValueError(f"it describes a model other than {WEIGHTS}: {kind} {names[:3]}")
-    with blamed(f"backbone/{GENERATION_CONFIG}"):
+    with blame(f"backbone/{GENERATION_CONFIG}"):
         about = parse_description(folder.read(GENERATION_CONFIG))
         model.generation_config = GenerationConfig.from_dict(about)
     model.requires_grad_(False)
@@ -172,7 +172,7 @@ def ends_of_sequence(directory: Path | Folder) -> frozenset[int]:
     """The ids that end an answer, as generation_config.json says, or else config.json."""
     folder = as_folder(directory)
     for file in (GENERATION_CONFIG, CONFIG):
-        with blamed(f"backbone/{file}"):
+        with blame(f"backbone/{file}"):
             ids = parse_description(folder.read(file)).get("eos_token_id")
             if ids is not None:
                 return frozenset(map(int, ids if isinstance(ids, list) else [ids]))

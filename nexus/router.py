@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nexus.configuration import parse_description
-from nexus.errors import blamed
+from nexus.errors import blame
 from nexus.files import Folder, as_folder
 from nexus.packing import WEIGHTS
 from nexus.stored_tensors import tensors_in
@@ -115,9 +115,9 @@ class Router:
         Raises BundleError where they are not of one router, or of another backbone.
         """
         folder = as_folder(directory)
-        with blamed(f"router/{ROUTER_WEIGHTS}"):
+        with blame(f"router/{ROUTER_WEIGHTS}"):
             tensors = tensors_in(folder.read(ROUTER_WEIGHTS))
-        with blamed(f"router/{ROUTER_JSON}"):
+        with blame(f"router/{ROUTER_JSON}"):
             about = parse_description(folder.read(ROUTER_JSON))
             return cls(about, tensors, embedding(about["embedding"]), tokens)
 
@@ -127,7 +127,7 @@ class Router:
 
     def _route(self, ids: Sequence[int]) -> Route:
         count, width = len(self.capabilities), self._width
-        means = pooled(self._table, ids)
+        means = mean_of_rows(self._table, ids)
         projected = self._projection @ means[:width] + self._offset
         surprise = means[width:].tolist()  # one for each capability, or none at all
         offsets = projected[count:] - self._whitened_centroids  # (capabilities, hidden)
@@ -153,7 +153,7 @@ def softmax(logits: Sequence[float]) -> list[float]:
     return [power / total for power in powers]
 
 
-def pooled(table: Floats, ids: Sequence[int]) -> Floats:
+def mean_of_rows(table: Floats, ids: Sequence[int]) -> Floats:
     """The mean of the tokens' rows, (columns,); zero for a text without tokens.
 
     In NumPy, for which a call on so few numbers is half as long as for torch.

@@ -96,7 +96,7 @@ def parse_header(header: bytes | bytearray, body: int) -> list[Stored]:
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise ValueError(f"{METADATA} is no mapping of texts")
     found = sorted(
-        (_stored(name, fields) for name, fields in about.items()),
+        (_stored_tensor(name, fields) for name, fields in about.items()),
         key=lambda stored: (stored.start, stored.end),
     )
     end = 0
@@ -109,7 +109,7 @@ def parse_header(header: bytes | bytearray, body: int) -> list[Stored]:
     return found
 
 
-def _stored(name: str, fields: Any) -> Stored:
+def _stored_tensor(name: str, fields: Any) -> Stored:
     if not isinstance(fields, dict) or set(fields) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{name[:60]!r} is not described by dtype, shape and data_offsets")
     dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from nexus.errors import InvalidInputError, blamed
+from nexus.errors import InvalidInputError, blame
 from nexus.files import Folder, as_folder
 from nexus.tokenizer_file import check_tokenizer
 
@@ -30,7 +30,7 @@ class Tokens:
         ends: Collection[int] = (),
         vocabulary: int | None = None,
     ) -> None:
-        with blamed(BLAMED):
+        with blame(BLAMED):
             content = as_folder(directory).read(TOKENIZER)
             check_tokenizer(content)
             self._tokenizer = Tokenizer.from_buffer(bytes(content))
@@ -51,7 +51,7 @@ class Tokens:
         Raises InvalidInputError where it is no text.
         """
         refuse_no_text(text)
-        with blamed(BLAMED):
+        with blame(BLAMED):
             ids: list[int] = self._tokenizer.encode(text).ids
             if self._vocabulary is not None and max(ids, default=0) >= self._vocabulary:
                 raise ValueError(f"id {max(ids)}, and the backbone knows {self._vocabulary} ids")
@@ -61,7 +61,7 @@ class Tokens:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the ids; special tokens are no text."""
-        with blamed(BLAMED):
+        with blame(BLAMED):
             text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 

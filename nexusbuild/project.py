@@ -66,7 +66,7 @@ class Project:
         self.digests = FileDigests(StatCache(cache / "files"))
         self.fingerprints = CodeFingerprints(StatCache(cache / "code"))
         self._graphs = GraphCache(cache / "graph", self.fingerprints)
-        self.graph = self._resolved()
+        self.graph = self._resolve_graph()
         self.memory = SourceMemory(place.store / "sources.json")
 
     def results(self) -> dict[str, Record]:
@@ -116,7 +116,7 @@ class Project:
         for each in (self.store, self._locks, self.digests, self.fingerprints, self._graphs):
             each.save_cache()
 
-    def _resolved(self) -> Graph:
+    def _resolve_graph(self) -> Graph:
         """The graph of the spec under the values of the lock."""
         place, values = self.place, self.lock.values
         question = Question(place.spec, place.resolver, values)

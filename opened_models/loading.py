@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor, BitsAn
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from opened_models.streaming import streamed
+from opened_models.streaming import streaming_arguments
 from opened_models.tokenizers import open_tokenizer
 from opened_models.weight_files import stored_parameters, weight_files
 
@@ -90,7 +90,7 @@ def _places(job: Job, directory: Path, load: str, device: str) -> dict[str, Any]
     if device == "cpu" and job.ram_bytes is not None and load in BYTES_PER_PARAMETER:
         weights = stored_parameters(weight_files(directory)) * BYTES_PER_PARAMETER[load]
         if weights > job.ram_bytes:
-            return streamed(directory, model_class(directory), job.scratch)
+            return streaming_arguments(directory, model_class(directory), job.scratch)
     return {"device_map": {"": device}}
 
 

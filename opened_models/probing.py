@@ -147,7 +147,7 @@ def watch(
         running: list[BlockSight] = []
         for name, members in sights.items():
             for sight in members:
-                hooks.enter_context(_noted(sight, running, order, name))
+                hooks.enter_context(_note_passes(sight, running, order, name))
         hooks.enter_context(_AttentionWatch(running))
         model(**example, **({"use_cache": False} if model.can_generate() else {}))
     kept = {}
@@ -208,7 +208,7 @@ class _AttentionWatch(TorchFunctionMode):
 
 
 @contextmanager
-def _noted(
+def _note_passes(
     sight: BlockSight, running: list[BlockSight], order: list[str], list_name: str
 ) -> Iterator[None]:
     """While this lasts, the block's passes are noted in `sight`, and its list in `order`."""
@@ -248,7 +248,7 @@ def _noted(
         sight.module.register_forward_hook(after, always_call=False),
     ]
     for name, module in sight.module.named_modules():
-        handles.append(module.register_forward_pre_hook(_entered(sight, name), with_kwargs=True))
+        handles.append(module.register_forward_pre_hook(_enter(sight, name), with_kwargs=True))
         handles.append(module.register_forward_hook(_left(sight)))
     handles += [leaf.register_forward_hook(_ran(sight, n)) for n, leaf in matrices(sight.module)]
     try:
@@ -268,7 +268,7 @@ def _rows_apart(stream: Tensor) -> Tensor:
     return apart
 
 
-def _entered(sight: BlockSight, name: str) -> Any:
+def _enter(sight: BlockSight, name: str) -> Any:
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         sight.path.append(name)
         stacked = [one for one in module.parameters(recurse=False) if one.ndim == 3]

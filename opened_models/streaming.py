@@ -20,7 +20,9 @@ from transformers.modeling_utils import PreTrainedModel
 from opened_models.blocks import block_lists
 
 
-def streamed(directory: Path, kind: type[PreTrainedModel], scratch: Path) -> dict[str, Any]:
+def streaming_arguments(
+    directory: Path, kind: type[PreTrainedModel], scratch: Path
+) -> dict[str, Any]:
     """Arguments of `from_pretrained` by which the blocks of the model stay in their files.
 
     scratch: a folder for weights that have to be put together from several stored ones.
@@ -72,7 +74,7 @@ def is_streamed(module: nn.Module) -> bool:
 
 
 @contextmanager
-def recomputed(modules: list[nn.Module]) -> Iterator[None]:
+def recompute(modules: list[nn.Module]) -> Iterator[None]:
     """Streamed modules keep no weights for a backward pass: they run again when it reaches them.
 
     The backward pass must happen inside. Without it, the weights of all blocks would stay.

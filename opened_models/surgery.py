@@ -122,7 +122,7 @@ def _first_hook(structure: Structure, index: int, hook: Callable[..., Any]) -> A
 
 
 @contextmanager
-def removed(indices: Collection[int], structure: Structure) -> Iterator[None]:
+def remove_blocks(indices: Collection[int], structure: Structure) -> Iterator[None]:
     """These blocks add nothing to the stream. They still run, so that caches stay in step."""
 
     def after(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
@@ -134,7 +134,7 @@ def removed(indices: Collection[int], structure: Structure) -> Iterator[None]:
 
 
 @contextmanager
-def resumed(
+def resume_at(
     start: int, whole: Pass | None, indices: Collection[int], structure: Structure
 ) -> Iterator[None]:
     """Blocks below `start` cost nothing and hand on what they did in the whole model's pass.

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from raw_data.formats import Head, head_of
-from raw_data.judging import Judgement, judged
+from raw_data.judging import Judgement, judge
 from raw_data.media import MEDIA, bare, judged_manifest, named_media, names_of, referring_column
 
 JUDGED_ROWS = 12
@@ -190,7 +190,7 @@ def _of_file(path: PurePosixPath, head: Head) -> Finding:
         return Finding(path, "text", None, 0.0, "about the data, not data")
     if head.rows:
         rows = _spread(head.rows)
-        judgement = judged(rows)
+        judgement = judge(rows)
         if judgement is not None:
             return _finding(path, head.kind, judgement)
         names = ", ".join(f"`{name}`" for name in list(rows[0])[:5])
@@ -230,7 +230,7 @@ def _with_companions(
         if head is None or finding.confidence >= SURE:
             continue
         near = [one for one in with_rows.get(path.parent, []) if found[one].capability]
-        leader = _leader(path, head, sure, found) or _labelled(head, near[:NEAR], heads)
+        leader = _leader(path, head, sure, found) or _labelled_rows_near(head, near[:NEAR], heads)
         if leader is not None and found[leader].confidence > finding.confidence:
             other = found[leader]
             found[path] = Finding(
@@ -265,7 +265,7 @@ def _ids(head: Head) -> frozenset[str]:
     return frozenset(value for value in values if isinstance(value, str) and not value.isdecimal())
 
 
-def _labelled(
+def _labelled_rows_near(
     head: Head, near: Sequence[PurePosixPath], heads: Mapping[PurePosixPath, Head]
 ) -> PurePosixPath | None:
     """The file of rows near a list of short lines that has most of these lines as values."""

@@ -111,7 +111,7 @@ def _head(path: Path, limit: int) -> Head:
     if kind is not None:
         note = "an archive; unpack it first" if kind == "archive" else ""
         return Head(kind, note=note, whole=whole)
-    text = _decoded(start, whole)
+    text = _decode_start(start, whole)
     if text is None:
         return Head("binary", note=_why_not_text(start))
     return _of_text(text, whole)
@@ -127,7 +127,7 @@ def _by_signature(start: bytes) -> Kind | None:
     return None
 
 
-def _decoded(start: bytes, whole: bool) -> str | None:
+def _decode_start(start: bytes, whole: bool) -> str | None:
     """The text, without a character that the end of what was read has cut; None if not UTF-8."""
     if b"\0" in start:
         return None

@@ -80,7 +80,7 @@ def done_path(journal: Journal) -> Path:
     return journal.path.with_name(journal.path.name.replace(OPEN, DONE))
 
 
-def unfinished(folder: Path) -> Journal | None:
+def find_unfinished(folder: Path) -> Journal | None:
     """The journal of a sort that was killed; None where every one came to its end."""
     found = [path for path in _journals(folder) if path.name.endswith(OPEN)]
     return _read(found[-1]) if found else None
@@ -148,12 +148,12 @@ def alone(folder: Path) -> Iterator[None]:
     place = folder / FOLDER
     place.mkdir(parents=True, exist_ok=True)
     with (place / "lock").open("w") as lock:
-        if not _locked(lock):
+        if not _is_locked(lock):
             raise JournalError(f"another sort into {folder} is running; wait for its end")
         yield
 
 
-def _locked(lock: IO[str]) -> bool:
+def _is_locked(lock: IO[str]) -> bool:
     try:
         import fcntl
     except ImportError:  # no such locks on this system

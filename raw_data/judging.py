@@ -19,7 +19,7 @@ class Judgement:
     reason: str
 
 
-def judged(rows: Sequence[Mapping[str, Any]]) -> Judgement | None:
+def judge(rows: Sequence[Mapping[str, Any]]) -> Judgement | None:
     """What most of the rows have the strongest signs of; None where there is no sign at all."""
     strengths: dict[str, float] = defaultdict(float)
     reasons: dict[str, Counter[str]] = defaultdict(Counter)

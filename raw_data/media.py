@@ -34,7 +34,7 @@ def referring_column(
     """
     keys = dict.fromkeys(key for row in rows for key in row)
     for key in keys:
-        values = [_named(row.get(key)) for row in rows]
+        values = [_named_file(row.get(key)) for row in rows]
         kinds = [names[value] for value in values if value in names]
         distinct = len({value for value in values if value in names})
         plain = all(value.isdecimal() for value in values if value)
@@ -46,9 +46,9 @@ def referring_column(
 def named_media(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
     """The key under which rows name media files by their suffix, wherever these may be."""
     for key, value in rows[0].items() if rows else ():
-        if not SUFFIX.search(_named(value)):
+        if not SUFFIX.search(_named_file(value)):
             continue
-        found = [SUFFIX.search(_named(row.get(key))) for row in rows]
+        found = [SUFFIX.search(_named_file(row.get(key))) for row in rows]
         kinds = [match.lastgroup or "" for match in found if match]
         if len(kinds) > LEAST_FOUND * len(rows):
             return key, max(set(kinds), key=kinds.count)
@@ -98,7 +98,7 @@ def _asks(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
     )
 
 
-def _named(value: Any) -> str:
+def _named_file(value: Any) -> str:
     """How a cell may name a file: a path, a number, or an object with a path in it."""
     if isinstance(value, Mapping):
         value = value.get("path")

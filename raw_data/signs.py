@@ -80,7 +80,7 @@ def _tool_calls(view: View) -> Sign | None:
     for key in view.fields:
         if key not in TOOL_KEYS:
             continue
-        value = _parsed(view.fields[key])
+        value = _parse_nested_json(view.fields[key])
         parts = [part for part in (value if isinstance(value, list) else [value]) if part]
         if parts and all(isinstance(part, dict) for part in parts):
             names = {str(name) for part in parts for name in (*part, *_inner(part))}
@@ -95,7 +95,7 @@ def _tool_calls(view: View) -> Sign | None:
     return None
 
 
-def _called(view: View) -> Sign | None:
+def _calls_sign(view: View) -> Sign | None:
     """Calls as answers: as text, as `{function: {argument: values}}`, or names of APIs."""
     for key, value in view.fields.items():
         strings = list(leaves(value)) if isinstance(value, list) else []
@@ -144,7 +144,7 @@ def _code(view: View) -> Sign | None:
     return Sign("code", 0.86, "code as answers")
 
 
-def _worked(view: View) -> Sign | None:
+def _worked_answers_sign(view: View) -> Sign | None:
     key = view.has(WORKED_KEYS)
     if key and view.has(QUESTIONS) and key not in QUESTIONS:
         longest = max(view.texts(frozenset({key})), key=len, default="")
@@ -253,7 +253,8 @@ def _texts(view: View) -> Sign | None:
 
 
 DETECTORS: tuple[Callable[[View], Sign | None], ...] = (
-    _trajectory, _tool_calls, _called, _thinking, _preferences, _code, _worked, _long_context,
+    _trajectory, _tool_calls, _calls_sign, _thinking, _preferences, _code,
+    _worked_answers_sign, _long_context,
     _questions, _instructions, _dialogue, _translation, _labels, _texts,
 )  # fmt: skip
 
@@ -264,7 +265,7 @@ def _inner(part: Mapping[str, Any]) -> list[str]:
     return list(inner) if isinstance(inner, dict) else []
 
 
-def _parsed(value: Any) -> Any:
+def _parse_nested_json(value: Any) -> Any:
     """JSON that stands in a text, as tool definitions often do."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:

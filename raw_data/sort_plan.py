@@ -41,8 +41,8 @@ class SortPlan:
             by_place[one.finding.capability or ""].append(one.finding)
         for capability in sorted(by_place):
             group = by_place[capability]
-            yield f"{shown(self.into / capability)}: {_number_of_files(group)} {done}"
-            yield from _listed(group, columns)
+            yield f"{show_path(self.into / capability)}: {_number_of_files(group)} {done}"
+            yield from _list_columns(group, columns)
         if self.stay:
             yield f"{_number_of_files(self.stay)} left in {self.folder}"
             yield from _left(self.stay, columns)
@@ -81,7 +81,7 @@ def plan_sort(folder: Path, into: Path, least: float, *, written: str, links: bo
     return SortPlan(written, into, links, placed, stay)
 
 
-def shown(path: Path) -> str:
+def show_path(path: Path) -> str:
     """A path as a person here would write it."""
     try:
         return os.fspath(path.relative_to(Path.cwd()))
@@ -89,7 +89,7 @@ def shown(path: Path) -> str:
         return os.fspath(path)
 
 
-def _listed(found: Sequence[Finding], columns: int) -> Iterator[str]:
+def _list_columns(found: Sequence[Finding], columns: int) -> Iterator[str]:
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for one in found:
         reason = re.sub(r", in \d+% of the rows$", "", one.reason)

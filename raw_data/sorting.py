@@ -55,11 +55,11 @@ def _free_name(folder: Path, first: str, group: list[Finding], taken: set[Path])
         for place in (folder / PurePosixPath(name, *one.path.parts[1:]) for one in group)
     ):
         number += 1
-        name = _numbered(first, number, is_file=group[0].path.name == first)
+        name = _number_name(first, number, is_file=group[0].path.name == first)
     return name
 
 
-def _numbered(name: str, number: int, *, is_file: bool) -> str:
+def _number_name(name: str, number: int, *, is_file: bool) -> str:
     """`rows.jsonl.gz` -> `rows-2.jsonl.gz`; a folder's name gets the number at its end."""
     stem, dot, suffixes = name.partition(".") if is_file else (name, "", "")
     return f"{stem}-{number}{dot}{suffixes}"

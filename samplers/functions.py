@@ -76,8 +76,8 @@ def _of_number(random: Random) -> _Task:
     return _Task(
         f"{opening} {told}.",
         f"def f(x):\n    return {expression}",
-        _composed(chain),
-        [_composed(other) for other in _neighbours(chain, NUMBERS)],
+        _compose(chain),
+        [_compose(other) for other in _neighbours(chain, NUMBERS)],
         inputs,
         _structure("number", chain, [f"o{index}", *phrasings]),
     )
@@ -151,8 +151,8 @@ def _of_list(random: Random) -> _Task:
     return _Task(
         f"{opening} {told}.",
         f"def f(xs):\n    return {end.source.format(loop)}",
-        _listed(chosen),
-        [_listed(variant) for variant in variants],
+        _list_program(chosen),
+        [_list_program(variant) for variant in variants],
         inputs,
         _structure("list", chosen, [f"o{index}", *phrasings]),
     )
@@ -174,8 +174,8 @@ def _of_string(random: Random) -> _Task:
     return _Task(
         f"{opening} {told}.",
         f"def f(s):\n    return {expression}",
-        _composed(chain),
-        [_composed(other) for other in _neighbours(chain, STRINGS)],
+        _compose(chain),
+        [_compose(other) for other in _neighbours(chain, STRINGS)],
         inputs,
         _structure("string", chain, [f"o{index}", *phrasings]),
     )
@@ -246,7 +246,7 @@ def _chain(
     return chain
 
 
-def _composed(chain: list[tuple[Operation, int]]) -> Program:
+def _compose(chain: list[tuple[Operation, int]]) -> Program:
     def program(value: Any) -> Any:
         for operation, amount in chain:
             value = operation.compute(value, amount)
@@ -255,7 +255,7 @@ def _composed(chain: list[tuple[Operation, int]]) -> Program:
     return program
 
 
-def _listed(chosen: list[tuple[Operation, int]]) -> Program:
+def _list_program(chosen: list[tuple[Operation, int]]) -> Program:
     def program(numbers: list[int]) -> Any:
         values: Any = list(numbers)
         for operation, amount in chosen:

@@ -174,7 +174,7 @@ def _ask(random: Random, table: Table) -> Example:
     spoken, where, phrasings = _conditions(random, table)
     kind = random.choices(("list", "count", "aggregate"), weights=(5, 2, 3))[0]
     if kind == "list":
-        selected, tail, said, index = "*", *_ordered(random, table)
+        selected, tail, said, index = "*", *_order_and_limit(random, table)
         head = LISTS[index % len(LISTS)]
         phrasings.append(f"list{index % len(LISTS)}")
     elif kind == "count":
@@ -224,7 +224,7 @@ def _conditions(random: Random, table: Table) -> tuple[list[str], list[str], lis
     return [said for said, _, _ in drawn], where, [phrasing for _, _, phrasing in drawn]
 
 
-def _ordered(random: Random, table: Table) -> tuple[str, str, int]:
+def _order_and_limit(random: Random, table: Table) -> tuple[str, str, int]:
     """Order and limit of a list as SQL and as said, and which head to use."""
     tail, said = "", ""
     if random.random() < 0.5:

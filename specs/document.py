@@ -133,7 +133,7 @@ def parse_document(text: str, file: str) -> Document:
     lines = text.splitlines()
     refuse_excess(text, lines, file, _FastLoader)
     try:
-        root = composed(text)
+        root = compose(text)
         if root is None:
             raise SpecError([SpecProblem("is empty", file, 1, 1)])
         builder = _Builder(file, lines)
@@ -145,7 +145,7 @@ def parse_document(text: str, file: str) -> Document:
     return Document(file, lines, data, builder.keys, builder.values, builder.problems)
 
 
-def composed(text: str) -> yaml.Node | None:
+def compose(text: str) -> yaml.Node | None:
     """The root node of a text within `specs.limits`. Raises yaml.YAMLError."""
     try:
         return _composed_by(_FastLoader, text)

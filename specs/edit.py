@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from specs.document import composed, parse_document
+from specs.document import compose, parse_document
 
 Section = tuple[str, ...]
 
@@ -35,14 +35,14 @@ def append_teacher(text: str, teacher: Mapping[str, Any], comments: Comments | N
 
     Raises EditError, and SpecError where the text is no YAML.
     """
-    text = appended(text, ("teachers",), dict(teacher), comments=comments)
+    text = append(text, ("teachers",), dict(teacher), comments=comments)
     data = parse_document(text, "").data
     include = _at(data, ("bundle", "include"))
     for capability in teacher.get("capabilities", ()):
         modality = _at(data, ("capabilities", capability, "modality")) or "text"
         known = isinstance(include, list) and capability in include
         if isinstance(include, list) and not known and modality == "text":
-            text = appended(text, ("bundle", "include"), capability)
+            text = append(text, ("bundle", "include"), capability)
     return text
 
 
@@ -50,17 +50,17 @@ def append_capability(
     text: str, name: str, capability: Mapping[str, Any], comments: Comments | None = None
 ) -> str:
     """The text with one more capability. Raises as `append_teacher`."""
-    return appended(text, ("capabilities",), dict(capability), key=name, comments=comments)
+    return append(text, ("capabilities",), dict(capability), key=name, comments=comments)
 
 
 def append_dataset(
     text: str, name: str, dataset: Mapping[str, Any], comments: Comments | None = None
 ) -> str:
     """The text with one more data set. Raises as `append_teacher`."""
-    return appended(text, ("datasets",), dict(dataset), key=name, comments=comments)
+    return append(text, ("datasets",), dict(dataset), key=name, comments=comments)
 
 
-def appended(
+def append(
     text: str,
     section: Section,
     value: Any,
@@ -160,7 +160,7 @@ class _Entry:
 
 def _insert(text: str, section: Section, entry: _Entry) -> str:
     source = _Text(text)
-    root = composed(text)  # `appended` has parsed it, within its limits
+    root = compose(text)  # `append` has parsed it, within its limits
     holder = _mapping(root)
     for part in section[:-1]:
         holder = _mapping(_pair(holder, part)[1])
@@ -275,7 +275,7 @@ def _scalar(text: str) -> str:
 
 
 def _reads_as_text(text: str) -> bool:
-    node = composed(text)
+    node = compose(text)
     # Other readers of YAML take these for truth values.
     old_style = text.lower() in ("yes", "no", "on", "off", "y", "n")
     return node is not None and node.tag == "tag:yaml.org,2002:str" and not old_style

@@ -31,7 +31,7 @@ def to_fill_in(document: Document) -> Iterator[SpecProblem]:
             )
 
 
-def gathered(problems: Iterable[SpecProblem]) -> list[SpecProblem]:
+def gather_alike(problems: Iterable[SpecProblem]) -> list[SpecProblem]:
     """The problems as a person reads them: of all that want the same filled in, the first, which
     says where the others are.
     """

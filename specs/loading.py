@@ -10,7 +10,7 @@ from specs.document import Document, parse_document, read_document
 from specs.fill_in import to_fill_in
 from specs.model import Spec
 from specs.problems import SpecError
-from specs.validation import MOST_TOLD, validated
+from specs.validation import MOST_TOLD, validate
 
 
 def load(path: Path) -> Spec:
@@ -32,7 +32,7 @@ def shown_path(path: Path) -> str:
 
 
 def _spec(document: Document) -> Spec:
-    spec, problems, more = validated(document)
+    spec, problems, more = validate(document)
     crosschecked = list(islice(crosscheck_problems(document), MOST_TOLD))
     problems += [*document.problems, *crosschecked]
     left = list(islice(to_fill_in(document), MOST_TOLD))

@@ -43,7 +43,7 @@ class SpecProblem:
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
         first = ": ".join(part for part in (place, self.field, self.message) if part)
-        return "\n".join(part for part in (first, self.excerpt, indented(self.remedy)) if part)
+        return "\n".join(part for part in (first, self.excerpt, indent(self.remedy)) if part)
 
 
 class SpecError(Exception):
@@ -57,7 +57,7 @@ class SpecError(Exception):
             problems, key=lambda problem: (problem.line or 0, problem.column or 0, problem.field)
         )
         shown, rest = found[:MOST_SHOWN], found[MOST_SHOWN:]
-        self.problems = [_shortened(problem) for problem in shown]
+        self.problems = [_shorten(problem) for problem in shown]
         more += sum(problem.count for problem in rest)
         if more:
             message = f"and {more:,} more problem{'s' if more > 1 else ''}"
@@ -67,7 +67,7 @@ class SpecError(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-def _shortened(problem: SpecProblem) -> SpecProblem:
+def _shorten(problem: SpecProblem) -> SpecProblem:
     """The problem without the rest of texts that nobody reads to their end."""
     texts = (problem.message, problem.field, problem.remedy, problem.source_line)
     if max(map(len, texts)) <= MOST_LETTERS:
@@ -84,7 +84,7 @@ def line_of(lines: list[str], line: int) -> str:
     return lines[line - 1] if 1 <= line <= len(lines) else ""
 
 
-def indented(text: str) -> str:
+def indent(text: str) -> str:
     """The text's lines, four spaces in."""
     return "\n".join(f"    {line}" for line in text.splitlines())
 

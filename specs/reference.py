@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from specs.schema import Schema, described, json_schema, resolved
+from specs.schema import Schema, describe, json_schema, resolve
 
 BEGIN = "<!-- the reference begins: made by `python -m specs.reference docs/spec.md` -->"
 END = "<!-- the reference ends -->"
@@ -39,7 +39,7 @@ def _section(path: tuple[str, ...], told: dict[str, str], node: Schema) -> Itera
 
     told: fields of a section -> the path that it was first described under.
     """
-    yield f"### `{_shown(path)}`" if path else "### The whole file"
+    yield f"### `{_show_path(path)}`" if path else "### The whole file"
     yield ""
     if path and node.get("description"):
         yield f"{_plain(str(node['description']))}"
@@ -49,23 +49,23 @@ def _section(path: tuple[str, ...], told: dict[str, str], node: Schema) -> Itera
     properties: Mapping[str, Schema] = node.get("properties", {})
     for name, field in properties.items():
         what = _plain(str(field.get("description", "")))
-        yield f"| `{name}` | {what} | {_allowed(field)} | {_default(node, name, field)} |"
+        yield f"| `{name}` | {what} | {_allowed_values(field)} | {_default(node, name, field)} |"
     yield ""
     for name, field in properties.items():
         for step, inner in _inner_sections(field):
             key = json.dumps(inner.get("properties", {}), sort_keys=True)
             inner_path = (*path, name, *step)
             if key in told:
-                yield from (f"### `{_shown(inner_path)}`", "", f"As `{told[key]}`.", "")
+                yield from (f"### `{_show_path(inner_path)}`", "", f"As `{told[key]}`.", "")
                 continue
-            told[key] = _shown(inner_path)
+            told[key] = _show_path(inner_path)
             yield from _section(inner_path, told, inner)
 
 
 def _inner_sections(field: Schema) -> Iterator[tuple[tuple[str, ...], Schema]]:
     """Mappings with keys of their own that a field holds, with how to get to them."""
-    field = resolved(field)
-    for option in (field, *(resolved(each) for each in field.get("anyOf", []))):
+    field = resolve(field)
+    for option in (field, *(resolve(each) for each in field.get("anyOf", []))):
         if "properties" in option:
             yield (), option
         for step, inner in (
@@ -73,26 +73,26 @@ def _inner_sections(field: Schema) -> Iterator[tuple[tuple[str, ...], Schema]]:
             (_NAMED, next(iter(option.get("patternProperties", {}).values()), None)),
             (_LISTED, option.get("items")),
         ):
-            found = resolved(inner) if isinstance(inner, Mapping) else {}
+            found = resolve(inner) if isinstance(inner, Mapping) else {}
             if "properties" in found:
                 yield (step,), found
 
 
-def _shown(path: tuple[str, ...]) -> str:
+def _show_path(path: tuple[str, ...]) -> str:
     return ".".join(path).replace(f".{_LISTED}", _LISTED)
 
 
-def _allowed(field: Schema) -> str:
+def _allowed_values(field: Schema) -> str:
     if any(True for _ in _inner_sections(field)):
         kinds = [step[0] if step else "" for step, _ in _inner_sections(field)]
         if _LISTED in kinds:
             return "a list; see its table"
         return "names of your own; see its table" if _NAMED in kinds else _first_words(field)
-    return _plain(described(field))
+    return _plain(describe(field))
 
 
 def _first_words(field: Schema) -> str:
-    words = described(field)
+    words = describe(field)
     return "a mapping; see its table" if words.startswith("a mapping") else _plain(words)
 
 

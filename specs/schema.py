@@ -42,39 +42,39 @@ def schema_at(path: tuple[str | int, ...]) -> Schema:
     """The part of the schema that the value at `path` must satisfy; empty where there is none."""
     node: Schema = json_schema()
     for part in path:
-        node = _inner(resolved(node), part)
-    return resolved(node)
+        node = _inner(resolve(node), part)
+    return resolve(node)
 
 
 def field_names(node: Schema) -> list[str]:
     """The keys that a mapping may have, in the order of the documentation."""
-    return list(_object_part(resolved(node)).get("properties", {}))
+    return list(_object_part(resolve(node)).get("properties", {}))
 
 
 def choices(node: Schema) -> list[str]:
     """The values to choose from, where a value is one of a few."""
-    node = resolved(node)
+    node = resolve(node)
     if "const" in node:
-        return [_shown(node["const"])]
+        return [_show_value(node["const"])]
     if "enum" in node:
-        return [_shown(value) for value in node["enum"]]
+        return [_show_value(value) for value in node["enum"]]
     return [choice for option in node.get("anyOf", []) for choice in choices(option)]
 
 
 def allows(node: Schema, kind: str) -> bool:
     """Whether a value of this type of JSON may stand there."""
-    node = resolved(node)
+    node = resolve(node)
     return node.get("type") == kind or any(allows(each, kind) for each in node.get("anyOf", []))
 
 
-def described(node: Schema) -> str:
+def describe(node: Schema) -> str:
     """What a value may be, in words."""
-    node = resolved(node)
+    node = resolve(node)
     if ALLOWED in node:
         return str(node[ALLOWED])
     if "anyOf" in node:
         options = [option for option in node["anyOf"] if option.get("type") != "null"]
-        return " or ".join(dict.fromkeys(described(option) for option in options))
+        return " or ".join(dict.fromkeys(describe(option) for option in options))
     if "const" in node or "enum" in node:
         return ", ".join(choices(node))
     match node.get("type"):
@@ -88,13 +88,13 @@ def described(node: Schema) -> str:
             return "null"
         case "array":
             some = " with at least one item" if node.get("minItems") else ""
-            return f"a list{some}; each is {described(node.get('items', {}))}"
+            return f"a list{some}; each is {describe(node.get('items', {}))}"
         case "object":
             names = field_names(node)
             if names:
                 others = ", and names of your own" if node.get("additionalProperties") else ""
                 return f"a mapping with the keys {', '.join(names)}{others}"
-            return f"a mapping of names, each with {described(_inner(node, 'any'))}"
+            return f"a mapping of names, each with {describe(_inner(node, 'any'))}"
     return "text"
 
 
@@ -127,13 +127,13 @@ def _inner(node: Schema, part: str | int) -> Schema:
 
 
 def _object_part(node: Schema) -> Schema:
-    for option in (node, *(resolved(option) for option in node.get("anyOf", []))):
+    for option in (node, *(resolve(option) for option in node.get("anyOf", []))):
         if "properties" in option or "additionalProperties" in option:
             return option
     return node
 
 
-def resolved(node: Schema) -> Schema:
+def resolve(node: Schema) -> Schema:
     """The part itself, where it is only named."""
     if "$ref" not in node:
         return node
@@ -141,5 +141,5 @@ def resolved(node: Schema) -> Schema:
     return {**definition, **{key: value for key, value in node.items() if key != "$ref"}}
 
 
-def _shown(value: Any) -> str:
+def _show_value(value: Any) -> str:
     return json.dumps(value) if not isinstance(value, str) else value

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from specs.problems import nearest
-from specs.schema import Schema, allows, choices, described, field_names
+from specs.schema import Schema, allows, choices, describe, field_names
 
 # Other words that people use for a choice; the first that is among the choices counts.
 _SYNONYMS = {
@@ -37,7 +37,7 @@ def meant(value: Any, schema: Schema) -> str:
 
 
 def _meant(value: Any, schema: Schema) -> str | None:
-    if described(schema).startswith("a size"):
+    if describe(schema).startswith("a size"):
         return _size(value)
     if not isinstance(value, str):
         return _share(value, schema)

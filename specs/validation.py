@@ -10,18 +10,18 @@ from pydantic_core import ErrorDetails
 from specs.document import Document, FieldPath
 from specs.model import Spec
 from specs.problems import MOST_SHOWN, SpecProblem, suggestion
-from specs.schema import described, field_names, schema_at
+from specs.schema import describe, field_names, schema_at
 from specs.suggestions import meant
 
 # More than are shown: some of these stand where another problem is said instead.
 MOST_TOLD = 2 * MOST_SHOWN
 
 
-def validated(document: Document) -> tuple[Spec | None, list[SpecProblem], int]:
+def validate(document: Document) -> tuple[Spec | None, list[SpecProblem], int]:
     """The spec; or None, the problems of shape that stand first, and how many more there are."""
     if not isinstance(document.data, dict):
-        message = f"{shown(document.data)} is not a spec"
-        remedy = f"allowed: {described(schema_at(()))}"
+        message = f"{quote(document.data)} is not a spec"
+        remedy = f"allowed: {describe(schema_at(()))}"
         return None, [document.problem((), message, remedy)], 0
     try:
         return Spec.model_validate(document.data), [], 0
@@ -33,7 +33,7 @@ def validated(document: Document) -> tuple[Spec | None, list[SpecProblem], int]:
     return None, told, len(found) - len(told)
 
 
-def shown(value: Any) -> str:
+def quote(value: Any) -> str:
     """A value as a message quotes it."""
     match value:
         case None:
@@ -66,15 +66,15 @@ def _problem(document: Document, details: ErrorDetails) -> SpecProblem:
             remedy = f"allowed: {', '.join(allowed)}{_meant_field(str(path[-1]), allowed)}"
             return document.problem(path, "unknown field", remedy, at_key=True)
         case "missing":
-            remedy = f"allowed: {described(schema_at(path))}"
+            remedy = f"allowed: {describe(schema_at(path))}"
             return document.problem(path, "is missing", remedy)
     if path and path[-1] == "[key]":
         remedy = "allowed: a name of letters, digits, _, - and ."
         return document.problem(path[:-1], "not a name", remedy, at_key=True)
     schema = schema_at(path)
     value = details["input"]
-    remedy = f"allowed: {described(schema)}{meant(value, schema)}"
-    return document.problem(path, f"{shown(value)} is not allowed", remedy)
+    remedy = f"allowed: {describe(schema)}{meant(value, schema)}"
+    return document.problem(path, f"{quote(value)} is not allowed", remedy)
 
 
 def _meant_field(name: str, fields: list[str]) -> str:

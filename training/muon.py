@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     """The nearest semi-orthogonal matrices to a batch `(batch, rows, columns)`, approximately.
 
     Quintic Newton-Schulz iteration (Jordan et al. 2024, "Muon", with its coefficients): singular
@@ -82,7 +82,7 @@ class MuonWithAdamW:
         gradient = torch.stack([_gradient(self._matrices[name]) for name in names])
         velocity = self._velocity[shape]
         velocity.lerp_(gradient, 1 - self._momentum)
-        direction = orthogonalised(gradient.lerp(velocity, self._momentum))
+        direction = orthogonalise(gradient.lerp(velocity, self._momentum))
         scale = max(1.0, shape[0] / shape[1]) ** 0.5
         for name, update in zip(names, direction, strict=True):
             self._matrices[name].sub_(update, alpha=learning_rate * scale)

@@ -150,7 +150,7 @@ class TeachersAnswer:
         token = self._token_at(byte)
         before = self._text[self.starts[token] : byte]
         if token not in self._named_before:
-            self._named_before[token] = self._named(token)
+            self._named_before[token] = self._named_probabilities(token)
         named, tail = self._named_before[token]
         if not before:
             return named
@@ -174,14 +174,14 @@ class TeachersAnswer:
                 prob *= float(np.exp(np.float32(self._traced.token_log_probs[token])))
             else:
                 begun = self._text[self.starts[token] : end]
-                named, _ = self._named(token)
+                named, _ = self._named_probabilities(token)
                 prob *= sum(one.prob for one in named if one.piece.startswith(begun))
         return prob
 
     def _token_at(self, byte: int) -> int:
         return int(np.searchsorted(self.starts, byte, side="right")) - 1
 
-    def _named(self, token: int) -> tuple[list[Said], float]:
+    def _named_probabilities(self, token: int) -> tuple[list[Said], float]:
         """The actual token and the likeliest others, and the mass of all the rest."""
         actual = int(self._traced.answer_ids[token])
         probs = np.exp(self._traced.top_log_probs[token].astype(np.float32)).tolist()

@@ -75,7 +75,7 @@ def answered_rows(
     read = read or partial(read_as, model, tokenizer, description.template)
 
     def decode(_start: int, encoded: Sequence[Encoded]) -> list[str]:
-        return _decoded(model, tokenizer, encoded, description, batch)
+        return _decode_batch(model, tokenizer, encoded, description, batch)
 
     return _in_chunks(model, rows, read, decode, batch, progress)
 
@@ -156,7 +156,7 @@ def _in_chunks(
     return answered
 
 
-def _decoded(
+def _decode_batch(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     encoded: Sequence[Encoded],

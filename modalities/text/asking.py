@@ -158,12 +158,12 @@ class AnswerAsker:
 
     def own_batches(self, whole: Answers, max_tokens: int) -> list[Batch]:
         given = [
-            replace(encoded, answer_ids=self._ended(tokens))
+            replace(encoded, answer_ids=self._whole_answer(tokens))
             for encoded, tokens in zip(self.encoded(whole.rows), whole.tokens, strict=True)
         ]
         return list(batches(given, max_tokens, self.structure))
 
-    def _ended(self, tokens: Sequence[int]) -> list[int]:
+    def _whole_answer(self, tokens: Sequence[int]) -> list[int]:
         """An answer that the teacher gave, with its end if it gave that too."""
         stopped = len(tokens) >= self.description.max_new_tokens or (
             self.finished is not None and self.finished(list(tokens))
@@ -180,7 +180,7 @@ class AnswerAsker:
         """Greedy answers, cut at the data set's stop strings and scored."""
         tokens, texts = self._greedy(rows, self.description.max_new_tokens)
         held = [
-            {**row, "answer": self._cut(text), "answer_ids": self._ended(ids)}
+            {**row, "answer": self._cut(text), "answer_ids": self._whole_answer(ids)}
             if self.lacks_answer(row)
             else dict(row)
             for row, ids, text in zip(rows, tokens, texts, strict=True)
@@ -189,15 +189,15 @@ class AnswerAsker:
             tuple(held),
             tuple(tuple(row) for row in tokens),
             tuple(texts),
-            tuple(self._scored(held, texts)),
+            tuple(self._score_texts(held, texts)),
         )
 
     def scores(self, whole: Answers) -> list[float]:
         if self._scored_by.by_likelihood:
-            return self._scored(whole.rows, whole.texts)
+            return self._score_texts(whole.rows, whole.texts)
         longest = min(self.description.max_new_tokens, whole.room())
         _, texts = self._greedy(whole.rows, longest)
-        return self._scored(whole.rows, texts)
+        return self._score_texts(whole.rows, texts)
 
     def _greedy(self, rows: Sequence[Row], longest: int) -> tuple[list[list[int]], list[str]]:
         """Ids without the end, and the text that they spell."""
@@ -215,7 +215,7 @@ class AnswerAsker:
     def _cut(self, text: str) -> str:
         return cut(text, self.description.stop_strings)
 
-    def _scored(self, rows: Sequence[Row], texts: Sequence[str]) -> list[float]:
+    def _score_texts(self, rows: Sequence[Row], texts: Sequence[str]) -> list[float]:
         answers = [
             {"id": row["id"], "answer": self._cut(text)}
             for row, text in zip(rows, texts, strict=True)

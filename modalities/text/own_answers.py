@@ -61,7 +61,7 @@ def own_answers(
     drawn = read_drawn(kept)
     for start in range(len(drawn), len(order), batch):
         chosen = [encoded[index] for index in order[start : start + batch]]
-        drawn += _generated(model, tokenizer, chosen, description, temperature)
+        drawn += _generate_batch(model, tokenizer, chosen, description, temperature)
         if kept is not None:
             keep_drawn(kept, drawn)
         if progress:
@@ -95,7 +95,7 @@ def _said(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], tokens: Seq
     return str(tokenizer.decode(tokens, skip_special_tokens=True))
 
 
-def _generated(
+def _generate_batch(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[Encoded],

@@ -43,13 +43,13 @@ def _batch(places: list[int], rows: list[Encoded], structure: Structure) -> Batc
     answer_rows = positions = targets = torch.zeros(0, dtype=torch.long)
     if any(texts):
         decoder = structure.model.config.is_encoder_decoder and predicts
-        inputs["decoder_input_ids" if decoder else "input_ids"] = _padded(texts).to(device)
+        inputs["decoder_input_ids" if decoder else "input_ids"] = _pad(texts).to(device)
         if not predicts:
             inputs["attention_mask"] = _mask(texts).to(device)
         of_text = _text_sides(rows, predicts=predicts)
         if predicts:
             answer_rows, positions = of_text[0].nonzero().T
-            targets = _padded(texts)[answer_rows, positions + 1]
+            targets = _pad(texts)[answer_rows, positions + 1]
         if answering.first_alone:
             of_text[:, :, 0] = False
         sides[answering.name] = of_text.to(device)
@@ -77,7 +77,7 @@ def _text_sides(samples: list[Encoded], *, predicts: bool) -> Tensor:
     return torch.stack([(columns >= prompts) & (columns < ends), columns < prompts])
 
 
-def _padded(texts: Sequence[Sequence[int]]) -> Tensor:
+def _pad(texts: Sequence[Sequence[int]]) -> Tensor:
     width = max(len(text) for text in texts)
     return torch.tensor([[*text, *[0] * (width - len(text))] for text in texts])
 

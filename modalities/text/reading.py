@@ -27,7 +27,7 @@ def read_as(
     for text needs none.
     """
     pairs = [(str(row["prompt"]), str(row["answer"])) for row in rows]
-    return _texts(model, _needed(tokenizer), template, pairs, endings(rows))
+    return _texts(model, _require_tokenizer(tokenizer), template, pairs, endings(rows))
 
 
 def as_text(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def _texts(
     return encode_rows(tokenizer, template, pairs, ended)
 
 
-def _needed(tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedTokenizerBase:
+def _require_tokenizer(tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedTokenizerBase:
     if tokenizer is None:
         raise ValueError(
             "rows of text were given to a teacher whose folder holds no tokenizer; put its "

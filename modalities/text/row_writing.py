@@ -188,7 +188,7 @@ class RowsWriter:
     def _finish(self) -> None:
         counts = {name: file.counts for name, file in self._files.items()}
         anchors = [
-            self._standardised(anchor, counts[anchor.file])
+            self._standardise(anchor, counts[anchor.file])
             for _, anchor in sorted(self._anchors.items())
         ]
         save_file(counts, self._partial / "counts.safetensors")
@@ -208,7 +208,7 @@ class RowsWriter:
                 os.fsync(file.fileno())
         self._partial.rename(self._folder)
 
-    def _standardised(self, anchor: AnchorFile, counts: NDArray[np.uint32]) -> AnchorFile:
+    def _standardise(self, anchor: AnchorFile, counts: NDArray[np.uint32]) -> AnchorFile:
         """The anchor with mean and scale of its values, where it is one of heads."""
         if anchor.kind != "attention":
             return anchor
@@ -248,7 +248,7 @@ def write_student_rows(
             templates = [str(descriptions[index]["template"]) for index, _ in chunk]
             rows = [traced for _, traced in chunk]
             for (index, traced), (prompt, answer) in zip(
-                chunk, _encoded(tokenizer, templates, rows), strict=True
+                chunk, _encode_rows_of_traces(tokenizer, templates, rows), strict=True
             ):
                 soft = aligners[index].soft_targets(traced, answer)
                 depth = int(descriptions[index]["depth"])
@@ -260,7 +260,7 @@ def write_student_rows(
             raise ValueError("the traces hold no rows: there is nothing to learn from")
 
 
-def _encoded(
+def _encode_rows_of_traces(
     tokenizer: PreTrainedTokenizerBase, templates: Iterable[str], rows: Sequence[TracedRow]
 ) -> list[tuple[list[int], list[int]]]:
     """Prompt and answer of each row in the student's tokens; templates: of each row's trace."""

@@ -50,7 +50,7 @@ def greedy_answers(
     order = sorted(range(len(rows)), key=lambda index: (rows[index].tokens(), index))
     for start in range(0, len(order), batch_size):
         places = order[start : start + batch_size]
-        found = _decoded(
+        found = _decode_batch(
             model, [rows[place] for place in places], max_new_tokens, eos_token_id, finished
         )
         for place, answer in zip(places, found, strict=True):
@@ -61,7 +61,7 @@ def greedy_answers(
 
 
 @torch.inference_mode()
-def _decoded(
+def _decode_batch(
     model: PreTrainedModel,
     rows: Sequence[Encoded],
     max_new_tokens: int,

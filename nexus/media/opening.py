@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nexus.configuration import parse_description
-from nexus.errors import InvalidInputError, blamed
+from nexus.errors import InvalidInputError, blame
 from nexus.manifest import Capability
 from nexus.media.intake import Intake, medium_module
 from nexus.media.reading import MediaReader, projections_of
@@ -27,7 +27,7 @@ def open_reader(
     for medium in capability.reads:
         if medium not in intakes:
             intakes[medium] = _open_intake(bundle, medium)
-    with blamed(capability.projection):
+    with blame(capability.projection):
         projections = projections_of(tensors_in(bundle.read(capability.projection)))
         for medium in capability.reads:
             found, wanted = projections[medium].weight.shape, (width, intakes[medium].width)
@@ -39,7 +39,7 @@ def open_reader(
 def _open_intake(bundle: OpenedBundle, medium: str) -> Intake:
     files = bundle.manifest.encoders[medium]
     module = medium_module(medium)
-    with blamed(files.weights):
+    with blame(files.weights):
         tensors = tensors_in(bundle.read(files.weights))
         return module.open_intake(tensors, parse_description(bundle.read(files.configuration)))
 

@@ -195,7 +195,7 @@ def _build(place: Place, arguments: argparse.Namespace) -> int:
             command=command,
             plan=plan,
         )
-        expected = _expected(project) if arguments.json else {}
+        expected = _expected_seconds(project) if arguments.json else {}
         report = BuildRun(project, options, open_executor, open_display).run()
         if not arguments.json:
             _show_report(project, report, arguments.verbose)
@@ -230,7 +230,7 @@ def _plan_to_do(arguments: argparse.Namespace) -> PlanFile | None:
     return read_plan(arguments.plan)
 
 
-def _expected(project: Project) -> dict[str, float | None]:
+def _expected_seconds(project: Project) -> dict[str, float | None]:
     return expected_durations(project.graph, project.graph.targets, project.results())
 
 

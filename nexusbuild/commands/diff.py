@@ -76,12 +76,12 @@ def _leaves(
     what: str, before: Mapping[str, object], after: Mapping[str, object]
 ) -> list[dict[str, object]]:
     return [
-        {"what": what, "path": path, "old": _shown(old), "new": _shown(new)}
+        {"what": what, "path": path, "old": _as_shown(old), "new": _as_shown(new)}
         for path, old, new in changed_leaves(before, after)
     ]
 
 
-def _shown(value: object) -> object:
+def _as_shown(value: object) -> object:
     if value is ABSENT:
         return None
     return value[:12] if isinstance(value, str) and len(value) == 64 else value

@@ -9,7 +9,7 @@ from nexusbuild.project import find_place
 from nexusbuild.readable import pluralize, readable_size
 from nexusbuild.rule.lock import read_lock
 from nexusbuild.show.streams import print_json, say, warn
-from nexusbuild.store.garbage import collect, unreferenced
+from nexusbuild.store.garbage import collect, find_garbage
 from nexusbuild.store.lock_file import builder_lock
 from nexusbuild.store.store import Store
 
@@ -34,10 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
     store = Store(place.store)
     pinned = [pin.key for pin in read_lock(place.lock).pins.values()]
     if arguments.dry_run or not place.store.exists():
-        found = unreferenced(store, arguments.keep, pinned)
+        found = find_garbage(store, arguments.keep, pinned)
     else:
         with builder_lock(place.store, "nexusbuild gc", warn):
-            found = unreferenced(store, arguments.keep, pinned)
+            found = find_garbage(store, arguments.keep, pinned)
             collect(store, found)
     if arguments.json:
         print_json(

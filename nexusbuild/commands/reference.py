@@ -119,12 +119,12 @@ def _prose(epilog: str) -> Iterator[str]:
     for part in filter(None, epilog.split("\n\n")):
         title, _, rest = part.partition("\n")
         if title.rstrip().endswith(":") and rest.startswith("  "):
-            yield from (title.capitalize(), "", "```", *_unindented(rest), "```", "")
+            yield from (title.capitalize(), "", "```", *_remove_indent(rest), "```", "")
         else:
             yield from (part, "")
 
 
-def _unindented(block: str) -> list[str]:
+def _remove_indent(block: str) -> list[str]:
     return [line.removeprefix("  ").rstrip() for line in block.splitlines()]
 
 

@@ -61,7 +61,7 @@ class StatCache:
 
     def get(self, path: str, stat: os.stat_result) -> Any | None:
         self._asked.add(path)
-        entry = self._loaded().get(path)
+        entry = self._load().get(path)
         if entry is None or entry[0] != signature_of(stat):
             return None
         return entry[1]
@@ -73,7 +73,7 @@ class StatCache:
         signature = signature_of(stat)
         if is_settled(signature, time.time_ns() if read_at_ns is None else read_at_ns):
             self._asked.add(path)
-            self._loaded()[path] = (signature, value)
+            self._load()[path] = (signature, value)
             self._changed = True
 
     def save_cache(self) -> None:
@@ -84,7 +84,7 @@ class StatCache:
         write_values(self._path, kept)
         self._changed = False
 
-    def _loaded(self) -> dict[str, tuple[Signature, Any]]:
+    def _load(self) -> dict[str, tuple[Signature, Any]]:
         if self._entries is None:
             found = read_values(self._path) if self._path is not None else None
             self._entries = found if isinstance(found, dict) else {}

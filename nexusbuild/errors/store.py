@@ -107,7 +107,7 @@ def unrecordable(target: str, why: str) -> BuildError:
     )
 
 
-def damaged(path: str, what: str) -> BuildError:
+def damage_error(path: str, what: str) -> BuildError:
     return BuildError(f"{what} is damaged", path, "copy it again; nothing was taken from it")
 
 

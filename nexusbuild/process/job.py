@@ -23,7 +23,7 @@ class Measured(Protocol):
     def __call__(self, **figures: float) -> None: ...
 
 
-def unrecorded(**figures: float) -> None:
+def drop_measurement(**figures: float) -> None:
     """Drops what is measured: there is no record to keep it."""
 
 
@@ -63,7 +63,7 @@ class Job:
     threads: int
     progress: Progress
     ram_bytes: int | None = None
-    measured: Measured = unrecorded
+    measured: Measured = drop_measurement
     note: Noted = unheard
     conduct: Mapping[str, Any] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)

@@ -45,8 +45,8 @@ def receive_request(control: socket.socket) -> tuple[Any, ...] | None:
     head, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 2)
     if not head or not descriptors:
         return None
-    head += _received(control, LENGTH.size - len(head))
-    body = _received(control, LENGTH.unpack(head)[0]) if len(head) == LENGTH.size else b""
+    head += _receive(control, LENGTH.size - len(head))
+    body = _receive(control, LENGTH.unpack(head)[0]) if len(head) == LENGTH.size else b""
     if not body:
         return None
     for descriptor in descriptors:
@@ -54,7 +54,7 @@ def receive_request(control: socket.socket) -> tuple[Any, ...] | None:
     return (json.loads(body), *descriptors)
 
 
-def _received(control: socket.socket, count: int) -> bytes:
+def _receive(control: socket.socket, count: int) -> bytes:
     """Exactly `count` bytes, or none where the builder has gone meanwhile."""
     parts = bytearray()
     while len(parts) < count:

@@ -37,7 +37,9 @@ def made_again(
             left[record.key] = "a release is put together here"
         elif record.seconds < QUICK_SECONDS and target.pin is None and has_sources(target):
             quick[record.key] = record
-    for key in _needed([each for each in offered if each.key not in {*left, *quick}], quick):
+    for key in _needed_quick_ones(
+        [each for each in offered if each.key not in {*left, *quick}], quick
+    ):
         quick.pop(key)
     return left | {key: f"it took {record.seconds:.1f} s" for key, record in quick.items()}
 
@@ -67,7 +69,7 @@ def has_all_sources(graph: Graph, folder: Path) -> Callable[[Target], bool]:
     return has
 
 
-def _needed(taken: Sequence[Record], quick: dict[str, Record]) -> set[str]:
+def _needed_quick_ones(taken: Sequence[Record], quick: dict[str, Record]) -> set[str]:
     """The quick ones that a result that is taken was made from, at whatever distance."""
     found: set[str] = set()
     waiting = list(taken)

@@ -65,17 +65,17 @@ def fault_in_paths(paths: Collection[str]) -> str | None:
         fault = fault_in_path(path)
         if fault is not None:
             return f"the path {shown_path(path)} {fault}"
-        place = _folded(path)
+        place = _fold(path)
         if place in files:
             return f"the path {shown_path(path)} is there twice"
         files.add(place)
         for prefix in _prefixes(path):
-            other = written.setdefault(_folded(prefix), prefix)
+            other = written.setdefault(_fold(prefix), prefix)
             if other != prefix:
                 return f"the paths {shown_path(other)} and {shown_path(prefix)} are alike"
     for path in paths:
         for prefix in _prefixes(path):
-            if prefix != path and _folded(prefix) in files:
+            if prefix != path and _fold(prefix) in files:
                 return f"the path {shown_path(prefix)} is a file and a folder"
     return None
 
@@ -94,7 +94,7 @@ def shown_path(path: str) -> str:
     return ascii(path if len(path) <= 80 else f"{path[:77]}...")
 
 
-def _folded(path: str) -> str:
+def _fold(path: str) -> str:
     if path.isascii():
         return path.lower()
     import unicodedata

@@ -24,7 +24,7 @@ def select_targets(
         return list(graph.targets)
     chosen: set[str] = set()
     for selector in selectors:
-        named = _named(graph, selector.strip("+"))
+        named = _match_name(graph, selector.strip("+"))
         if not named:
             known = [*graph.targets, *(target.kind for target in graph)]
             if commands and selector.isidentifier() and selector not in commands:
@@ -38,7 +38,7 @@ def select_targets(
     return [target for target in graph.targets if target in chosen]
 
 
-def _named(graph: Graph, name: str) -> set[str]:
+def _match_name(graph: Graph, name: str) -> set[str]:
     if name in graph.targets:
         return {name}
     return {each.id for each in graph if each.kind == name or fnmatchcase(each.id, name)}

@@ -55,7 +55,7 @@ class SourceMemory:
         self._known: dict[str, str] | None = None
 
     def last(self, source: str) -> str | None:
-        return self._loaded().get(source)
+        return self._load().get(source)
 
     def remember(self, today: Today) -> None:
         """Keep what is present today. Only a builder that holds the lock calls this."""
@@ -66,11 +66,11 @@ class SourceMemory:
             if source.present and source.digest is not None
         }
         if any(self.last(path) != digest for path, digest in seen.items()):
-            self._loaded().update(seen)
-            text = json.dumps(self._loaded(), indent=0, sort_keys=True)
+            self._load().update(seen)
+            text = json.dumps(self._load(), indent=0, sort_keys=True)
             replace_file(self._path, text.encode())
 
-    def _loaded(self) -> dict[str, str]:
+    def _load(self) -> dict[str, str]:
         if self._known is None:
             try:
                 found = dict(json.loads(read_plain_file(self._path, _MOST_BYTES)))
@@ -108,7 +108,7 @@ def gather(
             digest = found[path]
             states[role] = SourceState(
                 path=path,
-                digest=digest or memory.last(path) or _recorded(result_of(target.id), role),
+                digest=digest or memory.last(path) or _recorded_digest(result_of(target.id), role),
                 present=digest is not None,
                 remedy="" if digest is not None else source.remedy_at(display_path(path)),
             )
@@ -122,6 +122,6 @@ def loaded_modules(target: Target) -> tuple[str, ...]:
     return tuple(sorted(set(target.code.values())))
 
 
-def _recorded(record: Record | None, role: str) -> str | None:
+def _recorded_digest(record: Record | None, role: str) -> str | None:
     use = record.sources.get(role) if record is not None else None
     return use.digest if use is not None else None

@@ -81,7 +81,7 @@ class Producer:
             self._check_inputs(target, inputs)
             self._check_unchanged(target, today)
             verdict = _verdict(target, job.out)
-            if target.release and not all(_passed(each) for each in inputs.values()):
+            if target.release and not all(_has_passed(each) for each in inputs.values()):
                 place = show_candidate(self._project.place.build, store, job.out)
                 store.drop_scratch(key)
                 return MakeResult(seconds, peak, candidate=place)
@@ -163,10 +163,10 @@ class Producer:
             ram_bytes=target.needs.ram_bytes or None,
             conduct=target.conduct,
             code=target.code,
-            imported=self._imported(inputs) if target.release else (),
+            imported=self._imported_targets(inputs) if target.release else (),
         )
 
-    def _imported(self, inputs: Mapping[str, Step]) -> tuple[str, ...]:
+    def _imported_targets(self, inputs: Mapping[str, Step]) -> tuple[str, ...]:
         """The targets, among all that the inputs were made of, whose results were imported."""
         store, found, seen = self._project.store, set[str](), set[str]()
         waiting = [step.record for step in inputs.values()]
@@ -228,7 +228,7 @@ def _input_uses(target: Target, inputs: Mapping[str, Step]) -> dict[str, InputUs
     return uses
 
 
-def _passed(step: Step) -> bool:
+def _has_passed(step: Step) -> bool:
     return step.record is not None and step.record.passed
 
 

@@ -123,13 +123,13 @@ class TargetBuilder:
         for reference in step.target.inputs.values():
             name = input_target(reference)
             with self._making[name]:
-                damaged = self._damaged(reference)
+                damaged = self._damaged_outputs(reference)
                 for output in damaged:
                     self._project.store.discard(output)
                 if damaged or missing_outputs(self._steps[name], reference, self._project):
                     self._restore(self._steps[name])
 
-    def _damaged(self, reference: str) -> list[Output]:
+    def _damaged_outputs(self, reference: str) -> list[Output]:
         """What is read is hashed in full, once in a build, whatever its stat says: a result that
         was made of a damaged file would stand under a key that names the whole one.
         """

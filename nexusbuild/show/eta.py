@@ -252,10 +252,10 @@ def expected_durations(
             ratios.append(_seconds(record) / hint)
     # The median (of an even number the upper one): `statistics` takes long to import.
     pace = sorted(ratios)[len(ratios) // 2] if ratios else 1.0
-    return {each: _expected(graph[each], results.get(each), pace) for each in targets}
+    return {each: _expected_seconds(graph[each], results.get(each), pace) for each in targets}
 
 
-def _expected(target: Target, record: Record | None, pace: float) -> float | None:
+def _expected_seconds(target: Target, record: Record | None, pace: float) -> float | None:
     hint = target.expected_seconds
     if record is None:
         return hint * pace if hint is not None else None

@@ -50,7 +50,7 @@ def fit_lines(text: str, stream: TextIO) -> str:
     for line in text.splitlines():
         indent = line[: len(line) - len(line.lstrip())]
         if line.startswith(f"{indent}$ "):
-            lines += _continued(line, indent, width)
+            lines += _wrap_command(line, indent, width)
             continue
         lines += wrap(
             line,
@@ -62,7 +62,7 @@ def fit_lines(text: str, stream: TextIO) -> str:
     return "\n".join(lines)
 
 
-def _continued(command: str, indent: str, width: int) -> list[str]:
+def _wrap_command(command: str, indent: str, width: int) -> list[str]:
     """A command over lines as a shell reads them; whole where a quoted word might be cut."""
     from textwrap import wrap
 

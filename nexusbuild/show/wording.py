@@ -39,7 +39,7 @@ def plan_json(steps: Iterable[Step], expected: Mapping[str, float | None]) -> li
             "state": step.state,
             "reasons": [reason.to_json() for reason in step.reasons],
             "key": step.key,
-            "expected_seconds": _rounded(expected.get(step.target.id)),
+            "expected_seconds": _round_seconds(expected.get(step.target.id)),
         }
         for step in steps
     ]
@@ -138,7 +138,7 @@ def result_json(
         "outputs": outputs_json(record.outputs) if record is not None else [],
         "reasons": [reason.to_json() for reason in step.reasons],
         "key": record.key if record is not None else step.key,
-        "expected_seconds": _rounded(expected),
+        "expected_seconds": _round_seconds(expected),
     }
     if record is not None and record.verdict is not None:
         found["verdict"] = record.verdict
@@ -152,5 +152,5 @@ def _value(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _rounded(seconds: float | None) -> float | None:
+def _round_seconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)

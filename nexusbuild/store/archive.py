@@ -84,7 +84,7 @@ def export_results(store: Store, records: Iterable[Record], file: Path) -> int:
 
 def check_readable(file: Path) -> None:
     """Raise BuildError where `file` is not there, or is not an archive."""
-    with _opened(file) as archive:
+    with _open_plain_file(file) as archive:
         try:
             next(entries_of(archive))
         except NotAnArchiveError as error:
@@ -96,11 +96,11 @@ def import_results(store: Store, file: Path, choose: Choose) -> Imported:
     (without settings, code and most of the provenance), and gives key -> why not.
     """
     check_readable(file)
-    with _opened(file) as archive:
+    with _open_plain_file(file) as archive:
         try:
             return _taken(store, file, archive, choose)
         except (NotAnArchiveError, DamagedRecordError) as error:
-            raise errors.damaged(str(file), f"the archive ({error})") from error
+            raise errors.damage_error(str(file), f"the archive ({error})") from error
         except OSError as error:
             raise errors.system(f"import of {file}", error) from error
 
@@ -229,7 +229,7 @@ def _unusable(store: Store, records: Iterable[Record]) -> Iterator[BuildError]:
                 break
 
 
-def _opened(file: Path) -> BinaryIO:
+def _open_plain_file(file: Path) -> BinaryIO:
     """The file, if it is a plain one: what is read twice must not be a pipe."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

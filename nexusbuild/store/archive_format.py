@@ -61,7 +61,7 @@ def entries_of(file: BinaryIO) -> Iterator[Entry]:
         header = _read(file, place, BLOCK)
         if header.count(0) == BLOCK:
             break
-        entry = _parsed(header, place)
+        entry = _parse_header(header, place)
         start, end = place + BLOCK, place + BLOCK + entry.size
         if entry.size < 0 or end > length:
             raise NotAnArchiveError(f"the entry at byte {place} is not all there")
@@ -91,7 +91,7 @@ def _read(file: BinaryIO, place: int, count: int) -> bytes:
     return found
 
 
-def _parsed(header: bytes, place: int) -> tarfile.TarInfo:
+def _parse_header(header: bytes, place: int) -> tarfile.TarInfo:
     try:
         return tarfile.TarInfo.frombuf(header, "utf-8", "strict")
     except (tarfile.TarError, ValueError) as error:

@@ -64,7 +64,7 @@ class Folder:
         """The folder `path` in it, made where it is missing; `""` or `.` is itself."""
         where = f"{self._name}/{path}"
         try:
-            return Folder(_opened(self.descriptor, path), where)
+            return Folder(_open_folder(self.descriptor, path), where)
         except OSError as error:
             if error.errno in _IN_THE_WAY:
                 raise errors.link_in_the_way(where) from error
@@ -139,14 +139,14 @@ class Folder:
             return None
 
 
-def _opened(top: int, path: str) -> int:
+def _open_folder(top: int, path: str) -> int:
     """A descriptor of the folder `path` below `top`, made where it is missing."""
     try:
         return _opened_at_once(top, path or ".")
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOSYS, errno.EPERM, errno.EINVAL):
             raise
-    return _walked(top, path)
+    return _walk(top, path)
 
 
 def _opened_at_once(top: int, path: str) -> int:
@@ -163,7 +163,7 @@ def _opened_at_once(top: int, path: str) -> int:
     return int(found)
 
 
-def _walked(top: int, path: str) -> int:
+def _walk(top: int, path: str) -> int:
     """Part by part, each opened in the one before."""
     here = os.dup(top)
     for part in path.split("/"):

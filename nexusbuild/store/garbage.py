@@ -20,7 +20,7 @@ class Garbage:
     bytes: int
 
 
-def unreferenced(store: Store, keep: int, pinned: Iterable[str]) -> Garbage:
+def find_garbage(store: Store, keep: int, pinned: Iterable[str]) -> Garbage:
     """What the last `keep` builds do not refer to. pinned: keys that a lock names."""
     builds = read_builds(store.root)
     kept: set[str] = set()

@@ -31,7 +31,7 @@ def licence_problems(sections: Sections) -> Iterator[SpecProblem]:
             remedy = f"find it out; {allowed}, or {NO_ASSERTION} too, at your own risk"
             yield sections.problem((*path, "licence"), "its licence is not known", remedy)
         elif isinstance(licence, str) and licence not in allow:
-            meant = suggestion(licence, allow) or _unknown(licence)
+            meant = suggestion(licence, allow) or _spdx_unknown(licence)
             remedy = allowed + (meant or f"; add {licence} there if its terms suit you")
             yield sections.problem((*path, "licence"), f'"{licence}" is not allowed', remedy)
         elif licence is None and foreign:
@@ -39,7 +39,7 @@ def licence_problems(sections: Sections) -> Iterator[SpecProblem]:
             yield sections.problem(path, "names no licence", remedy, at_key=True)
 
 
-def _unknown(licence: str) -> str:
+def _spdx_unknown(licence: str) -> str:
     """SPDX has its own word for a licence that is not known."""
     words = ("unknown", "none", "n/a", "na", "other", "tbd", "?", "")
     return f"; did you mean {NO_ASSERTION}?" if licence.strip().lower() in words else ""

@@ -60,7 +60,7 @@ class Anchors:
             for name, one in self._anchored.items()
         }
         self._states: dict[Place, Tensor] = {}
-        self.maps = self._fitted(model)
+        self.maps = self._fit_maps(model)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -122,7 +122,7 @@ class Anchors:
         return self._states[self._places[name]][where[:, 0], where[:, 1]], values
 
     @torch.no_grad()
-    def _fitted(self, model: PreTrainedModel) -> dict[str, Tensor]:
+    def _fit_maps(self, model: PreTrainedModel) -> dict[str, Tensor]:
         """Ridge maps (width + 1, k) from the untrained student's states to the coefficients."""
         count = max(self._rows_to_fit(one) for one in self._anchored.values())
         pairs: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in self._anchored}

@@ -116,7 +116,7 @@ def _fit_in_rounds(job: Job, training: AdapterTraining) -> list[dict[str, Any]]:
             job.scratch / f"round-{round_number}.pt",
         )
         training.fit(run, job.seed + round_number, job.progress, watch, earlier=log)
-        retained, verdict = judged(training, run)
+        retained, verdict = judge(training, run)
         log += [{"round": round_number, **entry} for entry in [*run.log, *verdict]]
         if retained > best_retained:
             best_retained, best = retained, training.state()
@@ -126,7 +126,7 @@ def _fit_in_rounds(job: Job, training: AdapterTraining) -> list[dict[str, Any]]:
     return log
 
 
-def judged(training: AdapterTraining, run: Run) -> tuple[float, list[dict[str, Any]]]:
+def judge(training: AdapterTraining, run: Run) -> tuple[float, list[dict[str, Any]]]:
     """What the better of last state and best look retains, and the log of both; leaves that one."""
     last, state = training.retained(), training.state()
     log: list[dict[str, Any]] = []

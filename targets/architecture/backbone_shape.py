@@ -39,7 +39,7 @@ def backbone_shape(
     hidden = settings.hidden or _hidden(profiles, widths, why)
     layers = settings.layers or _layers(profiles, why)
     heads = settings.heads or _heads(hidden, why)
-    intermediate = settings.intermediate or _grained(hidden * 8 / 3)
+    intermediate = settings.intermediate or _round_up(hidden * 8 / 3)
     if settings.intermediate is None:
         why["intermediate_size"] = f"8/3 of {hidden}, as gated MLPs have it, up to {GRAIN}s"
     for name in ("hidden", "layers", "heads", "intermediate"):
@@ -56,7 +56,7 @@ def backbone_shape(
             if size % GRAIN:
                 raise ValueError(
                     f"student.backbone.{name}: {size} is no multiple of {GRAIN}, which nf4 packs "
-                    f"by; take {_grained(size)}, or another `bundle.quantize`"
+                    f"by; take {_round_up(size)}, or another `bundle.quantize`"
                 )
     return BackboneShape(settings.family, hidden, layers, heads, heads, intermediate, why)
 
@@ -75,7 +75,7 @@ def layer_ranks(profiles: Sequence[Profile]) -> dict[str, dict[int, int]]:
 
 def _hidden(profiles: Sequence[Profile], widths: Mapping[str, int], why: dict[str, str]) -> int:
     teacher = max(sorted(widths), key=lambda name: widths[name])
-    widest = _grained(widths[teacher])
+    widest = _round_up(widths[teacher])
     if not profiles:
         why["hidden_size"] = f"the width of the widest teacher, {teacher}; nothing was profiled"
         return widest
@@ -83,7 +83,7 @@ def _hidden(profiles: Sequence[Profile], widths: Mapping[str, int], why: dict[st
     rank, layer, source = max(
         (rank, layer, name) for name, of_name in ranks.items() for layer, rank in of_name.items()
     )
-    hidden = min(_grained(rank), widest)
+    hidden = min(_round_up(rank), widest)
     why["hidden_size"] = (
         f"{rank} directions are needed at layer {layer} of {source}, more than anywhere else; "
         f"rounded up to a multiple of {GRAIN}, at most the width of the widest teacher, {teacher} "
@@ -120,6 +120,6 @@ def _heads(hidden: int, why: dict[str, str]) -> int:
     raise ValueError(f"student.backbone.hidden: {hidden} is odd; rotary positions need it even")
 
 
-def _grained(size: float) -> int:
+def _round_up(size: float) -> int:
     """Up to the next multiple of GRAIN, at least one."""
     return max(1, -(-int(-(-size // 1)) // GRAIN)) * GRAIN

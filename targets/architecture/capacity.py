@@ -53,7 +53,7 @@ def capacity(profiles: Sequence[Profile], layers: int, hidden_size: int, cap: in
         importance += shares / shares.sum() / len(profiles)
     needed = np.minimum(np.ceil(dimensions - 1e-9), hidden_size).astype(int)
     limit = min(cap, hidden_size)
-    ranks, given = redistributed(np.minimum(needed, limit), needed, importance, limit)
+    ranks, given = redistribute(np.minimum(needed, limit), needed, importance, limit)
     return Capacity(
         dimensions=tuple(int(dimension) for dimension in needed),
         importance=tuple(round(float(share), 6) for share in importance),
@@ -63,7 +63,7 @@ def capacity(profiles: Sequence[Profile], layers: int, hidden_size: int, cap: in
     )
 
 
-def redistributed(base: Array, needed: Array, importance: Array, limit: int) -> tuple[Array, int]:
+def redistribute(base: Array, needed: Array, importance: Array, limit: int) -> tuple[Array, int]:
     """Hand what `needed` exceeds `base` by to layers below `limit`, by importance.
 
     Returns the ranks and how much could be handed on. Shares are rounded down, and what is left

@@ -19,7 +19,7 @@ def union_rank(subspaces: Sequence[Subspace]) -> int:
     serve one when they hold the share of its variance that its profile asked for; for a single
     subspace that is its own rank.
     """
-    scaled = [_scaled(subspace) for subspace in subspaces]
+    scaled = [_scale(subspace) for subspace in subspaces]
     directions = np.linalg.svd(np.concatenate(scaled, axis=1), full_matrices=False)[0]
     served = 1
     for subspace, columns in zip(subspaces, scaled, strict=True):
@@ -36,12 +36,12 @@ def canonical_correlations(first: Subspace, second: Subspace) -> Array:
     return np.clip(cosines, 0.0, 1.0)
 
 
-def nested(first: Subspace, second: Subspace) -> bool:
+def is_nested(first: Subspace, second: Subspace) -> bool:
     """Whether the smaller subspace lies in the larger, by the mean of their squared cosines."""
     return bool((canonical_correlations(first, second) ** 2).mean() >= NESTED)
 
 
-def _scaled(subspace: Subspace) -> Array:
+def _scale(subspace: Subspace) -> Array:
     """Columns as long as their deviations, of total variance 1; (hidden, k)."""
     deviations = subspace.deviations.copy()
     ordinary = deviations[subspace.massive :]

@@ -14,7 +14,7 @@ from targets.architecture.backbone_shape import BackboneShape, backbone_shape, l
 from targets.architecture.capacity import Capacity, capacity, student_layer
 from targets.architecture.profiles import Profile, read_profile
 from targets.architecture.settings import AdapterSettings, BackboneSettings
-from targets.architecture.union import canonical_correlations, nested
+from targets.architecture.union import canonical_correlations, is_nested
 
 if TYPE_CHECKING:
     from nexusbuild.plugins import Job
@@ -42,7 +42,7 @@ def build_backbone(job: Job) -> None:
         teacher: {str(layer): rank for layer, rank in ranks.items()}
         for teacher, ranks in layer_ranks(profiles).items()
     }
-    plan["shared_subspaces"] = _shared(profiles)
+    plan["shared_subspaces"] = _overlaps(profiles)
     write_json(job.out / "backbone.json", plan)
 
 
@@ -91,7 +91,7 @@ def _given_shape(directory: Path) -> BackboneShape:
         ) from error
 
 
-def _shared(profiles: Sequence[Profile]) -> list[dict[str, Any]]:
+def _overlaps(profiles: Sequence[Profile]) -> list[dict[str, Any]]:
     """How far the capabilities of one teacher share their subspaces, layer by layer."""
     shared = []
     for first, second in combinations(profiles, 2):
@@ -106,7 +106,7 @@ def _shared(profiles: Sequence[Profile]) -> list[dict[str, Any]]:
                     "layer": layer,
                     "canonical_correlations": [round(float(c), 4) for c in cosines[:16]],
                     "mean_squared": round(float((cosines**2).mean()), 4),
-                    "nested": nested(first.key[layer], second.key[layer]),
+                    "nested": is_nested(first.key[layer], second.key[layer]),
                 }
             )
     return shared

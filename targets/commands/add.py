@@ -14,7 +14,7 @@ from specs.loading import shown_path
 from specs.names import metrics, samplers
 from specs.values import Modality, Precision
 from targets.commands.command import DONE, note, spec_path
-from targets.commands.spec_file import as_written, edited, name_from
+from targets.commands.spec_file import as_written, edit_spec, name_from
 from targets.declaring.sources import HUB_NAME
 
 _TEACHER = """\
@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
             text, done = _with_capability(text, arguments)
         return text
 
-    edited(path, edit)
+    edit_spec(path, edit)
     say(f"{done} to {shown_path(path)}; nexusbuild --dry-run shows what that means")
     if arguments.kind == "teacher":
         note(_still_to_do(arguments))

@@ -22,7 +22,7 @@ from nexusbuild.plugins import (
 )
 from specs.loading import shown_path
 from targets.commands.budget import Limits, budget_of, misfits, size
-from targets.commands.command import DONE, WRONG, counted, note, spec_path
+from targets.commands.command import DONE, WRONG, count_phrase, note, spec_path
 from targets.commands.lock_file import lock_values_of
 from targets.commands.problems import AnyProblem, complain_of_all, problem_json
 from targets.commands.show_budget import show_budget
@@ -70,18 +70,18 @@ def run(arguments: argparse.Namespace) -> int:
     path = spec_path(arguments)
     if arguments.budget:
         return show_budget(arguments, path)
-    found = examined(path, blocked_targets)
+    found = examine(path, blocked_targets)
     if arguments.json:
         print_json(_document(path, found))
         return WRONG if found.problems else DONE
     note(found.notes)
     if found.problems:
         return complain_of_all(found.problems)
-    say(f"{shown_path(path)} is in order: {_declared(found)}")
+    say(f"{shown_path(path)} is in order: {_describe_declared(found)}")
     return DONE
 
 
-def examined(path: Path, blocked: Callable[[Path], Collection[str]]) -> Examined:
+def examine(path: Path, blocked: Callable[[Path], Collection[str]]) -> Examined:
     """A spec with all that is wrong with it, on this machine. blocked: see `missing_sources`."""
     try:
         # Once for itself: its own problems carry their lines.
@@ -143,13 +143,13 @@ def beyond_hardware(spec: specs.Spec, path: Path) -> Iterator[Problem]:
         )
 
 
-def _declared(found: Examined) -> str:
+def _describe_declared(found: Examined) -> str:
     if found.spec is None or found.graph is None:
         return "nothing"
     return (
-        f"{counted(len(found.spec.teachers), 'teacher')}, "
-        f"{counted(len(found.spec.capabilities), 'capability', 'capabilities')}, "
-        f"{counted(len(found.graph.targets), 'target')}"
+        f"{count_phrase(len(found.spec.teachers), 'teacher')}, "
+        f"{count_phrase(len(found.spec.capabilities), 'capability', 'capabilities')}, "
+        f"{count_phrase(len(found.graph.targets), 'target')}"
     )
 
 

@@ -50,7 +50,7 @@ def in_words(error: Exception) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def count_phrase(number: int, one: str, many: str = "") -> str:
     """`1 teacher`, `2,000 files`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 

@@ -12,8 +12,8 @@ import specs
 from nexusbuild.plugins import SpecFolder, add_file, add_json, positive, print_json, say, seed_of
 from specs.loading import shown_path
 from specs.problems import known_names, suggestion
-from targets.commands.command import DONE, counted, in_words, opened_spec, refusal, width
-from targets.commands.excerpt import labelled
+from targets.commands.command import DONE, count_phrase, in_words, opened_spec, refusal, width
+from targets.commands.excerpt import labelled_lines
 from targets.commands.named_modules import named_sampler
 from targets.dataset.target import declare
 
@@ -128,24 +128,28 @@ def _document(
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:
     rows = document["rows"]
-    what = f"{document['name']}: {counted(sum(rows.values()), 'row')} {_from(document['origin'])}"
+    what = (
+        f"{document['name']}: {count_phrase(sum(rows.values()), 'row')} {_from(document['origin'])}"
+    )
     yield from textwrap.wrap(what, width(), subsequent_indent="  ", break_on_hyphens=False)
     yield "  " + ", ".join(f"{split} {count:,}" for split, count in rows.items())
     if document["first_records_only"]:
-        records = counted(document["first_records_only"], "record")
+        records = count_phrase(document["first_records_only"], "record")
         yield f"  (of the first {records}; --all reads the rest)"
     if document["licence"]:
         yield f"  licence {document['licence']}"
-    yield from _dropped(document["dropped"])
+    yield from _dropped_lines(document["dropped"])
     yield from _near(document["near_duplicates"])
     for split, shown in document["examples"].items():
         for number, row in enumerate(shown, start=1):
             yield ""
             yield f"-- {split}, {number} of {rows[split]:,} ".ljust(width(), "-")
-            yield from _labelled("prompt", row["seen"])
-            yield from _labelled("answer", row["answer"] or "(none: the teacher gives its own)")
+            yield from _labelled_lines("prompt", row["seen"])
+            yield from _labelled_lines(
+                "answer", row["answer"] or "(none: the teacher gives its own)"
+            )
             for test in row.get("tests", []):
-                yield from _labelled("test", test)
+                yield from _labelled_lines("test", test)
 
 
 def _from(origin: dict[str, Any]) -> str:
@@ -157,28 +161,28 @@ def _from(origin: dict[str, Any]) -> str:
     return f"from {names}{more}" if names else "from the beginning of its files"
 
 
-def _dropped(dropped: list[dict[str, Any]]) -> Iterator[str]:
-    yield f"dropped: {counted(sum(one['count'] for one in dropped), 'row')}"
+def _dropped_lines(dropped: list[dict[str, Any]]) -> Iterator[str]:
+    yield f"dropped: {count_phrase(sum(one['count'] for one in dropped), 'row')}"
     for one in dropped:
-        yield from _filled(f"{one['count']:,} {one['why']}: {'; '.join(one['examples'])}")
+        yield from _fill(f"{one['count']:,} {one['why']}: {'; '.join(one['examples'])}")
 
 
 def _near(near: dict[str, Any]) -> Iterator[str]:
-    rows = counted(near["rows"], "training row")
+    rows = count_phrase(near["rows"], "training row")
     gone = f", {near['dropped']:,} of them dropped" if near["dropped"] else ""
     yield f"near-duplicates: {rows} at least {near['similarity']:.0%} like one of eval{gone}"
     for one in near["examples"][:2]:
-        yield from _filled(f"{one['similarity']:.0%}: {one['train']!r} is like {one['eval']!r}")
+        yield from _fill(f"{one['similarity']:.0%}: {one['train']!r} is like {one['eval']!r}")
 
 
-def _filled(text: str) -> list[str]:
+def _fill(text: str) -> list[str]:
     return textwrap.wrap(
         text, width(), initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
     )
 
 
-def _labelled(label: str, text: str) -> Iterator[str]:
-    return labelled(label, text, indent=9, columns=width(), most=SHOWN_LINES)
+def _labelled_lines(label: str, text: str) -> Iterator[str]:
+    return labelled_lines(label, text, indent=9, columns=width(), most=SHOWN_LINES)
 
 
 def _bytes(path: Path) -> int:

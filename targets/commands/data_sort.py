@@ -11,9 +11,9 @@ from typing import Any
 
 from nexusbuild.plugins import add_json, print_json, say
 from raw_data import journal
-from raw_data.sort_plan import SortPlan, plan_sort, shown
+from raw_data.sort_plan import SortPlan, plan_sort, show_path
 from raw_data.sorting import LEAST_CONFIDENCE
-from targets.commands.command import DONE, FAILED, complain, counted, in_words, refusal, width
+from targets.commands.command import DONE, FAILED, complain, count_phrase, in_words, refusal, width
 
 NAME = "sort"
 HELP = "sort raw data into folders of what it could teach, by what its rows hold"
@@ -75,33 +75,33 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _dry_run(arguments: argparse.Namespace, folder: Path, into: Path) -> int:
-    waiting = journal.unfinished(into)
-    plan = _planned(arguments, folder, into)
+    waiting = journal.find_unfinished(into)
+    plan = _make_plan(arguments, folder, into)
     document = _document(arguments, plan)
     if waiting is not None:
         document["unfinished"] = os.fspath(waiting.path)
-        interrupted = f"a sort of {shown(waiting.origin)} was interrupted"
+        interrupted = f"a sort of {show_path(waiting.origin)} was interrupted"
         _tell(arguments, [f"{interrupted}: it would be finished first"])
     _tell(arguments, plan.lines("would be ", width()))
-    return _finished(arguments, document, [])
+    return _finish(arguments, document, [])
 
 
 def _sort(arguments: argparse.Namespace, folder: Path, into: Path) -> int:
     troubles: list[journal.Trouble] = []
     with journal.alone(into):
-        waiting = journal.unfinished(into)
+        waiting = journal.find_unfinished(into)
         if waiting is not None:
             troubles += journal.carry_out(waiting)
-            interrupted = f"the sort of {shown(waiting.origin)} that was interrupted"
+            interrupted = f"the sort of {show_path(waiting.origin)} that was interrupted"
             _tell(arguments, [f"finished {interrupted}"])
-        plan = _planned(arguments, folder, into)
+        plan = _make_plan(arguments, folder, into)
         document = _document(arguments, plan)
         if waiting is not None:
             document["finished"] = os.fspath(journal.done_path(waiting))
         asks = plan.placed and not arguments.yes and not arguments.json and _at_a_terminal()
         will = "to be " if asks else ""
         _tell(arguments, plan.lines(will, width()))
-        if asks and not _agreed():
+        if asks and not _ask_agreement():
             _tell(arguments, ["nothing else was changed" if waiting else "nothing was changed"])
         elif plan.placed:
             moves = [journal.Move(folder / one.finding.path, one.place) for one in plan.placed]
@@ -109,29 +109,29 @@ def _sort(arguments: argparse.Namespace, folder: Path, into: Path) -> int:
             troubles += journal.carry_out(written)
             document["journal"] = os.fspath(journal.done_path(written))
             _tell(arguments, [f"done; {_command(arguments)} --undo takes it back"])
-    return _finished(arguments, document, troubles)
+    return _finish(arguments, document, troubles)
 
 
 def _undo(arguments: argparse.Namespace, into: Path) -> int:
     last = journal.latest(into)
     if last is None:
-        raise refusal(f"there is no sort into {shown(into)} to undo")
-    gone = "removed" if last.links else f"put back into {shown(last.origin)}"
+        raise refusal(f"there is no sort into {show_path(into)} to undo")
+    gone = "removed" if last.links else f"put back into {show_path(last.origin)}"
     kind = "link" if last.links else "file"
     document: dict[str, Any] = {"undone": os.fspath(last.path), "dry_run": arguments.dry_run}
     document["files"] = [
         {"from": os.fspath(m.place), "to": os.fspath(m.source)} for m in last.moves
     ]
     if arguments.dry_run:
-        _tell(arguments, [f"{counted(len(last.moves), kind)} would be {gone}"])
-        return _finished(arguments, document, [])
+        _tell(arguments, [f"{count_phrase(len(last.moves), kind)} would be {gone}"])
+        return _finish(arguments, document, [])
     with journal.alone(into):
         troubles = journal.undo(last)
-    _tell(arguments, [f"{counted(len(last.moves) - len(troubles), kind)} {gone}"])
-    return _finished(arguments, document, troubles)
+    _tell(arguments, [f"{count_phrase(len(last.moves) - len(troubles), kind)} {gone}"])
+    return _finish(arguments, document, troubles)
 
 
-def _planned(arguments: argparse.Namespace, folder: Path, into: Path) -> SortPlan:
+def _make_plan(arguments: argparse.Namespace, folder: Path, into: Path) -> SortPlan:
     return plan_sort(
         folder, into, arguments.confidence, written=arguments.folder, links=arguments.link
     )
@@ -141,14 +141,14 @@ def _document(arguments: argparse.Namespace, plan: SortPlan) -> dict[str, Any]:
     return {**plan.to_json(), "dry_run": arguments.dry_run}
 
 
-def _finished(
+def _finish(
     arguments: argparse.Namespace, document: dict[str, Any], troubles: Sequence[journal.Trouble]
 ) -> int:
     code = FAILED if troubles else DONE
     if arguments.json:
         told = [{"path": os.fspath(one.path), "why": one.why} for one in troubles]
         print_json({**document, "troubles": told, "exit_code": code})
-    complain(f"{shown(one.path)} stays: {one.why}" for one in troubles)
+    complain(f"{show_path(one.path)} stays: {one.why}" for one in troubles)
     return code
 
 
@@ -157,7 +157,7 @@ def _at_a_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _agreed() -> bool:
+def _ask_agreement() -> bool:
     sys.stdout.write("go on? [y/N] ")
     sys.stdout.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -73,7 +73,7 @@ class DeleteTeachers:
             _say("no local copy of a teacher is left")
             return []
         deleted: list[dict[str, Any]] = []
-        for copy in agreed(copies, arguments.yes):
+        for copy in ask_agreement(copies, arguments.yes):
             entry = {"teacher": copy.teacher, "deleted": copy.place, "bytes": copy.bytes}
             built.journal(entry)
             copy.delete()
@@ -90,14 +90,14 @@ def local_copies(built: Built) -> Iterator[Copy]:
     """What of the spec's teachers lies here: trained ones in the store, folders, a hub's cache."""
     spec = specs.load(built.spec)
     for teacher in spec.teachers:
-        yield from _trained(built, teacher)
+        yield from _trained_copies(built, teacher)
         if teacher.source.path is not None:
             yield from _folder(built, spec, teacher, teacher.source.path)
         elif teacher.source.hub is not None:
-            yield from _cached(teacher)
+            yield from _cached_copies(teacher)
 
 
-def agreed(copies: Sequence[Copy], yes: bool) -> list[Copy]:
+def ask_agreement(copies: Sequence[Copy], yes: bool) -> list[Copy]:
     """Those that may be deleted. What lies outside the project is asked for one by one."""
     for copy in copies:
         _say(f"  {copy.teacher}: {copy.place}  {_size(copy.bytes)}")
@@ -105,15 +105,15 @@ def agreed(copies: Sequence[Copy], yes: bool) -> list[Copy]:
         return list(copies)
     own = [copy for copy in copies if not copy.apart]
     total = _size(sum(copy.bytes for copy in own))
-    found = own if own and _answered(f"delete what of these is the project's ({total})?") else []
+    found = own if own and _ask(f"delete what of these is the project's ({total})?") else []
     return found + [
         copy
         for copy in copies
-        if copy.apart and _answered(f"{copy.place} is outside of the project. Delete it?")
+        if copy.apart and _ask(f"{copy.place} is outside of the project. Delete it?")
     ]
 
 
-def _trained(built: Built, teacher: Teacher) -> Iterator[Copy]:
+def _trained_copies(built: Built, teacher: Teacher) -> Iterator[Copy]:
     """What targets of the build made of it."""
     kinds = find_kinds().kinds
     made = [
@@ -164,7 +164,7 @@ def _refuse_shared(built: Built, spec: Spec, teacher: Teacher, real: Path) -> No
             raise ResolveError([Problem(message, field=field, remedy="move the model out of it")])
 
 
-def _cached(teacher: Teacher) -> Iterator[Copy]:
+def _cached_copies(teacher: Teacher) -> Iterator[Copy]:
     """The revision in the hub's cache, which other projects may share."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
@@ -186,7 +186,7 @@ def _cached(teacher: Teacher) -> Iterator[Copy]:
         yield Copy(teacher.id, place, strategy.expected_freed_size, True, strategy.execute)
 
 
-def _answered(question: str) -> bool:
+def _ask(question: str) -> bool:
     sys.stderr.write(printable(f"{question} [y/N] "))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -26,7 +26,7 @@ def excerpt(text: str, columns: int, most: int) -> list[str]:
     return lines
 
 
-def labelled(label: str, text: str, *, indent: int, columns: int, most: int) -> Iterator[str]:
+def labelled_lines(label: str, text: str, *, indent: int, columns: int, most: int) -> Iterator[str]:
     """The excerpt, `indent` columns in, beside its label."""
     for number, line in enumerate(excerpt(text, columns - indent, most)):
         beside = f"{label}:" if number == 0 else ""

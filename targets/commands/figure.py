@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from nexusbuild.plugins import Command, add_file, say
-from targets.commands.command import DONE, counted, refusal, spec_path
+from targets.commands.command import DONE, count_phrase, refusal, spec_path
 
 EXAMPLES = """\
 examples:
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         file = folder / f"profile-{name.replace('/', '-')}{suffix}.png"
         file.write_bytes(profile_figure(found[name], "dark" if arguments.dark else "light"))
         say(str(file))
-    say(f"{counted(len(names), 'picture')} drawn")
+    say(f"{count_phrase(len(names), 'picture')} drawn")
     return DONE
 
 

@@ -109,12 +109,12 @@ def found_data(root: Path, without: Iterable[Path] = ()) -> list[FoundData]:
         why_not = UNKNOWN_FIELDS if fields is None else ""
         candidate = FoundData(path, known.name, finding.reason, None, fields or {}, None, why_not)
         place = (path.parent, known.name)
-        if place not in largest or _preferred(candidate, largest[place]):
+        if place not in largest or _is_preferred(candidate, largest[place]):
             largest[place] = candidate
-    return [_counted(each) for each in largest.values()]
+    return [_count_rows(each) for each in largest.values()]
 
 
-def _preferred(one: FoundData, other: FoundData) -> bool:
+def _is_preferred(one: FoundData, other: FoundData) -> bool:
     """What can be taken before what cannot, the larger before the smaller."""
     return (not one.why_not, one.path.stat().st_size) > (
         not other.why_not,
@@ -122,7 +122,7 @@ def _preferred(one: FoundData, other: FoundData) -> bool:
     )
 
 
-def _counted(data: FoundData) -> FoundData:
+def _count_rows(data: FoundData) -> FoundData:
     rows = _count(data.path)
     why_not = data.why_not
     if not why_not and rows is not None and rows < LEAST_ROWS:

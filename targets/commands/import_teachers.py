@@ -17,10 +17,10 @@ from specs.edit import append_capability, append_dataset, append_teacher
 from specs.fill_in import FILL_IN
 from specs.loading import shown_path
 from specs.values import NO_ASSERTION
-from targets.commands.command import DONE, counted, in_words, refusal, spec_path
+from targets.commands.command import DONE, count_phrase, in_words, refusal, spec_path
 from targets.commands.known_capabilities import BY_NAME, told_capabilities
 from targets.commands.named_model import NamedModel, named_model, place_among
-from targets.commands.spec_file import as_written, edited, left_to_fill_in, name_from
+from targets.commands.spec_file import as_written, edit_spec, left_to_fill_in, name_from
 from targets.commands.teacher_table import (
     TableError,
     TeacherRow,
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         _add_all(found, rows, models, path)
         return found.text
 
-    edited(path, edit)
+    edit_spec(path, edit)
     _tell(found, path)
     return DONE
 
@@ -228,9 +228,9 @@ def _declare(found: _Import, name: str) -> None:
 
 
 def _tell(found: _Import, path: Path) -> None:
-    added = f"added {counted(len(found.added), 'teacher')}"
+    added = f"added {count_phrase(len(found.added), 'teacher')}"
     if found.capabilities:
-        number = counted(len(found.capabilities), "capability", "capabilities")
+        number = count_phrase(len(found.capabilities), "capability", "capabilities")
         added += f" and {number}: {', '.join(found.capabilities)}"
     say(f"{added}; in {shown_path(path)}")
     width = max((len(name) for name, _, _ in found.added), default=0)
@@ -241,7 +241,7 @@ def _tell(found: _Import, path: Path) -> None:
         say(f"  passed over: {line}")
     left = left_to_fill_in(found.text, path)
     if left:
-        say(f"{counted(len(left), 'thing')} left to fill in; `nexusbuild check` names each:")
+        say(f"{count_phrase(len(left), 'thing')} left to fill in; `nexusbuild check` names each:")
         say(f"  the first: {left[0].file}:{left[0].line}: {left[0].message}")
 
 

@@ -13,7 +13,7 @@ from specs.loading import shown_path
 from targets.budget.devices import GIGABYTE
 from targets.commands.check import beyond_hardware, missing_sources
 from targets.commands.choices import about_model, chosen_spec
-from targets.commands.command import DONE, SPEC_NAME, counted, refusal
+from targets.commands.command import DONE, SPEC_NAME, count_phrase, refusal
 from targets.commands.found_on_disk import (
     FoundData,
     FoundModel,
@@ -96,8 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
         if made and not path.exists():
             with contextlib.suppress(OSError):
                 folder.rmdir()
-    say(f"wrote {shown_path(path)}: {counted(len(new.teachers), 'teacher')}, "
-        f"{counted(len(new.capabilities), 'capability', 'capabilities')}")  # fmt: skip
+    say(f"wrote {shown_path(path)}: {count_phrase(len(new.teachers), 'teacher')}, "
+        f"{count_phrase(len(new.capabilities), 'capability', 'capabilities')}")  # fmt: skip
     say("next: nexusbuild check --budget, then nexusbuild --dry-run")
     return DONE
 
@@ -109,7 +109,9 @@ def _tell(models: list[FoundModel], data: list[FoundData], room: Machine) -> Non
     for model in models:
         say(f"  model  {shown_path(model.folder.path)}: {about_model(model)}")
     for each in data:
-        rows = counted(each.rows, "row") if each.rows is not None else "rows that are not counted"
+        rows = (
+            count_phrase(each.rows, "row") if each.rows is not None else "rows that are not counted"
+        )
         why_not = f"; left out: {each.why_not}" if each.why_not else ""
         say(f"  data   {shown_path(each.path)}: {rows}, {each.reason}{why_not}")
     if not models:

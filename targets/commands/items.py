@@ -21,8 +21,8 @@ from nexusbuild.plugins import (
 )
 from specs.problems import known_names, suggestion
 from specs.values import ROUTER
-from targets.commands.command import DONE, counted, opened_spec, refusal, width
-from targets.commands.excerpt import excerpt, labelled
+from targets.commands.command import DONE, count_phrase, opened_spec, refusal, width
+from targets.commands.excerpt import excerpt, labelled_lines
 from targets.gate.items import Item, Items, Which, read_items
 
 EXAMPLES = """\
@@ -123,7 +123,7 @@ def overview(items: Items, state: str = "fresh") -> Iterator[str]:
     every = items.every
     lost, gained = len(items.chosen("lost")), len(items.chosen("gained"))
     text = (
-        f"{items.capability}: {counted(len(every), 'eval prompt')}, scored by {items.metric}; "
+        f"{items.capability}: {count_phrase(len(every), 'eval prompt')}, scored by {items.metric}; "
         f"teacher {items.teacher}. The student lost {lost:,} and gained {gained:,}; "
         f"verdict: {items.verdict}."
     )
@@ -137,9 +137,9 @@ def side_by_side(items: Items, item: Item, heading: str, columns: int) -> Iterat
     yield ""
     marks = " (of a kind that training never had)" if item.held_out else ""
     yield f"-- {heading}{marks} ".ljust(columns, "-")
-    yield from _labelled("prompt", item.prompt, columns)
+    yield from _labelled_lines("prompt", item.prompt, columns)
     if item.reference:
-        yield from _labelled("reference", item.reference, columns)
+        yield from _labelled_lines("reference", item.reference, columns)
     half = max(NARROWEST_COLUMN, (columns - 3) // 2)
     left = _cell(f"teacher {items.teacher}: {_score(items, item.teacher_score)}", half)
     right = _cell(f"student: {_score(items, item.student_score)}", half)
@@ -149,8 +149,8 @@ def side_by_side(items: Items, item: Item, heading: str, columns: int) -> Iterat
         yield f"{one:<{half}} | {other}".rstrip()
 
 
-def _labelled(label: str, text: str, columns: int) -> Iterator[str]:
-    return labelled(label, text.rstrip("\n"), indent=11, columns=columns, most=PROMPT_LINES)
+def _labelled_lines(label: str, text: str, columns: int) -> Iterator[str]:
+    return labelled_lines(label, text.rstrip("\n"), indent=11, columns=columns, most=PROMPT_LINES)
 
 
 def _cell(text: str, columns: int) -> list[str]:

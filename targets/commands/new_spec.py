@@ -58,7 +58,7 @@ class NewSpec:
         yield f"hardware: {flow_text(self.hardware)}"
         yield ""
         yield "# What there is to learn: prompts and answers. `eval` is held out for the contracts."
-        yield from _named("datasets", self.datasets)
+        yield from _section_lines("datasets", self.datasets)
         yield from _left_out(self.data_left_out)
         yield ""
         yield "# Who can do it already: a model folder (`path`), a model of the hub (`hub` with a"
@@ -69,7 +69,7 @@ class NewSpec:
         yield from _left_out(self.left_out)
         yield ""
         yield "# What the model is to be able to do, and how an answer is scored."
-        yield from _named("capabilities", self.capabilities)
+        yield from _section_lines("capabilities", self.capabilities)
         yield ""
         yield "# What must be retained of the teacher's score on held-out rows. A build that misses"
         yield "# one releases nothing."
@@ -95,7 +95,7 @@ def _left_out(what_and_why: Iterable[tuple[str, str]]) -> Iterable[str]:
         yield f"  # left out: {what}: {why}"
 
 
-def _named(section: str, entries: Mapping[str, Entry]) -> Iterable[str]:
+def _section_lines(section: str, entries: Mapping[str, Entry]) -> Iterable[str]:
     yield f"{section}:"
     for name, entry in entries.items():
         if entry.comment:

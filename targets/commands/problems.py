@@ -7,8 +7,8 @@ from typing import Any
 
 import specs
 from nexusbuild.plugins import Problem
-from specs.fill_in import gathered
-from targets.commands.command import WRONG, complain, counted
+from specs.fill_in import gather_alike
+from targets.commands.command import WRONG, complain, count_phrase
 from targets.resolver.problems import with_remedy
 
 AnyProblem = specs.SpecProblem | Problem
@@ -16,7 +16,7 @@ AnyProblem = specs.SpecProblem | Problem
 
 def complain_of_all(problems: Sequence[AnyProblem]) -> int:
     """List them on standard error, and how many they are; the exit code."""
-    complain([*_listed(problems), f"{counted(_count(problems), 'problem')} found"])
+    complain([*_merge_alike(problems), f"{count_phrase(_count(problems), 'problem')} found"])
     return WRONG
 
 
@@ -38,7 +38,7 @@ def problem_json(problem: AnyProblem) -> dict[str, Any]:
     return problem.to_json() | {"excerpt": excerpt}
 
 
-def _listed(problems: Sequence[AnyProblem]) -> list[AnyProblem]:
+def _merge_alike(problems: Sequence[AnyProblem]) -> list[AnyProblem]:
     """As a person reads them: what is to be filled in alike is said once."""
     of_spec = [problem for problem in problems if isinstance(problem, specs.SpecProblem)]
-    return [*gathered(of_spec), *(each for each in problems if isinstance(each, Problem))]
+    return [*gather_alike(of_spec), *(each for each in problems if isinstance(each, Problem))]

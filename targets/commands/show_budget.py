@@ -14,7 +14,7 @@ from specs.loading import shown_path
 from specs.values import RESERVED_NAMES
 from targets.budget.devices import CONSUMER_GPU, CPU_THREAD, granted_ram
 from targets.commands.budget import Budget, Limits, TargetBudget, budget_of, misfits, size
-from targets.commands.command import DONE, WRONG, counted, say_fitted
+from targets.commands.command import DONE, WRONG, count_phrase, say_fitted
 from targets.commands.lock_file import lock_values_of
 from targets.commands.problems import complain_of_all, problem_json
 
@@ -25,7 +25,7 @@ def show_budget(arguments: argparse.Namespace, path: Path) -> int:
     """Print it; WRONG where a target that can be built does not fit."""
     try:
         spec = specs.load(path)
-        budget = budget_of(spec, path, lock_values_of(path), granted(spec))
+        budget = budget_of(spec, path, lock_values_of(path), granted_limits(spec))
     except (specs.SpecError, ResolveError) as error:
         if not arguments.json:
             return complain_of_all(error.problems)
@@ -42,7 +42,7 @@ def show_budget(arguments: argparse.Namespace, path: Path) -> int:
     return code
 
 
-def granted(spec: specs.Spec) -> Limits:
+def granted_limits(spec: specs.Spec) -> Limits:
     """What the spec grants; of main memory, what the machine has, unless it says."""
     ram = granted_ram(spec.hardware)
     return Limits(spec.hardware.vram, ram, spec.hardware.disk)
@@ -112,7 +112,9 @@ def _what_does_not_fit(arguments: argparse.Namespace, budget: Budget) -> None:
     if found:
         say("\ndoes not fit (!)")
     for misfit in found:
-        targets = f" ({counted(len(misfit.targets), 'target')})" if len(misfit.targets) > 1 else ""
+        targets = (
+            f" ({count_phrase(len(misfit.targets), 'target')})" if len(misfit.targets) > 1 else ""
+        )
         say(f"  {misfit.about}{targets}: {misfit.says}")
         for place, remedy in enumerate(misfit.remedies):
             say_fitted(f"    {'or' if place else 'would fit:':>10} {remedy}")
@@ -129,14 +131,14 @@ def _totals(budget: Budget) -> None:
     vram = max((each.vram for each in budget.buildable), default=0)
     ram = max((each.ram for each in budget.buildable), default=0)
     largest = f"{size(ram)} of memory" + (f" and {size(vram)} of a GPU's" if vram else "")
-    number = counted(len(budget.buildable), "target")
+    number = count_phrase(len(budget.buildable), "target")
     say(f"\n{number}, {duration(seconds)} one after the other")
     say(f"each takes at most {largest}; the store {size(budget.store)}")
     if budget.fetched:
         say(f"models still to be fetched: about {size(budget.fetched)}")
     declared = len(budget.targets) - len(budget.buildable)
     if declared:
-        say(f"{counted(declared, 'target')} declared only, in no sum")
+        say(f"{count_phrase(declared, 'target')} declared only, in no sum")
     say("by configurations alone; docs/spec.md says what is assumed")
 
 

@@ -18,7 +18,7 @@ from targets.commands.whole_file import write_whole
 from targets.resolver.problems import as_resolve_error
 
 
-def edited(path: Path, edit: Callable[[str], str]) -> None:
+def edit_spec(path: Path, edit: Callable[[str], str]) -> None:
     """Write the file anew. Raises ResolveError with all that is wrong, and then the file was left.
 
     What was wrong with the file before does not keep anyone from adding to it. What the edit

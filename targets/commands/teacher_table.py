@@ -55,7 +55,7 @@ class TeacherRow:
 
 def read_teachers(path: Path) -> list[TeacherRow]:
     """Every row below the header that is not empty. Raises TableError and OSError."""
-    text = decoded(path.read_bytes(), str(path))
+    text = decode_text(path.read_bytes(), str(path))
     delimiter = _delimiter(text, path)
     columns: dict[str, int] = {}
     width = 0
@@ -88,7 +88,7 @@ def read_teachers(path: Path) -> list[TeacherRow]:
     return rows
 
 
-def decoded(content: bytes, name: str) -> str:
+def decode_text(content: bytes, name: str) -> str:
     """The text of a file that a spreadsheet wrote: UTF-8 or UTF-16, with or without a mark."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         encodings = ["utf-16"]

@@ -11,7 +11,7 @@ from modalities.parts import MediaParts
 from modalities.text.fields import are_numbers
 from targets.dataset.cleaning import usable_rows
 from targets.dataset.dropped import Dropped
-from targets.dataset.making import Made, Progress, made
+from targets.dataset.making import Made, Progress, make_dataset
 from targets.dataset.reading import Record, data_files, has_header, records
 from targets.dataset.settings import Settings
 from targets.dataset.splitting import split, too_few
@@ -63,4 +63,4 @@ def made_of_files(
         pilot=settings.pilot,
         total=total,
     )
-    return made(splits, settings, dropped, origin)
+    return make_dataset(splits, settings, dropped, origin)

@@ -53,7 +53,9 @@ class Made:
         }
 
 
-def made(splits: Splits, settings: Settings, dropped: Dropped, origin: dict[str, Any]) -> Made:
+def make_dataset(
+    splits: Splits, settings: Settings, dropped: Dropped, origin: dict[str, Any]
+) -> Made:
     """The splits without the training rows that are too similar to a row of `eval`."""
     # What reads more than text may have one prompt for all: its likeness is not in the words.
     train = [row for row in splits.train if not row.parts]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from modalities.example import Example
 from samplers.parts.sampling import Draw, sample
 from targets.dataset.dropped import Dropped
-from targets.dataset.making import Made, Progress, made
+from targets.dataset.making import Made, Progress, make_dataset
 from targets.dataset.settings import Settings
 from targets.dataset.splitting import Splits, split, too_few
 from targets.dataset.writing import write
@@ -51,4 +51,4 @@ def made_of_samples(
     held_out = list(sample(name, draw, seed, settings.eval, "eval"))
     progress(settings.rows, settings.rows)
     splits = Splits(kept.train, kept.pilot, kept.validation, held_out)
-    return made(splits, settings, Dropped(), {"sample": name})
+    return make_dataset(splits, settings, Dropped(), {"sample": name})

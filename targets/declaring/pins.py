@@ -68,7 +68,7 @@ def pins_of(spec: Spec, lock_values: Mapping[str, Any]) -> Pins:
         today = {name: [one.id for one in spec.teachers_of(name)] for name in capabilities}
         pinned = _pinned_parts(lock_values.get(group), group)
         if pinned is not None:
-            notes += _notes(group, _added(today, pinned))
+            notes += _notes(group, _added_teachers(today, pinned))
         parts[group] = today if pinned is None else pinned
     return Pins(
         tokenizer_datasets=tuple(name for name in datasets if name in spec.datasets),
@@ -89,7 +89,7 @@ def encoder_group(medium: str) -> str:
     return ENCODER.format(medium=medium)
 
 
-def _added(today: Mapping[str, list[str]], pinned: Mapping[str, list[str]]) -> list[str]:
+def _added_teachers(today: Mapping[str, list[str]], pinned: Mapping[str, list[str]]) -> list[str]:
     """Teachers for capabilities that a pinned target was made without."""
     return [
         f"{teacher}/{name}"

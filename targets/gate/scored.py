@@ -38,7 +38,7 @@ def asked(job: Job, settings: Settings) -> tuple[Metric, Sequence[Row], Sequence
     return harness.metric_of(read_json(folder / "harness.json")), answers, answers
 
 
-def scored(
+def score_rows(
     name: str, metric: Metric, rows: Sequence[Row], answered: Sequence[Row], weights: Any
 ) -> Scored:
     """A model's scores on the rows, paired by id."""

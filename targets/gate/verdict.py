@@ -34,7 +34,7 @@ class Verdict:
     items_needed: int | None
 
 
-def judged(
+def judge(
     estimate: Estimate, threshold: float, confidence: float | None, *, higher_is_better: bool = True
 ) -> Verdict:
     """The verdict on a figure that must be at least `threshold` (at most, if lower is better).
@@ -62,7 +62,7 @@ def judged_by_all(
 ) -> tuple[Condition, Verdict]:
     """The condition that decides, and its verdict: the first of those that hold least."""
     verdicts = [
-        judged(
+        judge(
             condition.estimate,
             condition.threshold,
             confidence,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modalities.json_files import read_rows, write_json, write_rows
 from modalities.metric import Metric, Row
-from targets.gate.scored import Scored, asked, of_backbone_alone, on_held_out, scored
+from targets.gate.scored import Scored, asked, of_backbone_alone, on_held_out, score_rows
 from targets.gate.settings import Settings
 from targets.gate.statistics import Estimate, retained_estimate, score_estimate
 from targets.gate.verdict import (
@@ -41,9 +41,9 @@ def build_capability(job: Job) -> None:
     }
     teachers: list[Scored] = []
     for number, (name, path) in enumerate(sorted(baselines.items())):
-        teachers.append(scored(name, metric, rows, read_rows(path), weights))
+        teachers.append(score_rows(name, metric, rows, read_rows(path), weights))
         job.progress(number + 1, len(baselines) + 1)
-    student = scored("student", metric, rows, answers, weights)
+    student = score_rows("student", metric, rows, answers, weights)
     best = _best(job.target, metric, teachers, metric.chance(rows))
 
     confidence = settings.confidence or REPORTED_CONFIDENCE
@@ -86,7 +86,7 @@ def build_capability(job: Job) -> None:
         "held_out": on_held_out(metric, rows, best, student),
         "backbone_only": of_backbone_alone(metric, rows, student, job.inputs["score"]),
     }
-    write_json(job.out / "verdict.json", _rounded(document))
+    write_json(job.out / "verdict.json", _round_floats(document))
 
 
 def _best(target: str, metric: Metric, teachers: Sequence[Scored], chance: float) -> Scored:
@@ -159,7 +159,7 @@ def build_router(job: Job) -> None:
         "contract": "router",
         "per_capability": per_capability,
     }
-    write_json(job.out / "verdict.json", _rounded(document))
+    write_json(job.out / "verdict.json", _round_floats(document))
 
 
 def _conditions(
@@ -225,12 +225,12 @@ def _estimate_json(estimate: Estimate, name: str) -> dict[str, Any]:
     }
 
 
-def _rounded(value: Any) -> Any:
+def _round_floats(value: Any) -> Any:
     """Floats to six digits; a number that JSON cannot say becomes null."""
     if isinstance(value, float):
         return round(value, DIGITS) if abs(value) < float("inf") else None
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: _round_floats(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
+        return [_round_floats(item) for item in value]
     return value

@@ -33,11 +33,11 @@ def one_rank(adapter: Adapter, model: PreTrainedModel) -> Adapter:
     packed = {}
     for name, module in modules.items():
         if name.rpartition(".")[2] in leaves and isinstance(module, nn.Linear | nn.Embedding):
-            packed[name] = _padded(adapter.updates.get(name), module, rank)
+            packed[name] = _pad(adapter.updates.get(name), module, rank)
     return Adapter(packed)
 
 
-def _padded(update: LowRank | None, module: nn.Module, rank: int) -> LowRank:
+def _pad(update: LowRank | None, module: nn.Module, rank: int) -> LowRank:
     inward, outward = _widths(module)
     a = torch.zeros(rank, inward, dtype=torch.float16)
     b = torch.zeros(outward, rank, dtype=torch.float16)

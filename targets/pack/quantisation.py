@@ -22,7 +22,7 @@ NF4_BLOCK = 64
 INT8_THRESHOLD = 1e-8
 
 
-def quantised(
+def quantise(
     weights: Mapping[str, Tensor], linear: Collection[str], form: str
 ) -> dict[str, Tensor]:
     """The tensors to store: weights named in `linear` as int8 or nf4, the others as float.

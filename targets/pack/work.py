@@ -18,7 +18,7 @@ from nexus.packing import INDEX, WEIGHTS
 from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS
 from targets.pack.layout import empty_model
 from targets.pack.one_rank import one_rank, peft_config, peft_tensors
-from targets.pack.quantisation import quantisation_config, quantised
+from targets.pack.quantisation import quantisation_config, quantise
 from targets.pack.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def build_backbone(job: Job) -> None:
     model = empty_model(source / "config.json")
     weights = all_weights(source)
     linear, floats = linear_weights(model)
-    stored = quantised(weights, linear, settings.quantize)
+    stored = quantise(weights, linear, settings.quantize)
     # The key `format` is what transformers looks for before it trusts a file.
     save_file(dict(sorted(stored.items())), job.out / WEIGHTS, metadata={"format": "pt"})
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from opened_models.batches import Batch
 from opened_models.losses import sample_loss
 from opened_models.structure import Structure
-from opened_models.surgery import Pass, resumed
+from opened_models.surgery import Pass, resume_at
 from targets.profile.checkpoints import Once
 
 # Mean metric over the pilot samples with these blocks removed.
@@ -70,12 +70,12 @@ class PrefixedBatch:
             self.whole = sample_loss(structure, batch)
         if gone:
             below, self.kept = self.kept, Pass()
-            with resumed(min(gone), below, gone, structure), self.kept.kept(structure):
+            with resume_at(min(gone), below, gone, structure), self.kept.kept(structure):
                 self.whole = sample_loss(structure, batch)
 
     def without(self, indices: Collection[int]) -> Tensor:
         """Each row's loss without these blocks either, see `losses`; float64 (rows,)."""
-        with resumed(min(indices), self.kept, {*indices, *self.gone}, self.structure):
+        with resume_at(min(indices), self.kept, {*indices, *self.gone}, self.structure):
             return sample_loss(self.structure, self.batch)
 
 

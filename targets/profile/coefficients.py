@@ -15,7 +15,7 @@ from torch import Tensor
 
 from opened_models.batches import Batch
 from opened_models.structure import Structure
-from opened_models.surgery import ReadStream, reading, resumed, run_blocks
+from opened_models.surgery import ReadStream, reading, resume_at, run_blocks
 from targets.profile.reconstruction import Basis
 from targets.profile.sinks import SinkFilter
 
@@ -79,7 +79,7 @@ def coefficients(
     for batch in batches:
         of_batch = {layer: Coefficients() for layer in bases}
         with ExitStack() as stack:
-            stack.enter_context(resumed(0, None, above, structure))
+            stack.enter_context(resume_at(0, None, above, structure))
             readers = {
                 layer: _reader(
                     of_batch[layer], basis, sinks[layer], batch, structure.blocks[layer].tower

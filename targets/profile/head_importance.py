@@ -17,9 +17,9 @@ from torch import Tensor
 
 from opened_models.batches import Batch
 from opened_models.losses import sample_loss
-from opened_models.streaming import recomputed
+from opened_models.streaming import recompute
 from opened_models.structure import Structure
-from opened_models.surgery import gated_heads, resumed
+from opened_models.surgery import gated_heads, resume_at
 from targets.profile.ablation import PrefixedBatch
 from targets.profile.checkpoints import Once
 
@@ -115,7 +115,7 @@ def _by_gradient(structure: Structure, batch: Batch, gone: Sequence[Group]) -> I
     open_gates = _open_gates(structure, len(batch.samples), gone)
     gates = {layer: gate.requires_grad_() for layer, gate in open_gates.items()}
     modules = [block.module for block in structure.blocks]
-    with torch.enable_grad(), gated_heads(gates, structure), recomputed(modules):
+    with torch.enable_grad(), gated_heads(gates, structure), recompute(modules):
         # A gate of its own for every row: one backward pass gives each sample's gradient.
         loss = sample_loss(structure, batch).sum()
         # Blocks that nothing is read from (some models leave a vision tower early) get 0.
@@ -158,7 +158,7 @@ def _rise_without(
     structure = prefixed.structure
     with (
         gated_heads({**gates, layer: gate}, structure),
-        resumed(layer, prefixed.kept, (), structure),
+        resume_at(layer, prefixed.kept, (), structure),
     ):
         changed = sample_loss(structure, prefixed.batch)
     return float((changed - prefixed.whole).abs().sum())

@@ -105,7 +105,7 @@ def check_reconstruction(
     for level in levels:
         bases = {layer: stored_basis(found, level) for layer, found in spectra.items()}
         ranks = {layer: basis.rank for layer, basis in bases.items()}
-        with projected(structure, bases, sinks):
+        with project_stream(structure, bases, sinks):
             scores = once(f"scores at {level}", lambda: list(answered()))
         falls = [sign * (w - s) for w, s in zip(whole_scores, scores, strict=True)]
         fall = sum(falls) / len(falls)
@@ -143,7 +143,7 @@ def fall_interval(falls: Sequence[float]) -> tuple[float, float]:
 
 
 @contextmanager
-def projected(
+def project_stream(
     structure: Structure, bases: Mapping[int, Basis], sinks: Mapping[int, SinkFilter]
 ) -> Iterator[None]:
     """Key layers hand on the projection of their stream.

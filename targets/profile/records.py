@@ -92,14 +92,16 @@ def _layer_summary(layer: int, found: Findings) -> dict[str, Any]:
         "d": found.structure.blocks[layer].width,
         "tower": found.structure.blocks[layer].tower,
         "k": basis.matrix.shape[1],
-        "explained_variance": _rounded(spectrum.explained()[basis.rank - 1]),
-        "heldout_explained_variance": _rounded(found.heldout[layer].explained()[basis.rank - 1]),
+        "explained_variance": _round_value(spectrum.explained()[basis.rank - 1]),
+        "heldout_explained_variance": _round_value(
+            found.heldout[layer].explained()[basis.rank - 1]
+        ),
         "tokens": spectrum.rows,
         "heldout_tokens": found.heldout[layer].rows,
         "massive_channels": list(spectrum.massive),
         "sink_tokens": found.sinks[layer].left_out,
-        "ablation_drop": _rounded(ablation.metric_drop(layer) or 0.0),
-        "nll_rise": _rounded(ablation.rises[layer]),
+        "ablation_drop": _round_value(ablation.metric_drop(layer) or 0.0),
+        "nll_rise": _round_value(ablation.rises[layer]),
     }
 
 
@@ -109,29 +111,29 @@ def _layer_meta(layer: int, summary: Mapping[str, Any], found: Findings) -> dict
     heads = found.activations.heads(layer)
     return {
         **summary,
-        "curve": [_rounded(share) for share in found.spectra[layer].explained()],
-        "heldout_curve": [_rounded(share) for share in found.heldout[layer].explained()],
+        "curve": [_round_value(share) for share in found.spectra[layer].explained()],
+        "heldout_curve": [_round_value(share) for share in found.heldout[layer].explained()],
         "neurons": {
             "count": len(neurons.frequency),
-            "mean_frequency": _rounded(neurons.frequency.mean()),
-            "mean_magnitude": _rounded(neurons.magnitude.mean()),
-            "background_mean_frequency": _rounded(neurons.background_frequency.mean()),
-            "background_mean_magnitude": _rounded(neurons.background_magnitude.mean()),
+            "mean_frequency": _round_value(neurons.frequency.mean()),
+            "mean_magnitude": _round_value(neurons.magnitude.mean()),
+            "background_mean_frequency": _round_value(neurons.background_frequency.mean()),
+            "background_mean_magnitude": _round_value(neurons.background_magnitude.mean()),
             "most_selective": [
-                {"neuron": int(neuron), "selectivity": _rounded(value)}
+                {"neuron": int(neuron), "selectivity": _round_value(value)}
                 for value, neuron in zip(selective.values, selective.indices, strict=True)
             ],
         },
         "heads": {
-            "mean_norm": [_rounded(value) for value in heads.magnitude],
-            "background_mean_norm": [_rounded(value) for value in heads.background_magnitude],
+            "mean_norm": [_round_value(value) for value in heads.magnitude],
+            "background_mean_norm": [_round_value(value) for value in heads.background_magnitude],
         },
     }
 
 
 def _heads(found: Findings) -> dict[str, Any]:
     def by_layer(values: tuple[tuple[float, ...], ...]) -> dict[str, list[float]]:
-        return {str(i): [_rounded(value) for value in layer] for i, layer in enumerate(values)}
+        return {str(i): [_round_value(value) for value in layer] for i, layer in enumerate(values)}
 
     heads = found.heads
     return {
@@ -181,18 +183,18 @@ def _summary(
             "with_coefficients": len(found.coefficients[ablation.key_layers[0]].by_sample),
         },
         "ablation": {
-            "nll": _rounded(ablation.nll),
-            "nll_rise": [_rounded(rise) for rise in ablation.rises],
+            "nll": _round_value(ablation.nll),
+            "nll_rise": [_round_value(rise) for rise in ablation.rises],
             "order": list(ablation.order),
-            "joint_nll_rise": [_rounded(rise) for rise in ablation.joint_rises],
+            "joint_nll_rise": [_round_value(rise) for rise in ablation.joint_rises],
             "unit": found.unit,
             "metric": found.metric,
-            "whole": _rounded(ablation.metric),
-            "without": {str(layer): _rounded(m) for layer, m in ablation.metrics.items()},
+            "whole": _round_value(ablation.metric),
+            "without": {str(layer): _round_value(m) for layer, m in ablation.metrics.items()},
         },
         "reconstruction": {
             "metric": found.metric,
-            "whole": _rounded(check.metric),
+            "whole": _round_value(check.metric),
             "samples": check.samples,
             "max_fall": settings.max_metric_fall,
             "holds": check.holds,
@@ -201,9 +203,9 @@ def _summary(
                 {
                     "explained_variance": trial.explained_variance,
                     "k": {str(layer): rank for layer, rank in trial.ranks.items()},
-                    "metric": _rounded(trial.metric),
-                    "fall": _rounded(trial.fall),
-                    "interval_95": [_rounded(bound) for bound in trial.interval],
+                    "metric": _round_value(trial.metric),
+                    "fall": _round_value(trial.fall),
+                    "interval_95": [_round_value(bound) for bound in trial.interval],
                     "holds": trial.holds,
                 }
                 for trial in check.trials
@@ -249,6 +251,6 @@ def warnings(found: Findings, max_fall: float) -> list[str]:
     return doubts
 
 
-def _rounded(value: float | torch.Tensor) -> float:
+def _round_value(value: float | torch.Tensor) -> float:
     """Eight significant digits: more is noise of the summation order."""
     return float(f"{float(value):.8g}")

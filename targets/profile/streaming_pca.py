@@ -89,7 +89,7 @@ def spectrum(
         else:
             values, vectors = _all_directions(covariance)
     directions = torch.zeros(sums.width, values.numel(), dtype=torch.float64, device=values.device)
-    directions[others] = _signed(vectors)
+    directions[others] = _fix_signs(vectors)
     return Spectrum(
         mean=mean,
         directions=directions,
@@ -151,7 +151,7 @@ def _leading_until(covariance: Tensor, enough: float) -> tuple[Tensor, Tensor]:
         count *= 2
 
 
-def _signed(vectors: Tensor) -> Tensor:
+def _fix_signs(vectors: Tensor) -> Tensor:
     """Each column with its largest entry positive, so that equal inputs give equal bytes."""
     largest = vectors.abs().argmax(dim=0)
     signs = vectors[largest, torch.arange(vectors.shape[1], device=vectors.device)].sign()

@@ -19,7 +19,7 @@ from modalities.text.answers import Description
 from modalities.text.asking import Answers, Asker, asker_of
 from opened_models.loading import open_teacher
 from opened_models.structure import find_structure
-from opened_models.surgery import removed
+from opened_models.surgery import remove_blocks
 from targets.profile.ablation import Measure, ablate
 from targets.profile.checkpoints import Checkpoints
 from targets.profile.coefficients import coefficients, room_for_coefficients
@@ -192,7 +192,7 @@ def _metric_without(asker: Asker, whole: Answers) -> Measure:
     def measure(indices: Collection[int]) -> float:
         if not indices:
             return whole.mean_score()
-        with removed(indices, asker.structure):
+        with remove_blocks(indices, asker.structure):
             return fmean(asker.scores(whole))
 
     return measure

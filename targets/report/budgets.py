@@ -16,7 +16,7 @@ MANIFEST, PLAN = "manifest.json", "adapter_capacity_plan.json"
 
 def sizes(project: Project) -> list[Element]:
     """Budgets of the machine, parts of the bundle, ranks of the adapters."""
-    found = [_granted(project)]
+    found = [_granted_table(project)]
     for target in project.of_kind("bundle"):
         path = next((path for path in target.outputs if path.endswith(MANIFEST)), None)
         if path is not None:
@@ -29,7 +29,7 @@ def sizes(project: Project) -> list[Element]:
     return found
 
 
-def _granted(project: Project) -> Element:
+def _granted_table(project: Project) -> Element:
     measured = [each.provenance for each in project.overview.targets if each.provenance]
     peak = max((each.get("peak_rss_bytes", 0) for each in measured), default=0)
     video = max((each.get("peak_vram_bytes", 0) for each in measured), default=0)

@@ -72,7 +72,7 @@ def line_chart(
     """Lines over a common axis; their names stand in a legend below."""
     points = [point for each in series for point in each.points]
     ys = [y for _, y in points if not log or y > 0] or [1.0]
-    low, high = y_range or _widened(min(ys), max(ys), log)
+    low, high = y_range or _widen(min(ys), max(ys), log)
     across = Axis(min(x for x, _ in points), max(x for x, _ in points), 46, 350)
     up = Axis(low, high, 168, 10, log)
     svg = _picture(360, 204, label)
@@ -104,7 +104,7 @@ def bar_chart(
     values: Sequence[float], marked: Mapping[int, str], label: str, x_title: str, y_title: str
 ) -> Element:
     """A bar per value; those that are marked are filled and carry their text."""
-    low, high = _widened(min(0.0, *values), max(0.0, *values), False)
+    low, high = _widen(min(0.0, *values), max(0.0, *values), False)
     low = 0.0 if min(values) >= 0 else low
     up = Axis(low, high + 0.1 * (high - low), 168, 14)
     room = 304 / len(values)
@@ -187,7 +187,7 @@ def _picture(width: int, height: int, label: str) -> Element:
                aria_label=label)  # fmt: skip
 
 
-def _widened(low: float, high: float, log: bool) -> tuple[float, float]:
+def _widen(low: float, high: float, log: bool) -> tuple[float, float]:
     if log:
         return low / 1.15, high * 1.15
     room = 0.04 * (high - low) or 0.5

@@ -20,7 +20,7 @@ LETTERS = 16
 
 def graph_picture(targets: Sequence[TargetOverview]) -> Element:
     """Boxes with kind, name and state, and lines to what they need."""
-    rows = placed(targets)
+    rows = place_rows(targets)
     widest = max(map(len, rows))
     across, down = WIDTH + GAP_X, HEIGHT + GAP_Y
     where = {
@@ -42,7 +42,7 @@ def graph_picture(targets: Sequence[TargetOverview]) -> Element:
     return svg
 
 
-def placed(targets: Sequence[TargetOverview]) -> list[list[TargetOverview]]:
+def place_rows(targets: Sequence[TargetOverview]) -> list[list[TargetOverview]]:
     """The rows. targets: each after what it needs."""
     most = max(6, math.ceil(math.sqrt(len(targets))))
     row_of: dict[str, int] = {}
@@ -57,14 +57,14 @@ def placed(targets: Sequence[TargetOverview]) -> list[list[TargetOverview]]:
         row_of[target.id] = at
     middle: dict[str, float] = {}
     for place, row in enumerate(rows):
-        row.sort(key=lambda each: _wanted(each, middle))
+        row.sort(key=lambda each: _wanted_place(each, middle))
         rows[place] = row
         for column, each in enumerate(row):
             middle[each.id] = column + (most - len(row)) / 2
     return rows
 
 
-def _wanted(target: TargetOverview, middle: Mapping[str, float]) -> float:
+def _wanted_place(target: TargetOverview, middle: Mapping[str, float]) -> float:
     above = [middle[each] for each in target.inputs]
     return sum(above) / len(above) if above else 0.0
 

@@ -56,7 +56,7 @@ def page(project: Project, now: float) -> bytes:
         "body",
         tag("header", tag("h1", project.name), _in_short(project), tag("nav", *links)),
         tag("main", *sections),
-        tag("footer", *_made(project, now)),
+        tag("footer", *_made_line(project, now)),
         tag("script", script),
     )
     html = tag("html", head, body, lang="en")
@@ -99,7 +99,7 @@ def _name(target: TargetOverview) -> str:
     return target.id.partition(":")[2]
 
 
-def _made(project: Project, now: float) -> list[Child]:
+def _made_line(project: Project, now: float) -> list[Child]:
     parts = [f"Written {day(now)} by nexusbuild report"]
     newest = max(
         (each.provenance for each in project.overview.targets if each.provenance),

@@ -37,11 +37,15 @@ def _outlook(targets: Sequence[TargetOverview], waiting: Sequence[TargetOverview
     if not waiting:
         return [f"Nothing: all {len(targets)} targets are fresh."]
     if all(each.state == "blocked" for each in waiting):
-        return [f"{_counted(targets)}. Nothing can be built before what is missing is there."]
+        return [f"{_count_states(targets)}. Nothing can be built before what is missing is there."]
     seconds = [each.expected_seconds for each in waiting if each.state in ("stale", "maybe")]
     known = sum(each for each in seconds if each is not None)
     takes = f", about {duration(known)}" if known else ""
-    return [f"{_counted(targets)}. ", tag("code", "nexusbuild"), f" builds what it can{takes}."]
+    return [
+        f"{_count_states(targets)}. ",
+        tag("code", "nexusbuild"),
+        f" builds what it can{takes}.",
+    ]
 
 
 def graph(project: Project) -> list[Element]:
@@ -72,7 +76,7 @@ def time_and_memory(project: Project) -> list[Element]:
         f"{duration(total)} summed over {len(built)} targets, some of which ran side by side; "
         f"the largest held {size(largest)}."
     )
-    return [tag("p", text), *_folded(heads, rows, "figures")]
+    return [tag("p", text), *_fold_table(heads, rows, "figures")]
 
 
 def _row(target: TargetOverview, longest: float, largest: float) -> list[Child]:
@@ -100,7 +104,7 @@ def _state(target: TargetOverview) -> Element:
     return tag("span", text, class_=f"chip {target.state}")
 
 
-def _counted(targets: Sequence[TargetOverview]) -> str:
+def _count_states(targets: Sequence[TargetOverview]) -> str:
     states = Counter(each.state for each in targets)
     return ", ".join(f"{states[state]} {state}" for state in MARKS if states[state])
 
@@ -113,7 +117,7 @@ def _why(target: TargetOverview) -> Element:
                tag("span", "; ".join(shown), class_="small"))  # fmt: skip
 
 
-def _folded(heads: list[str], rows: list[list[Child]], class_: str) -> list[Element]:
+def _fold_table(heads: list[str], rows: list[list[Child]], class_: str) -> list[Element]:
     """A table; what is too long of it behind a line that opens it."""
     shown = table(heads, rows[:UNFOLDED], class_)
     if len(rows) <= UNFOLDED:

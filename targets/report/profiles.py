@@ -53,9 +53,9 @@ def _variance(target: TargetOverview, summary: Mapping[str, Any]) -> Element:
         shown = min(len(curve), max(8, 2 * rank))
         name = f"block {layer}: {meta['k']} of {meta['d']}"
         mark = (float(rank), curve[rank - 1]) if 0 < rank <= len(curve) else None
-        lines.append(Series(name, _thinned(curve[:shown]), place, mark=mark))
+        lines.append(Series(name, _thin(curve[:shown]), place, mark=mark))
         if heldout := meta.get("heldout_curve", [])[:shown]:
-            lines.append(Series("held-out rows", _thinned(heldout), place, thin=True))
+            lines.append(Series("held-out rows", _thin(heldout), place, thin=True))
     aim = float(summary["reconstruction"]["explained_variance"])
     title = tag("h3", f"Explained variance, aim {percent(aim)}")
     if not lines:
@@ -93,7 +93,7 @@ def _heads(heads: Mapping[str, Any]) -> Element:
     return tag("div", title, chart, tag("p", caption, class_="small"), class_="card")
 
 
-def _thinned(curve: list[float]) -> list[tuple[float, float]]:
+def _thin(curve: list[float]) -> list[tuple[float, float]]:
     """The curve as points, fewer where it has more than a chart shows."""
     step = -(-len(curve) // MOST_POINTS)
     last = len(curve) - 1

@@ -54,7 +54,7 @@ def graph_of(spec: Spec, spec_path: Path, lock_values: Mapping[str, Any]) -> Gra
         ram_bytes=spec.hardware.ram,
         vram_bytes=spec.hardware.vram,
         disk_bytes=spec.hardware.disk,
-        notes=(*pins.notes, *declared_only_notes(spec), *_unused(spec, targets)),
+        notes=(*pins.notes, *declared_only_notes(spec), *_unused_names(spec, targets)),
         seen=(*found.seen, *folder.seen, *_seen_of_names()),
     )
 
@@ -110,7 +110,7 @@ def _seen_of_names() -> Iterator[Seen]:
         yield from seen.seen
 
 
-def _unused(spec: Spec, targets: Mapping[str, Target]) -> list[str]:
+def _unused_names(spec: Spec, targets: Mapping[str, Target]) -> list[str]:
     notes = [
         f"data set {name} is declared, but no capability uses it"
         for name in sorted(spec.datasets)

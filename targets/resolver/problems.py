@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 import specs
 from nexusbuild.plugins import Problem, ResolveError, SpecFolder
-from specs.fill_in import gathered
+from specs.fill_in import gather_alike
 from specs.model import Spec
-from specs.problems import indented
+from specs.problems import indent
 
 
 def as_resolve_error(error: specs.SpecError) -> ResolveError:
     """The same problems; what is to be filled in alike is said once."""
-    return ResolveError([_as_graph_problem(problem) for problem in gathered(error.problems)])
+    return ResolveError([_as_graph_problem(problem) for problem in gather_alike(error.problems)])
 
 
 def _as_graph_problem(problem: specs.SpecProblem) -> Problem:
     """The excerpt stands before the remedy."""
-    details = "\n".join(part for part in (problem.excerpt, indented(problem.remedy)) if part)
+    details = "\n".join(part for part in (problem.excerpt, indent(problem.remedy)) if part)
     return with_remedy(problem, details.strip())
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from modalities.json_files import read_rows, write_json
-from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS, input_embedding, pooled
+from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS, input_embedding, mean_of_rows
 from nexus.tokens import Tokens
 from targets.pack.layout import embedding_name
 from targets.router.settings import Settings
@@ -41,7 +41,7 @@ def build(job: Job) -> None:
         ]
 
     def features(prompts: list[list[list[int]]]) -> tuple[Matrix, Labels]:
-        rows = [pooled(embedding, ids).astype(np.float64) for own in prompts for ids in own]
+        rows = [mean_of_rows(embedding, ids).astype(np.float64) for own in prompts for ids in own]
         labels = [label for label, own in enumerate(prompts) for _ in own]
         return np.stack(rows), np.array(labels, dtype=np.int64)
 

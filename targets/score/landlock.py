@@ -69,14 +69,12 @@ def confine(allowed: Iterable[tuple[Path, int]]) -> None:
         _ABSTRACT_SOCKETS_AND_SIGNALS if abi >= 6 else 0,
     )
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
-    descriptor = _checked(
-        _syscall(_CREATE_RULESET, ctypes.byref(ruleset), ctypes.c_size_t(size), 0)
-    )
+    descriptor = _check(_syscall(_CREATE_RULESET, ctypes.byref(ruleset), ctypes.c_size_t(size), 0))
     try:
         for path, access in allowed:
             _allow(descriptor, path, access & rights)
-        _checked(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-        _checked(_syscall(_RESTRICT_SELF, descriptor, 0))
+        _check(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        _check(_syscall(_RESTRICT_SELF, descriptor, 0))
     finally:
         os.close(descriptor)
 
@@ -90,7 +88,7 @@ def _allow(ruleset: int, path: Path, access: int) -> None:
         if not path.is_dir():
             access &= ON_FILES
         rule = _PathBeneath(access, parent)
-        _checked(_syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0))
+        _check(_syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0))
     finally:
         os.close(parent)
 
@@ -100,7 +98,7 @@ def _syscall(number: int, *arguments: object) -> int:
     return result
 
 
-def _checked(result: int) -> int:
+def _check(result: int) -> int:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"the kernel refused the confinement: {os.strerror(number)}")

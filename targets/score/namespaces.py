@@ -46,9 +46,9 @@ def confine(root: Path, readable: Iterable[Path], writable: Iterable[Path]) -> N
     old = root / ".old"
     old.mkdir()
     os.chdir(root)
-    _checked(_library().syscall(_pivot_root_number(), b".", b".old"))
+    _check(_library().syscall(_pivot_root_number(), b".", b".old"))
     os.chdir("/")
-    _checked(_library().umount2(b"/.old", _DETACH))
+    _check(_library().umount2(b"/.old", _DETACH))
     Path("/.old").rmdir()
     if working.is_dir():
         os.chdir(working)
@@ -56,7 +56,7 @@ def confine(root: Path, readable: Iterable[Path], writable: Iterable[Path]) -> N
 
 def _unshare() -> None:
     user, group = os.getuid(), os.getgid()
-    _checked(_library().unshare(_NEW_USER | _NEW_MOUNTS | _NEW_NETWORK))
+    _check(_library().unshare(_NEW_USER | _NEW_MOUNTS | _NEW_NETWORK))
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
@@ -78,7 +78,7 @@ def _bind(path: Path, root: Path, *, writes: bool) -> None:
 
 
 def _mount(source: str, target: str, kind: str, flags: int) -> None:
-    _checked(_library().mount(source.encode(), target.encode(), kind.encode(), flags, None))
+    _check(_library().mount(source.encode(), target.encode(), kind.encode(), flags, None))
 
 
 def _pivot_root_number() -> int:
@@ -97,7 +97,7 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def _checked(result: int) -> int:
+def _check(result: int) -> int:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"the kernel refused the namespace: {os.strerror(number)}")

@@ -65,7 +65,7 @@ def coefficient_reader(model: PreTrainedModel, inputs: Mapping[str, Path], rows:
             matrix, mean, deviations = bases[layer]
             states = _at_answers(streams[layer], batch) - mean
             found[f"activation/{layer}"] = _half(states @ matrix / deviations)
-            added = _added(structure.blocks[layer], sides[layer], heads[layer], batch)
+            added = _sum_of_heads(structure.blocks[layer], sides[layer], heads[layer], batch)
             first = slice(HEADS_DIRECTIONS)
             found[f"attention/{layer}"] = _half(added @ matrix[:, first] / deviations[first])
         return log_probs, found
@@ -97,7 +97,9 @@ def _heads_outputs(block: Block) -> Iterator[dict[int, Tensor]]:
         yield seen
 
 
-def _added(block: Block, sides: Mapping[int, Tensor], heads: Sequence[int], batch: Batch) -> Tensor:
+def _sum_of_heads(
+    block: Block, sides: Mapping[int, Tensor], heads: Sequence[int], batch: Batch
+) -> Tensor:
     """What these heads add to the stream at the answer positions, (answers, hidden) float32."""
     total, before = torch.zeros(()), 0
     for place, attention in enumerate(block.attentions):

@@ -62,7 +62,7 @@ def build(job: Job) -> None:
             )
             done.end_pass(len(shard))
         kept = max(0, settings.coefficient_rows - start)
-        traced = _traced(job, teacher, shard, read, settings, kept, done)
+        traced = _trace_rows(job, teacher, shard, read, settings, kept, done)
         write_shard(job.scratch, number, traced)
         done.end_pass(len(shard))
     # A shard's arrays are what says that it is whole, so they are the first to leave.
@@ -119,7 +119,7 @@ def _own_answers(
 
 
 @torch.inference_mode()
-def _traced(
+def _trace_rows(
     job: Job,
     teacher: Teacher,
     rows: Sequence[dict[str, Any]],

@@ -28,7 +28,7 @@ from transformers import (
 from nexus import llama
 from nexus.adapters import Adapter, LowRank, merged
 from nexus.backbone import open_decoder
-from nexus.decoding import Row, answer_log_probs, decoded, greedy_decode, stream
+from nexus.decoding import Row, answer_log_probs, decode, greedy_decode, stream
 from nexus.llama import LlamaDecoder
 from nexus.llama_weights import Shape
 from nexus.packing import WEIGHTS, PackedWeights
@@ -109,7 +109,7 @@ def test_mixed_rows_get_the_tokens_that_each_gets_from_transformers(
     adapters = {"first": drawn_adapter(model, 1), "second": drawn_adapter(model, 2)}
     for name, adapter in adapters.items():
         decoder.add(name, adapter)
-    answers = decoded(decoder, ROWS, ends=(3,), batch_size=5)
+    answers = decode(decoder, ROWS, ends=(3,), batch_size=5)
     ids = torch.tensor([PROMPTS[0]])
     for row, answer in zip(ROWS, answers, strict=True):
         assert list(stream(decoder, row, ends=(3,))) == answer
@@ -169,10 +169,10 @@ def test_what_the_lean_pass_does_not_compute_goes_to_transformers(tmp_path: Path
     assert isinstance(decoder, TransformersDecoder)
     for seed, name in enumerate(("first", "second")):
         decoder.add(name, drawn_adapter(model, seed))
-    answers = decoded(decoder, ROWS, ends=(3,))
-    assert answers == [decoded(decoder, [row], ends=(3,))[0] for row in ROWS]
+    answers = decode(decoder, ROWS, ends=(3,))
+    assert answers == [decode(decoder, [row], ends=(3,))[0] for row in ROWS]
     assert answers == [list(stream(decoder, row, ends=(3,))) for row in ROWS]
-    assert answers != decoded(
+    assert answers != decode(
         decoder, [Row(row.prompt, row.max_new_tokens) for row in ROWS], ends=(3,)
     )
 

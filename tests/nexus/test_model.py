@@ -127,7 +127,7 @@ def test_no_prompt_is_routed_to_an_isolated_capability(model: NexusModel, prompt
 def test_no_prompt_is_answered_by_an_isolated_adapter_unless_named(
     model: NexusModel, prompts: list[str]
 ) -> None:
-    asked = model._asked(prompts, None, True, [{}] * len(prompts))
+    asked = model._capabilities_of(prompts, None, True, [{}] * len(prompts))
     assert all(not capability.isolated for capability in asked)
     with pytest.raises(PermissionError):
         model.generate(prompts=prompts, capability="private")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nexus.backbone import open_decoder
-from nexus.decoding import Decoder, Row, answer_log_probs, decoded
+from nexus.decoding import Decoder, Row, answer_log_probs, decode
 from nexus.packing import load_backbone
 from nexus.transformers_decoder import TransformersDecoder
 from targets.pack.layout import embedding_name
@@ -40,8 +40,8 @@ def test_embeddings_given_as_states_are_the_text(
         Row(text[count:], 8, soft=embedding[text[:count]] if count else None)
         for text, count in zip(TEXTS, counts, strict=True)
     ]
-    expected = decoded(decoder, [Row(text, 8) for text in TEXTS], ends=(1,))
-    assert decoded(decoder, rows, ends=(1,)) == expected
+    expected = decode(decoder, [Row(text, 8) for text in TEXTS], ends=(1,))
+    assert decode(decoder, rows, ends=(1,)) == expected
     answers = [[11, 12], [13], [14, 15, 16]]
     likely = answer_log_probs(decoder, TEXTS, answers)
     soft = answer_log_probs(
@@ -60,5 +60,5 @@ def test_other_states_are_another_text(decoder: Decoder, embedding: torch.Tensor
 def test_a_prompt_of_soft_tokens_alone_is_answered(
     decoder: Decoder, embedding: torch.Tensor
 ) -> None:
-    (alone,) = decoded(decoder, [Row([], 5, soft=embedding[TEXTS[0]])], ends=(1,))
-    assert alone == decoded(decoder, [Row(TEXTS[0], 5)], ends=(1,))[0]
+    (alone,) = decode(decoder, [Row([], 5, soft=embedding[TEXTS[0]])], ends=(1,))
+    assert alone == decode(decoder, [Row(TEXTS[0], 5)], ends=(1,))[0]

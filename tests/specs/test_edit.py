@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import specs
 from specs.document import parse_document
-from specs.edit import EditError, append_capability, append_dataset, append_teacher, appended
+from specs.edit import EditError, append, append_capability, append_dataset, append_teacher
 from tests.specs.small_spec import SMALL
 
 SAMPLE = (Path(specs.__file__).parent.parent / "nexus.yaml").read_text(encoding="utf-8")
@@ -73,7 +73,7 @@ def test_what_ships_already_is_not_named_twice() -> None:
     ],
 )  # fmt: skip
 def test_lists_of_every_style(before: str, after: str) -> None:
-    assert appended(before, ("a",), 9) == after
+    assert append(before, ("a",), 9) == after
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_lists_of_every_style(before: str, after: str) -> None:
     ],
 )
 def test_mappings_of_every_style(before: str, after: str) -> None:
-    assert appended(before, ("a",), {"k": 9}, key="z") == after
+    assert append(before, ("a",), {"k": 9}, key="z") == after
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_mappings_of_every_style(before: str, after: str) -> None:
 )
 def test_what_is_not_certain_is_left_to_the_person(text: str) -> None:
     with pytest.raises(EditError, match="add by hand: 9"):
-        appended(text, ("a",), 9)
+        append(text, ("a",), 9)
 
 
 def test_a_name_that_is_there() -> None:
@@ -115,7 +115,7 @@ def test_any_text_survives(identity: str, capabilities: list[str], before: str) 
     if any("\ud800" <= letter <= "\udfff" for letter in identity + "".join(capabilities)):
         return
     teacher = {"id": identity, "source": {"path": identity}, "capabilities": capabilities}
-    after = appended(before, ("teachers",), teacher)
+    after = append(before, ("teachers",), teacher)
     assert parse_document(after, "").data["teachers"][-1] == teacher
     kept = iter(after.splitlines(keepends=True))
     assert all(line in kept for line in before.splitlines(keepends=True)), "in order, unchanged"

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexusbuild.plugins import Job
-from targets.architecture.capacity import redistributed, student_layer
+from targets.architecture.capacity import redistribute, student_layer
 from targets.architecture.profiles import Subspace
-from targets.architecture.union import canonical_correlations, nested, union_rank
+from targets.architecture.union import canonical_correlations, is_nested, union_rank
 from targets.architecture.work import build_adapter, build_backbone
 
 MakeJob = Callable[..., Job]
@@ -85,8 +85,8 @@ def test_the_union_of_equal_subspaces_is_one_and_of_disjoint_ones_the_sum() -> N
     assert union_rank([one, other]) == 11
     assert canonical_correlations(one, same) == pytest.approx(np.ones(6))
     assert canonical_correlations(one, other) == pytest.approx(np.zeros(5))
-    assert nested(one, same)
-    assert not nested(one, other)
+    assert is_nested(one, same)
+    assert not is_nested(one, other)
 
 
 def test_a_massive_channel_does_not_hide_the_others() -> None:
@@ -222,7 +222,7 @@ def test_redistribution_keeps_its_budget(needed: list[int], cap: int, seed: int)
     wanted = np.array(needed)
     importance = np.random.default_rng(seed).random(len(needed))
     base = np.minimum(wanted, cap)
-    ranks, given_away = redistributed(base, wanted, importance / importance.sum(), cap)
+    ranks, given_away = redistribute(base, wanted, importance / importance.sum(), cap)
     assert (ranks >= base).all()
     assert (ranks <= cap).all()
     assert given_away == ranks.sum() - base.sum()

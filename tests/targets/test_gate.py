@@ -18,7 +18,7 @@ from modalities.json_files import read_json, read_rows, write_rows
 from nexusbuild.plugins import Job
 from targets.gate.settings import Settings
 from targets.gate.statistics import Estimate
-from targets.gate.verdict import judged
+from targets.gate.verdict import judge
 from targets.gate.work import build_capability, build_router
 
 Answers = Sequence[str | Mapping[str, Any]]
@@ -278,8 +278,8 @@ def test_a_lower_threshold_never_makes_a_verdict_worse(
     estimate = Estimate(value, bounds, *bounds, 0.95, 100)
     order = ["fail", "inconclusive", "pass"]
     for confidence in (None, 0.95):
-        strict = judged(estimate, threshold, confidence)
-        easy = judged(estimate, threshold - lowered, confidence)
+        strict = judge(estimate, threshold, confidence)
+        easy = judge(estimate, threshold - lowered, confidence)
         assert order.index(easy.verdict) >= order.index(strict.verdict)
         assert easy.shortfall <= strict.shortfall
         assert (strict.verdict == "pass") <= (strict.shortfall == 0)

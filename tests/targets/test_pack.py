@@ -100,10 +100,10 @@ def test_a_packed_adapter_computes_what_was_trained(
 
 
 def test_the_form_says_that_nf4_needs_multiples_of_64() -> None:
-    from targets.pack.quantisation import quantised
+    from targets.pack.quantisation import quantise
 
     with pytest.raises(ValueError, match="multiples of 64"):
-        quantised({"a.weight": torch.ones(96, 64)}, {"a.weight"}, "nf4")
+        quantise({"a.weight": torch.ones(96, 64)}, {"a.weight"}, "nf4")
 
 
 def test_an_adapter_of_another_build_is_refused(

@@ -30,7 +30,7 @@ from nexusbuild.plugins import Job
 from opened_models.loading import open_teacher
 from opened_models.losses import sample_loss
 from opened_models.structure import find_structure
-from opened_models.surgery import removed
+from opened_models.surgery import remove_blocks
 from targets.profile.ablation import PrefixedBatch
 from targets.profile.figure import Theme, head_grid, profile_figure
 from targets.profile.work import build
@@ -437,7 +437,7 @@ def test_going_on_above_a_removed_block_is_running_without_it(name: str, tmp_pat
         prefixed = PrefixedBatch(structure, batch)
         for indices in ((0,), (1,), (0, 2), (1, len(structure.blocks) - 1)):
             if max(indices) < len(structure.blocks):
-                with removed(indices, structure):
+                with remove_blocks(indices, structure):
                     expected = sample_loss(structure, batch)
                 assert torch.allclose(prefixed.without(indices), expected, rtol=1e-4, atol=1e-6)
 

@@ -15,7 +15,7 @@ from nexus.decoding import greedy_decode
 from opened_models.batches import Batch
 from opened_models.losses import answer_nll
 from opened_models.structure import Structure, find_structure
-from opened_models.surgery import gated_heads, reading, reading_input, removed, run_blocks
+from opened_models.surgery import gated_heads, reading, reading_input, remove_blocks, run_blocks
 from targets.profile.ablation import ablate
 from targets.profile.activation_mapping import ActivationMap
 from targets.profile.head_importance import head_importance
@@ -23,7 +23,7 @@ from targets.profile.moments import MomentSums
 from targets.profile.reconstruction import (
     check_reconstruction,
     fall_interval,
-    projected,
+    project_stream,
     stored_basis,
 )
 from targets.profile.sinks import SinkFilter
@@ -99,7 +99,7 @@ def test_the_one_block_that_carries_everything_is_the_key_layer(carrier: int) ->
     expected = own_answers(structure)
 
     def measure(indices: Collection[int]) -> float:
-        with removed(indices, structure):
+        with remove_blocks(indices, structure):
             scores = agreement(structure, expected)
         return sum(scores) / len(scores)
 
@@ -202,7 +202,7 @@ def test_the_head_that_does_all_the_copying_is_found(by_gradient: bool) -> None:
         assert all(a != c for a, c in zip(answers(), copied, strict=True))
 
     def measure(indices: Collection[int]) -> float:
-        with removed(indices, structure):
+        with remove_blocks(indices, structure):
             return sum(a == c for a, c in zip(answers(), copied, strict=True)) / len(copied)
 
     removal = ablate(
@@ -317,7 +317,7 @@ def test_a_token_that_is_a_sink_eats_no_variance_and_is_not_projected() -> None:
     )
     with torch.inference_mode(), reading({1: seen.append}, structure):
         run_blocks(structure, batch)
-        with projected(structure, bases, sums.sinks), reading({1: seen.append}, structure):
+        with project_stream(structure, bases, sums.sinks), reading({1: seen.append}, structure):
             run_blocks(structure, batch)
     whole, after = seen[0], seen[-1]
     sink = batch.inputs["input_ids"] == 7

@@ -13,7 +13,7 @@ from modalities.text.encoding import Encoded
 from modalities.text.pilot_batches import batches
 from opened_models.losses import answer_nll
 from opened_models.structure import StructureError, find_structure
-from opened_models.surgery import gated_heads, removed
+from opened_models.surgery import gated_heads, remove_blocks
 from targets.profile.ablation import PrefixedBatch
 
 VOCABULARY = 50
@@ -109,7 +109,7 @@ def test_a_decoder_is_taken_apart_and_put_back(
         # Restarting below a removed block gives what running the whole without it gives.
         prefixed = PrefixedBatch(structure, batch)
         for indices in ((0,), (1,), (2,), (0, 2), (1, 2)):
-            with removed(indices, structure):
+            with remove_blocks(indices, structure):
                 whole = answer_nll(structure, batch)
             assert torch.allclose(prefixed.without(indices), whole, rtol=1e-4)
 

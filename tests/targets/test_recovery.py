@@ -23,7 +23,7 @@ from test_adapter import (  # noqa: F401
 
 from targets.adapter.recovery import LOSS, LOSS_ABOVE, SPIKE
 from targets.adapter.training import AdapterTraining
-from targets.adapter.work import judged
+from targets.adapter.work import judge
 from training.loop import Run, Schedule
 from training.muon import MuonWithAdamW
 from training.watch import StoppedError, Watch
@@ -218,13 +218,13 @@ def test_a_round_ends_in_the_better_of_its_last_state_and_its_best_look(
     untrained = training.state()
     training.fit(run, 1, silent)
     trained = training.state()
-    retained, log = judged(training, run)
+    retained, log = judge(training, run)
     assert log == [{"validation_retained": round(retained, 6)}]  # the last look was the best one
 
     last, looked = (trained, untrained) if better == "last state" else (untrained, trained)
     run.best = (0.0, looked)
     training.restore(last)
-    again, log = judged(training, run)
+    again, log = judge(training, run)
     assert again == retained
     assert [entry.get("judged") for entry in log] == ["last state", "best look", None]
     assert all(torch.equal(value, trained[name]) for name, value in training.state().items())
@@ -237,7 +237,7 @@ def test_more_than_nothing_is_told_in_a_word(new_run: NewRun) -> None:
     teacher = [0.0] * len(training.validation.rows)
     training.validation_scores = lambda: [1.0] * len(teacher)  # type: ignore[method-assign]
     training.validation = replace(training.validation, teacher_scores=teacher)
-    retained, log = judged(training, run)
+    retained, log = judge(training, run)
     assert retained == inf and log == [{"validation_retained": "inf"}]
 
 

@@ -16,7 +16,7 @@ from nexusbuild.cli import main
 from targets.report.axes import Axis
 from targets.report.charts import interval_chart
 from targets.report.facts import Project
-from targets.report.graph_picture import placed
+from targets.report.graph_picture import place_rows
 from targets.report.page import SECTIONS, page
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
@@ -272,7 +272,7 @@ def test_a_broken_spec_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_rows_of_the_graph_need_only_those_above() -> None:
     needs = {"a": (), "b": (), "c": ("a",), "d": ("a", "c"), **{f"x{n}": ("b",) for n in range(9)}}
-    rows = placed([target(f"k:{name}", *(f"k:{each}" for each in inputs))
+    rows = place_rows([target(f"k:{name}", *(f"k:{each}" for each in inputs))
                    for name, inputs in needs.items()])  # fmt: skip
     row_of = {each.id: place for place, row in enumerate(rows) for each in row}
     assert sorted(row_of) == sorted(f"k:{name}" for name in needs)

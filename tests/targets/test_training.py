@@ -22,7 +22,7 @@ from modalities.text.fresh_decoder import (
 from modalities.text.outputs import answer_log_probs, cross_entropy
 from modalities.text.sequences import batch_rows, collate
 from training.loop import Run, Schedule, train
-from training.muon import MuonWithAdamW, learning_rate_at, orthogonalised
+from training.muon import MuonWithAdamW, learning_rate_at, orthogonalise
 
 PROMPTS = [[5, 6, 7], [8, 9], [10, 11, 12, 13], [5, 9]]
 ANSWERS = [[20, 21, 0], [22, 0], [23, 24, 25, 0], [0]]
@@ -40,7 +40,7 @@ def test_orthogonalised_has_singular_values_near_one(rows: int, columns: int, se
     generator = torch.Generator().manual_seed(seed)
     matrices = torch.randn(2, rows, columns, generator=generator)
     before = torch.linalg.svdvals(matrices)
-    after = torch.linalg.svdvals(orthogonalised(matrices))
+    after = torch.linalg.svdvals(orthogonalise(matrices))
     # Directions that carry next to nothing take more than five iterations to grow.
     carried = before > 0.1 * before[:, :1]
     assert (after[carried] > 0.3).all() and (after < 1.4).all()

@@ -11,7 +11,7 @@ from benchmarks.verdict_errors import World, estimate_of
 from targets.commands.named_modules import named_metric
 from targets.gate.share_bounds import Pairs, deviations, ratio_bounds, share_bounds
 from targets.gate.statistics import items_to_settle, retained_estimate
-from targets.gate.verdict import judged
+from targets.gate.verdict import judge
 
 TRIALS = 400
 SPREAD = 3 * (0.05 * 0.95 / TRIALS) ** 0.5  # of a share of 5 %: three standard deviations
@@ -75,7 +75,7 @@ def test_the_point_rule_is_a_coin_at_the_threshold_and_wrong_for_few_items() -> 
 def test_as_many_items_as_are_named_settle_it_four_times_in_five() -> None:
     small = World(200, 0.7, 1.0, 0.08)
     estimate = estimate_of(np.round(np.array(small.shares) * small.items).astype(int))
-    assert judged(estimate, 0.97, 0.95).verdict == "inconclusive"
+    assert judge(estimate, 0.97, 0.95).verdict == "inconclusive"
     needed = items_to_settle(estimate, 0.97)
     assert needed is not None and needed > small.items
     shares = verdicts(World(needed, 0.7, 1.0, 0.08), 0.97, 0.95, 150)

@@ -84,7 +84,7 @@ def main() -> None:
     sys.stdout.flush()
     for line in lines:
         case = json.loads(line)
-        program = _compiled([case["code"], *case["tests"]])
+        program = _compile_parts([case["code"], *case["tests"]])
         if isinstance(program, str):
             outcome = program
         else:
@@ -94,7 +94,7 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def _compiled(parts: list[str]) -> list[CodeType] | str:
+def _compile_parts(parts: list[str]) -> list[CodeType] | str:
     """Code objects of the candidate and its tests, or why there are none.
 
     Done before the fork: a child that compiles touches three times the pages, and each costs.

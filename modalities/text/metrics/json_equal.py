@@ -18,7 +18,8 @@ def json_equals(rows: Sequence[Row], answers: Sequence[Answer]) -> list[float]:
     Raises ValueError where a reference itself is no JSON.
     """
     return [
-        float(_parsed(answer["answer"]) == _reference(row)) for row, answer in zip(rows, answers)
+        float(_parse_json(answer["answer"]) == _reference(row))
+        for row, answer in zip(rows, answers)
     ]
 
 
@@ -29,7 +30,7 @@ def commonest_value(rows: Sequence[Row]) -> float:
 
 def _reference(row: Row) -> Any:
     try:
-        return _typed(json.loads(row["answer"]))
+        return _comparable_value(json.loads(row["answer"]))
     except json.JSONDecodeError as error:
         raise ValueError(
             f"json_equal: the reference of row {row.get('id', '?')} is no JSON ({error.msg}): "
@@ -37,19 +38,19 @@ def _reference(row: Row) -> Any:
         ) from error
 
 
-def _parsed(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
-        return _typed(json.loads(text))
+        return _comparable_value(json.loads(text))
     except (ValueError, RecursionError):  # a number of thousands of digits is a ValueError too
         return ("no JSON",)
 
 
-def _typed(value: Any) -> Any:
+def _comparable_value(value: Any) -> Any:
     """The value in a form where true and 1 differ, 1 and 1.0 do not, and keys have no order."""
     if isinstance(value, dict):
-        return ("object", sorted((key, _typed(item)) for key, item in value.items()))
+        return ("object", sorted((key, _comparable_value(item)) for key, item in value.items()))
     if isinstance(value, list):
-        return ("list", [_typed(item) for item in value])
+        return ("list", [_comparable_value(item) for item in value])
     if isinstance(value, bool) or value is None:
         return ("constant", repr(value))
     if isinstance(value, str):

@@ -20,7 +20,6 @@ from nexusbuild.digest.plain_yaml import load_plain
 from nexusbuild.digest.statcache import StatCache
 from nexusbuild.rule.graph import Graph, Target, input_target
 from nexusbuild.rule.names import is_digest
-from nexusbuild.rule.plain_yaml import load_plain
 from nexusbuild.rule.record import Record
 from nexusbuild.rule.sources import Today
 

@@ -92,7 +92,7 @@ def of_files(path: str) -> dict[str, Any]:
 def base_spec() -> dict[str, Any]:
     """The sample, with data sets and a teacher of files, the isolated capability's among them."""
     spec: dict[str, Any] = yaml.safe_load((ROOT / "nexus.yaml").read_text(encoding="utf-8"))
-    spec["datasets"]["functions"] = of_files("functions/*.jsonl")
+    spec["datasets"]["functions"] = {**of_files("functions/*.jsonl"), "tests": "t"}
     del spec["datasets"]["plain_talk"]
     spec["datasets"]["plain"] = of_files("plain.jsonl")
     spec["teachers"][2]["source"] = {"path": "models/coder"}

@@ -23,7 +23,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from nexus.manifest import FORMAT, FORMAT_VERSION, MANIFEST, UNSEALED, file_digest, sealed
+from nexus.manifest import FORMAT, FORMAT_VERSION, MANIFEST, UNSEALED, file_digest, with_seal
 from nexus.router import ROUTER_JSON, ROUTER_WEIGHTS
 from nexusbuild.plugins import Job
 from targets.pack.work import build_adapter, build_backbone, build_router
@@ -178,7 +178,7 @@ def write_manifest(bundle: Path, quantize: str) -> None:
             if file.is_file()
         },
     }
-    (bundle / MANIFEST).write_bytes(sealed(json.dumps(manifest).encode()))
+    (bundle / MANIFEST).write_bytes(with_seal(json.dumps(manifest).encode()))
 
 
 def write_bundle(folder: Path, quantize: str, rank: int) -> Path:

@@ -45,9 +45,9 @@ __all__ = [
     "read_manifest",
     "read_verified",
     "removable",
-    "sealed",
     "verify",
     "verify_safetensors",
+    "with_seal",
 ]
 
 FORMAT = "nexus-bundle"
@@ -92,7 +92,7 @@ def read_manifest(bundle: Path) -> Manifest:
     return checked_manifest(fields, intact=_is_sealed(content))
 
 
-def sealed(content: bytes) -> bytes:
+def with_seal(content: bytes) -> bytes:
     """The bytes of a manifest with its seal in them: a SHA-256 of all the others.
 
     Raises ValueError where there is not one place for it, `"seal": "<64 hex digits>"`.
@@ -107,7 +107,7 @@ def sealed(content: bytes) -> bytes:
 
 def _is_sealed(content: bytes) -> bool:
     try:
-        return sealed(content) == content
+        return with_seal(content) == content
     except ValueError:
         return False
 

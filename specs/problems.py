@@ -38,7 +38,7 @@ class SpecProblem:
         """The place, underlined; empty where there is none to show."""
         if self.line is None or self.column is None or not self.source_line:
             return ""
-        return underlined(self.source_line, self.line, self.column, self.length)
+        return underlined_line(self.source_line, self.line, self.column, self.length)
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
@@ -119,7 +119,7 @@ def known_names(names: Iterable[str]) -> str:
 EXCERPT_WIDTH = 70
 
 
-def underlined(source_line: str, line: int, column: int, length: int) -> str:
+def underlined_line(source_line: str, line: int, column: int, length: int) -> str:
     """The line with its number and the offending part underlined, cut to a terminal's width."""
     text = "".join(letter if letter.isprintable() else " " for letter in source_line)
     start = min(column - 1, len(text))

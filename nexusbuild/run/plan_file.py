@@ -39,11 +39,11 @@ class PlanFile:
 
     def check(self, build_plan: BuildPlan) -> None:
         """Raise BuildError with all that has moved, where this is no longer the plan."""
-        moved = list(self._moved(build_plan))
+        moved = list(self._moved_targets(build_plan))
         if moved:
             raise errors.plan_moved(str(self.path), moved)
 
-    def _moved(self, build_plan: BuildPlan) -> Iterator[str]:
+    def _moved_targets(self, build_plan: BuildPlan) -> Iterator[str]:
         for target in build_plan.targets:
             if target not in self.states:
                 yield f"{target} is new to it"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modalities.json_files import read_json, write_json
-from nexus.manifest import MANIFEST, file_digest, read_manifest, sealed, verify
+from nexus.manifest import MANIFEST, file_digest, read_manifest, verify, with_seal
 from targets.bundle.archive import write_zip
 from targets.bundle.contracts_page import contracts_page
 from targets.bundle.manifest import Parts, manifest_of
@@ -53,7 +53,7 @@ def build(job: Job) -> None:
     if job.imported:  # a bundle that was made here from the start has no such list
         manifest["imported"] = list(job.imported)
     write_json(folder / MANIFEST, manifest)
-    (folder / MANIFEST).write_bytes(sealed((folder / MANIFEST).read_bytes()))
+    (folder / MANIFEST).write_bytes(with_seal((folder / MANIFEST).read_bytes()))
     # What a consumer will check is checked here first.
     verify(folder, read_manifest(folder))
     _refuse_machine_paths(folder, job)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nexus.manifest import sealed
+from nexus.manifest import with_seal
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -40,7 +40,7 @@ def edit_manifest(bundle: Path, change: Change) -> None:
     """Change the manifest and seal it again."""
     manifest = json.loads((bundle / "manifest.json").read_bytes())
     change(manifest)
-    (bundle / "manifest.json").write_bytes(sealed(json.dumps(manifest).encode()))
+    (bundle / "manifest.json").write_bytes(with_seal(json.dumps(manifest).encode()))
 
 
 def run_alone(

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load
 
 from nexus import BundleError
-from nexus.manifest import Manifest, read_manifest, sealed, verify, verify_safetensors
+from nexus.manifest import Manifest, read_manifest, verify, verify_safetensors, with_seal
 from nexus.stored_tensors import tensors_in
 from nexus.tokens import Tokens
 
@@ -124,7 +124,7 @@ def fuzz_manifests(bundle: Path, original: bytes, data: st.DataObject) -> None:
     if data.draw(st.integers(0, 4)) == 0:
         content = garbled(data, content)
     with suppress(ValueError):
-        content = sealed(content)
+        content = with_seal(content)
     (bundle / "manifest.json").write_bytes(content)
     try:
         read = read_manifest(bundle)

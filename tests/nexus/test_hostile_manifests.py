@@ -14,7 +14,7 @@ from hostile import Change, edit_manifest, most_memory, put
 
 from nexus import BundleError
 from nexus.cli import main
-from nexus.manifest import read_manifest, sealed, verify
+from nexus.manifest import read_manifest, verify, with_seal
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_name_given_twice_is_refused(bundle: Path, once: str, twice: str) -> N
     file = bundle / "manifest.json"
     text = file.read_text(encoding="utf-8")
     assert once in text
-    file.write_bytes(sealed(text.replace(once, twice, 1).encode()))
+    file.write_bytes(with_seal(text.replace(once, twice, 1).encode()))
     refused(bundle, "stands twice in one object")
 
 

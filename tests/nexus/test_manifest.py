@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus.errors import BundleError
-from nexus.manifest import file_digest, read_manifest, sealed, verify, verify_safetensors
+from nexus.manifest import file_digest, read_manifest, verify, verify_safetensors, with_seal
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def rewrite(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
     file = bundle / "manifest.json"
     manifest = json.loads(file.read_text(encoding="utf-8"))
     change(manifest)
-    file.write_bytes(sealed(json.dumps(manifest).encode()))
+    file.write_bytes(with_seal(json.dumps(manifest).encode()))
 
 
 def test_an_untouched_bundle_verifies(bundle: Path) -> None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from nexus import BundleError, NexusModel
 from nexus.cli import main
 from nexus.errors import InvalidInputError, UnknownCapabilityError
-from nexus.manifest import read_manifest, sealed
+from nexus.manifest import read_manifest, with_seal
 from nexus.printable import printable
 
 PROMPTS = ["add seven plus three", "call a tool please", "whisper quietly", "total apples"]
@@ -77,7 +77,7 @@ def test_stop_strings_end_answer_and_stream_alike(copied: Path) -> None:
     stop = whole[4:7]
     manifest = json.loads((copied / "manifest.json").read_text(encoding="utf-8"))
     manifest["capabilities"]["sums"]["stop"]["strings"] = [stop]
-    (copied / "manifest.json").write_bytes(sealed(json.dumps(manifest).encode()))
+    (copied / "manifest.json").write_bytes(with_seal(json.dumps(manifest).encode()))
     model = NexusModel.load(copied)
     expected = whole[: whole.find(stop)]
     assert model.generate(PROMPTS[0], capability="sums") == expected
@@ -389,7 +389,7 @@ def test_a_file_that_is_listed_and_wrong_is_named(
         "sha256": hashlib.sha256(content.encode()).hexdigest(),
         "bytes": len(content.encode()),
     }
-    (copied / "manifest.json").write_bytes(sealed(json.dumps(manifest).encode()))
+    (copied / "manifest.json").write_bytes(with_seal(json.dumps(manifest).encode()))
     with pytest.raises(BundleError, match="build it again") as caught:
         NexusModel.load(copied).route("add seven")
     assert caught.value.path == path

@@ -2,7 +2,9 @@
 
 An entry is written into the text where its section ends, in the style of its neighbours, so that
 comments, order, quoting and anchors survive by construction. The result is read again and must
-say what the file said before, and the new entry: else nothing is changed.
+say what the file said before, and the new entry: else nothing is changed. A round-trip emitter is
+not used: it writes the whole document again, with one indentation and one kind of line end for all,
+and so changes lines that nobody edited.
 """
 
 from __future__ import annotations

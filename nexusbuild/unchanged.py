@@ -15,7 +15,7 @@ import os
 import sys
 
 from nexusbuild.digest.installed import installed_packages, places_of
-from nexusbuild.digest.statcache import read_values, signature_at
+from nexusbuild.digest.statcache import OBJECT_TIME_NS, read_values, signature_at
 from nexusbuild.rule.disk import answer
 
 TYPE_CHECKING = False
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 SPEC_NAME = "nexus.yaml"
 NOTE = "cache/unchanged"  # in the store
-OBJECT_TIME_NS = 1_000_000_000  # the modification time of every object in a store
 
 
 def dry_run_lines() -> list[str] | None:

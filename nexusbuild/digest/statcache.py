@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+# The modification time of every object in a store: a later write to one shows without hashing.
+OBJECT_TIME_NS = 1_000_000_000
 _FINE_GRAIN_NS = 100_000_000
 _COARSE_GRAIN_NS = 2_000_000_000  # FAT keeps two seconds, some others one
 _SECOND_NS = 1_000_000_000

@@ -29,7 +29,7 @@ from pathlib import Path
 from nexusbuild import errors
 from nexusbuild.digest.digests import hash_file, hash_files
 from nexusbuild.digest.plain_file import read_plain_file
-from nexusbuild.digest.statcache import StatCache
+from nexusbuild.digest.statcache import OBJECT_TIME_NS, StatCache
 from nexusbuild.rule.names import fault_in_paths, is_digest, is_target_id
 from nexusbuild.rule.record import (
     Output,
@@ -50,8 +50,6 @@ from nexusbuild.store.folders import (
 )
 
 FORMAT = 1
-# Every object carries this modification time, so that a later write to it shows without hashing.
-_OBJECT_TIME_NS = 1_000_000_000
 # Part of every remembered record: raise it when the door for records lets less through.
 _CHECKED = 1
 
@@ -162,7 +160,7 @@ class Store:
     def sound(self, output: Output) -> bool:
         """Whether the object is here and untouched: by its stat, or hashed if that says nothing."""
         found = self._stat(output)
-        return found is not None and (found.st_mtime_ns == _OBJECT_TIME_NS or self.verified(output))
+        return found is not None and (found.st_mtime_ns == OBJECT_TIME_NS or self.verified(output))
 
     def verified(self, output: Output) -> bool:
         """Whether the object's bytes are what its name says."""
@@ -255,7 +253,7 @@ class Store:
         os.chmod(path, 0o444)
         with open(path, "rb") as file:
             os.fsync(file.fileno())
-        os.utime(path, ns=(_OBJECT_TIME_NS, _OBJECT_TIME_NS))
+        os.utime(path, ns=(OBJECT_TIME_NS, OBJECT_TIME_NS))
         os.replace(path, place)
         self._verified[output.sha256] = _signature(os.lstat(place))
 

@@ -1,7 +1,7 @@
 """What is wrong with text that is no YAML, in the words of whoever wrote it.
 
 The parser says what it expected; a person wants to know what they did. Each of its messages that
-a slip of the hand can provoke is told anew, at the place where the hand slipped.
+a slip of the hand can provoke is told again, at the place where the hand slipped.
 """
 
 from __future__ import annotations

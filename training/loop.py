@@ -66,7 +66,7 @@ class Run:
         damage = damage_of(self.checkpoint)
         if damage:
             # Such as a disk leaves it that lost its power: no reason to fail now and every time.
-            text = f"{self.checkpoint} is damaged ({damage}): training starts anew"
+            text = f"{self.checkpoint} is damaged ({damage}): training starts again"
             warnings.warn(text, stacklevel=2)
             return
         device = next(iter(self.parameters.values())).device

@@ -2,7 +2,7 @@
 
 A figure past its threshold gets a short loop on the worst rows; where it has not come down after
 that, the last good state comes back. After a spike of the held-out loss it does so at once. The
-lost steps are trained anew at half the rate, with no momentum and on other rows than those that
+lost steps are trained again at half the rate, with no momentum and on other rows than those that
 went before the damage (as in Chowdhery et al. 2022, "PaLM", section 5.1).
 
 All of it stands in the run's log, and the log is the only memory: thresholds follow from what
@@ -45,7 +45,7 @@ POOL_ROWS = 512
 WORST_SHARE = 0.25
 # Of the schedule's peak. Falls from there to a twentieth, as the schedule itself does.
 RECOVERY_RATE = 0.25
-# So many times lost steps are trained anew; after that the schedule goes on from where it is.
+# So many times lost steps are trained again; after that the schedule goes on from where it is.
 ROLL_BACKS = 3
 
 Figures = dict[str, float]

@@ -116,7 +116,7 @@ class AdapterTraining:
         settings, steps = self.settings, run.schedule.steps
         rows = self._learned_rows(seed)
         lengths = [rows.lengths[row] for row in rows.indices]
-        # Steps that are trained anew after a roll-back take the batches beyond the schedule's.
+        # Steps that are trained again after a roll-back take the batches beyond the schedule's.
         plan = batch_rows(lengths, settings.batch, (1 + ROLL_BACKS) * steps, seed)
         tokens = tokens_of_steps(lengths, plan)
 

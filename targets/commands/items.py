@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     if result.missing:
         message = (
             f"the answers behind gate:{name} are no longer in the store ({result.missing[0]} is "
-            f"missing); nexusbuild --force gate:{name} makes them anew"
+            f"missing); nexusbuild --force gate:{name} makes them again"
         )
         raise refusal(message)
     items = read_items(name, result.outputs, result.inputs)

@@ -19,7 +19,7 @@ from targets.resolver.problems import as_resolve_error
 
 
 def edit_spec(path: Path, edit: Callable[[str], str]) -> None:
-    """Write the file anew. Raises ResolveError with all that is wrong, and then the file was left.
+    """Write the file again. Raises ResolveError with all that is wrong, and then the file was left.
 
     What was wrong with the file before does not keep anyone from adding to it. What the edit
     marks for the person to fill in is not held against it.

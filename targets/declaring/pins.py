@@ -115,7 +115,7 @@ def _notes(group: str, added: list[str]) -> list[str]:
         return []
     return [
         f"{group} is pinned and was made without {', '.join(added)}; "
-        f"`nexusbuild lock --upgrade {group}` would make it anew with what the spec has today"
+        f"`nexusbuild lock --upgrade {group}` would make it again with what the spec has today"
     ]
 
 
@@ -148,6 +148,6 @@ def _unreadable(group: str, field: str, wanted: str) -> ResolveError:
         message=f"is not {wanted}",
         file=LOCK,
         field=f"values.{group}.{field}",
-        remedy=f"restore the file, or write it anew with `nexusbuild lock --upgrade {group}`",
+        remedy=f"restore the file, or write it again with `nexusbuild lock --upgrade {group}`",
     )
     return ResolveError([problem])

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Once(Protocol):
-    """`once(name, make)`: what `make` returns; made anew only if it was never finished."""
+    """`once(name, make)`: what `make` returns; made again only if it was never finished."""
 
     def __call__(self, name: str, make: Callable[[], T]) -> T: ...
 

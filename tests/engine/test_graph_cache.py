@@ -96,12 +96,12 @@ def test_what_the_graph_is_made_from_and_nothing_else_makes_it_anew(kept: Toy) -
         ("the cache damaged", True, lambda: kept.write(".nexus/cache/graph", "damaged")),
         ("the cache cut off", True, lambda: os.truncate(folder / ".nexus/cache/graph", 99)),
     ]
-    for what, anew, edit in edits:
+    for what, again, edit in edits:
         edit()
         time.sleep(GRAIN_SECONDS)
-        assert resolved(kept) is anew, what
+        assert resolved(kept) is again, what
         assert declared(kept) == declared(kept, "--store", "elsewhere"), what
-        if anew:
+        if again:
             assert kept.run().returncode == 0
             assert not resolved(kept), f"after {what}"
 

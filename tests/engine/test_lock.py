@@ -83,7 +83,7 @@ def test_upgrade_follows_todays_inputs(pinned: Toy) -> None:
     assert pinned.built() == {"base", "pack", "adapter"}
     assert set(lock_of(pinned)["pins"]) == PINNED
     assert pinned.run("lock", "--upgrade", "bass").returncode == 2
-    # A tokenizer made anew takes along what was trained with it.
+    # A tokenizer made again takes along what was trained with it.
     pinned.run("lock", "--upgrade", "tok")
     assert pinned.built() == {"tok", "base", "pack", "adapter"}
 

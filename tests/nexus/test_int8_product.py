@@ -79,8 +79,8 @@ def test_a_machine_that_rounds_is_found_out(monkeypatch: pytest.MonkeyPatch) -> 
         codes = given.double()
         return given
 
-    monkeypatch.setattr(int8_product, "_packed", kept)
-    monkeypatch.setattr(int8_product, "_multiplied", saturating)
+    monkeypatch.setattr(int8_product, "_pack", kept)
+    monkeypatch.setattr(int8_product, "_multiply", saturating)
     assert not int8_products_are_exact.__wrapped__()
 
 

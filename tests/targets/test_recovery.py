@@ -21,6 +21,9 @@ from test_adapter import (  # noqa: F401
     training_of,
 )
 
+from modalities.text.distillation_loss import SoftTargets
+from modalities.text.sequences import Batch
+from modalities.text.student_rows import StudentRows
 from targets.adapter.recovery import LOSS, LOSS_ABOVE, SPIKE
 from targets.adapter.training import AdapterTraining
 from targets.adapter.work import judge
@@ -153,6 +156,14 @@ def test_an_adapter_of_no_numbers_is_undone(new_run: NewRun) -> None:
         damaged(new_run, "without recovery", spoil, step=31, recovery_steps=0)
 
 
+class WrongRows(StudentRows):
+    """Rows whose soft targets are all one wrong token."""
+
+    def soft_targets(self, batch: Batch) -> SoftTargets:
+        right = super().soft_targets(batch)
+        return replace(right, ids=right.ids.where(right.ids < 0, WRONG))
+
+
 @pytest.mark.parametrize("spoilt", ["rate", "rows"])
 def test_a_spike_of_the_loss_is_undone(new_run: NewRun, spoilt: str) -> None:
     """A learning rate of twenty times what it is to be, or soft targets of one wrong token."""
@@ -160,7 +171,7 @@ def test_a_spike_of_the_loss_is_undone(new_run: NewRun, spoilt: str) -> None:
     for name, steps in (("with", 20), ("without", 0)):
         training, run = new_run(name, recovery_steps=steps, validate_every=16, kl_weight=1.0)
         good = training.rows
-        bad = replace(good, ids=good.ids.where(good.ids < 0, WRONG))
+        bad = WrongRows(**vars(good))
 
         def progress(done: int, _: int, run=run, training=training, good=good, bad=bad, **_f: Any):
             now = 16 < done < 31 and not events(run)

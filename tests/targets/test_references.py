@@ -33,7 +33,7 @@ from modalities.text.encoding import encode_rows
 from modalities.text.own_answers import own_answers
 from modalities.text.teacher_decoding import greedy_answers
 from nexus.decoding import greedy_decode
-from nexusbuild.graph import Job
+from nexusbuild.plugins import Job
 from opened_models.tokenizers import open_tokenizer
 from targets.baseline.work import build
 from targets.resolver import resolve

@@ -64,7 +64,7 @@ class Folder:
         return resolve(self.spec, self.lock if lock is None else lock)
 
     def rebuilt(self, text: str) -> set[str]:
-        """What the edit would build anew, if every rebuilt target came out different."""
+        """What the edit would build again, if every rebuilt target came out different."""
         after = self.resolved(text)
         first, second = results(self.before, {}), results(after, results(self.before, {}))
         old = {target: result for target, (result, _) in first.items()}
@@ -164,9 +164,9 @@ def test_a_new_teacher_for_a_new_capability(folder: Folder) -> None:
     assert graph.lock_values == folder.lock
     assert graph.notes == (
         "tokenizer is pinned and was made without poems; "
-        "`nexusbuild lock --upgrade tokenizer` would make it anew with what the spec has today",
+        "`nexusbuild lock --upgrade tokenizer` would make it again with what the spec has today",
         "backbone is pinned and was made without poet/verse; "
-        "`nexusbuild lock --upgrade backbone` would make it anew with what the spec has today",
+        "`nexusbuild lock --upgrade backbone` would make it again with what the spec has today",
     )
 
 

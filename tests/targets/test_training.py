@@ -126,7 +126,7 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(
     checkpoint = tmp_path / "damaged.pt"
     fitted(checkpoint, [3, 4])
     checkpoint.write_bytes(harm(checkpoint.read_bytes()))
-    with pytest.warns(UserWarning, match=r"damaged\.pt is damaged .*training starts anew"):
+    with pytest.warns(UserWarning, match=r"damaged\.pt is damaged .*training starts again"):
         again = fitted(checkpoint, [])
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 

@@ -13,13 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from nexusbuild import errors
-from nexusbuild.errors import BuildError, CannotFit
+from nexusbuild.errors import BuildError, CannotFit, ResolveError
 from nexusbuild.project import Project
 from nexusbuild.readable import display_path
 from nexusbuild.rule.lock import differences_from_lock
@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from nexusbuild.run.one_target import TargetBuilder
     from nexusbuild.run.plan_file import PlanFile
     from nexusbuild.show.watch import Display
+
+
+# A build that took longer than this may take a little more, so that the next dry run is fast.
+LONG_SECONDS = 5.0
+# Longer than the grain of most clocks: what was written before that is known by its stat.
+SETTLE_SECONDS = 0.15
 
 
 @dataclass(frozen=True)
@@ -202,11 +208,21 @@ class BuildRun:
         whole = set(targets) == set(self._project.graph.targets)
         self._committer.finish(whole)
         self._project.save_caches()
+        self._reporter.end(code)
         if whole and all(result.state == "fresh" for result in results.values()):
             note_unchanged(self._project, self._build_plan)
-        self._reporter.end(code)
+        elif whole and code == 0 and time.monotonic() - began > LONG_SECONDS:
+            self._note_what_was_made()
         sys.stdout.flush()
         return BuildResult(results, self._reporter.notes, code, time.monotonic() - began)
+
+    def _note_what_was_made(self) -> None:
+        """For the dry runs to come. What was made is planned once more, as the disk has it now."""
+        time.sleep(SETTLE_SECONDS)
+        with suppress(BuildError, ResolveError):  # of a spec that was edited meanwhile
+            project = Project(self._project.place)
+            project.save_caches()
+            note_unchanged(project, plan_build(project, list(project.graph.targets)))
 
 
 def _never_begun(build_plan: BuildPlan, target: str) -> TargetResult:

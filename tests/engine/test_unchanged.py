@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from toy_project import Toy
 
+from nexusbuild.project import Place, Project
 from nexusbuild.rule.plan import Step
+from nexusbuild.run import build
 from nexusbuild.run.commit import ResultCommitter
 
 NOTE = ".nexus/cache/unchanged"
@@ -148,6 +150,32 @@ def test_what_changes_after_the_plan_was_made_is_not_noted(
 
     monkeypatch.setattr(ResultCommitter, "commit", commit_late)
     assert noted.run().stdout == "8 fresh\n"
+    assert not (noted.folder / NOTE).exists()
+
+
+def test_a_long_build_notes_what_it_made(noted: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "LONG_SECONDS", 0.0)
+    (noted.folder / NOTE).unlink()
+    noted.settings("step:b", more=1)
+    time.sleep(GRAIN_SECONDS)
+    assert noted.build()["step:b"] == "built"
+    assert (noted.folder / NOTE).exists()
+    assert dry_run(noted) == planned(noted) == "8 fresh\n"
+
+
+def test_a_spec_broken_during_a_long_build_costs_nothing(
+    noted: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "LONG_SECONDS", 0.0)
+    (noted.folder / NOTE).unlink()
+    noted.settings("step:b", more=1)
+
+    def opened(place: Place) -> Project:
+        place.spec.write_text("targets: [")
+        return Project(place)
+
+    monkeypatch.setattr(build, "Project", opened)
+    assert noted.build()["step:b"] == "built"
     assert not (noted.folder / NOTE).exists()
 
 

@@ -24,7 +24,9 @@ from nexusbuild.store.buildlog import find_build
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("targets", nargs="+", metavar="TARGET", help="id, kind, glob, +up, down+")
     parser.add_argument(
-        "--against", metavar="BUILD", help="compare with an earlier build (a number)"
+        "--against",
+        metavar="BUILD",
+        help="compare with an earlier build, by its number in `nexusbuild log`",
     )
     parser.add_argument(
         "--modules", action="store_true", help="list the modules of its code with their digests"

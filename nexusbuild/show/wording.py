@@ -53,6 +53,8 @@ def count_states(states: Iterable[str], known: Sequence[str]) -> dict[str, int]:
 def describe_reason(reason: Reason, folder: Path | None = None) -> str:
     """One reason, as a person reads it; paths as seen from `folder`, or from where they are."""
     where = display_path(reason.path or "", folder)
+    if reason.code == "setting-changed" and reason.old is None and reason.new is None:
+        return f"{reason.path} is new or gone, and not set"  # absent then or now
     if reason.code == "setting-changed":
         return f"{reason.path}: {_value(reason.old)} -> {_value(reason.new)}"
     if reason.code == "source-changed" and reason.instead_of is not None:

@@ -106,6 +106,8 @@ def test_why(chain: Toy) -> None:
         {"code": "setting-changed", "path": "targets.gate:b.at_least", "old": 5, "new": 6}
     ]
     assert chain.run("why", "gate:b", "--against", "77").returncode == 2
+    chain.settings("gate:b", at_least=6, most=None)
+    assert "targets.gate:b.most is new or gone, and not set" in chain.run("why", "gate:b").stdout
 
 
 def test_ls(chain: Toy) -> None:

@@ -21,7 +21,7 @@ unless said) that runs in every step, AdamW, no gradient checkpointing: `Distill
 learns from answers that the student makes in every step, here as long as the data set's, and knows
 no other way; and `GKDTrainer` with `lmbda=0`, its fastest way, which learns the data set's answers
 as Nexus does, by the divergence over the whole vocabulary, in batches padded as ours. Set-up counts
-on neither side; what the trace costs once is said beside it. Seconds are the processor's; tokens
+on neither side; what the trace costs once is said next to it. Seconds are the processor's; tokens
 are those of prompts and answers.
 """
 

@@ -1,4 +1,4 @@
-"""What it costs to find out that there is nothing to do: nexusbuild beside its neighbours.
+"""What it costs to find out that there is nothing to do: nexusbuild next to its neighbours.
 
     python benchmarks/builder.py [--targets 100 1000 10000] [--rounds 9] [--tools FOLDER]
 
@@ -6,7 +6,7 @@ Every tool has the same graph: ten layers, a tenth of the targets reads one sour
 other target the two above it. Each is built once for real and then asked for a build that has
 nothing to do, and for a dry run. The commands take turns, so that all meet the same weather; of
 each, the least of all rounds counts, in seconds on the clock and in seconds of processor time.
-Then sha256 of a large file beside sha256sum. Ends with 1 where a promise is not kept.
+Then sha256 of a large file next to sha256sum. Ends with 1 where a promise is not kept.
 
 --tools: a folder with the programs of other tools (make, ninja, doit, snakemake, dvc), looked in
 before PATH. A tool that is not there, or takes longer than --patience seconds for one command, is
@@ -313,7 +313,7 @@ def broken_promises(costs: Mapping[int, Mapping[str, Cost]]) -> list[str]:
 
 
 def hashing(home: Path, rounds: int) -> list[str]:
-    """Prints sha256 throughput per core beside sha256sum's; what is slower than promised."""
+    """Prints sha256 throughput per core next to sha256sum's; what is slower than promised."""
     file = home / "large"
     block = os.urandom(1 << 20)
     with file.open("wb") as out:

@@ -1,4 +1,4 @@
-"""What a profile's pass over its text costs beside the bare forward pass over the same tokens.
+"""What a profile's pass over its text costs next to the bare forward pass over the same tokens.
 
     python benchmarks/profile_pass.py [--repeats 3] [MODEL FOLDER ...]
 

@@ -1,4 +1,4 @@
-"""What a trace takes on disk, beside the full logits in float16: bytes per answer token.
+"""What a trace takes on disk, next to the full logits in float16: bytes per answer token.
 
     python benchmarks/trace_size.py ROWS.jsonl --prompt KEY --response KEY
         [--rows 300] [--vocabularies 32000 150000]

@@ -131,7 +131,7 @@ def _matches(pattern: str, module: str) -> bool:
     """
     name = pattern.removeprefix("^").replace("\\.", ".")
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-        raise ValueError(f"the pattern {pattern[:100]!r} is no name of a module")
+        raise ValueError(f"the pattern {pattern[:100]!r} is not the name of a module")
     return module == name or (not pattern.startswith("^") and module.endswith(f".{name}"))
 
 

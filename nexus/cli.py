@@ -103,7 +103,7 @@ def _command(
 
 
 def _asking(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--capability", help="which adapter; the router decides, unless said")
+    parser.add_argument("--capability", help="which adapter; default: the router decides")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--enable-uncensored", action="store_true", help="isolated ones too")
 

@@ -48,7 +48,7 @@ def _refuse_occupied(directory: Path, folders: Iterable[Path]) -> None:
     """A file where a folder is needed, or a capability's folder that is there already."""
     for place in (directory, *directory.parents):
         if os.path.lexists(place) and not place.is_dir():
-            raise FileExistsError(f"{place} is no folder: name another one to export to")
+            raise FileExistsError(f"{place} is not a folder: name another one to export to")
     for folder in folders:
         if os.path.lexists(folder):
             raise FileExistsError(

@@ -1,6 +1,6 @@
 """Linear layers that read the same input, as one matrix; and adapters in that same shape.
 
-An adapter is two thin matrices beside the backbone's, or, of a small backbone, a merged copy of its
+An adapter is two thin matrices next to the backbone's, or (small backbone) a merged copy of its
 weights. Either way no weight of the backbone is ever written to: to switch is to name another
 adapter, and the rows of a batch may have different ones.
 """
@@ -72,7 +72,7 @@ class FusedLinear:
 class FusedUpdate:
     """An adapter's updates of one `FusedLinear`.
 
-    down: (in, ranks), all parts beside each other. ups: for each part that is adapted, its columns
+    down: (in, ranks), all parts side by side. ups: for each part that is adapted, its columns
     of the output, its columns of `down`, and its factor (rank, columns).
     """
 
@@ -108,7 +108,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Updates:
-    """An adapter beside the matrices. linears: by the index of the `FusedLinear`."""
+    """An adapter next to the matrices. linears: by the index of the `FusedLinear`."""
 
     embedding: EmbeddingUpdate | None
     linears: Sequence[FusedUpdate | None]

@@ -4,7 +4,7 @@ An activation becomes a whole number of 24 bits times its row's step, and that n
 bits; the products and sums of 8-bit numbers are exact in int32. What is rounded is the activation
 once, to the 2^-23rd part of its row's largest, and the sum of the three results: as much as
 float32 itself rounds. The arithmetic inside is exact, whatever the order: a row's result does not
-depend on the rows beside it.
+depend on the rows next to it.
 
 It uses oneDNN's int8 kernels by way of operators that torch keeps for its own use, and trusts them
 only after an example that overflows where a processor lacks the instruction (AVX512-VNNI).

@@ -34,14 +34,14 @@ GROWTH = 64
 
 @dataclass(frozen=True)
 class Variant:
-    """What a row is computed with: matrices, and what an adapter adds beside them."""
+    """What a row is computed with: matrices, and what an adapter adds next to them."""
 
     weights: Weights
     updates: Updates | None
 
 
 class LlamaDecoder:
-    """The packed backbone, and its adapters beside it; rows of one batch may differ in adapter."""
+    """The packed backbone, and its adapters next to it; rows of one batch may differ in adapter."""
 
     mixes = True
 

@@ -234,7 +234,7 @@ def _files_below(bundle: Path, manifest: Manifest) -> set[str]:
     a second name can be changed by it.
     """
     if not bundle.is_dir():
-        raise BundleError(str(bundle), "is no folder", "Name the folder of a bundle")
+        raise BundleError(str(bundle), "is not a folder", "Name the folder of a bundle")
     found = set()
     folders = [bundle]
     for folder in folders:

@@ -223,7 +223,7 @@ def _check_path(path: str) -> None:
             path, f"is no kind of file that a bundle holds ({', '.join(SUFFIXES)})", REBUILD
         )
     if parts[0] == "backbone" and path not in (f"backbone/{name}" for name in BACKBONE_FILES):
-        raise BundleError(path, "is no file of a backbone", REBUILD)
+        raise BundleError(path, "is not a file of a backbone", REBUILD)
 
 
 def _prefixes(path: str) -> list[str]:
@@ -305,5 +305,5 @@ def whole(fields: Mapping[str, Any], key: str) -> int:
 
 def _name(name: str) -> str:
     if not CAPABILITY_NAME.fullmatch(name) or len(name) > 100 or name in ("backbone", "router"):
-        raise BundleError(MANIFEST, f"{name[:100]!r} is no name of a capability", REBUILD)
+        raise BundleError(MANIFEST, f"{name[:100]!r} is not the name of a capability", REBUILD)
     return name

@@ -31,10 +31,10 @@ INDEX = "model.safetensors.index.json"
 # bitsandbytes multiplies by the float32 nearest to 1/127 and by nothing nearer.
 INT8_STEP = 7.874015718698502e-3
 NF4_STATE = "quant_state.bitsandbytes__nf4"
-# Stored beside an nf4 weight, as `<name>.weight.<key>`.
+# Stored next to an nf4 weight, as `<name>.weight.<key>`.
 NF4_KEYS = ("absmax", "quant_map", NF4_STATE)
 MOST_STATE_BYTES = 10_000
-# Numbers that a model may hold beside its weights.
+# Numbers that a model may hold next to its weights.
 MOST_BUFFERS = 1 << 26
 
 
@@ -104,7 +104,7 @@ class PackedWeights:
 
     def __init__(self, directory: Path | Folder) -> None:
         self._stored = tensors_in(as_folder(directory).read(WEIGHTS))
-        # An int8 weight has its scales and its format beside it, an nf4 weight its state below it.
+        # An int8 weight has its scales and its format next to it, an nf4 weight its state below it.
         self.names = frozenset(
             name
             for name in self._stored

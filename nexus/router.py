@@ -79,7 +79,7 @@ class Router:
             raise ValueError("it chooses among no capabilities")
         for name in self.capabilities:
             if not isinstance(name, str):
-                raise ValueError(f"{name!r} is no name of a capability")
+                raise ValueError(f"{name!r} is not the name of a capability")
         for number in (self._temperature, self._threshold):
             if not (math.isfinite(number) and number > 0):
                 raise ValueError(f"{number} is no temperature and no distance")

@@ -53,12 +53,12 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def _number(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text[:_SHOWN]} is no number")
+        raise ValueError(f"{text[:_SHOWN]} is not a number")
     return number
 
 
 def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 _DECODER = json.JSONDecoder(

@@ -110,7 +110,7 @@ def answering_teacher(job: Job) -> Teacher:
 
 
 def model_class(directory: Path) -> type[PreTrainedModel]:
-    """The class that the model was saved as, by its configuration; a causal decoder unless said.
+    """The class that the model was saved as, by its configuration; by default a causal decoder.
 
     Raises ValueError where transformers has no such class.
     """

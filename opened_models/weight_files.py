@@ -44,7 +44,7 @@ def _indexed_files(index: Path) -> list[Path]:
     if not files:
         raise ValueError(f"{index} names no file. {FETCH}")
     if outside := [name for name in names if Path(name).name != name]:
-        raise ValueError(f"{index} names {outside[0]!r}, which is no file beside it. {FETCH}")
+        raise ValueError(f"{index} names {outside[0]!r}, which is not a file next to it. {FETCH}")
     for file in files:
         if not file.is_file():
             raise ValueError(f"{file} is missing; {index.name} names it. {FETCH}")

@@ -1,4 +1,4 @@
-"""What every file of a folder is and could teach: by its own rows, and by those beside it."""
+"""What every file of a folder is and could teach: by its own rows, and by those next to it."""
 
 from __future__ import annotations
 

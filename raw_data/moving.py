@@ -50,7 +50,7 @@ def _rename(source: Path, place: Path) -> None:
 
 
 def _carry_over(source: Path, place: Path) -> None:
-    """To another file system: copied beside `place`, written to disk, named, then removed here."""
+    """To another file system: copied next to `place`, written to disk, named, then removed here."""
     temporary = place.with_name(f".{place.name}.part")  # one that a kill left is written again
     try:
         shutil.copy2(source, temporary)

@@ -1,4 +1,4 @@
-"""What is wrong with text that is no YAML, in the words of whoever wrote it.
+"""What is wrong with text that is not YAML, in the words of whoever wrote it.
 
 The parser says what it expected; a person wants to know what they did. Each of its messages that
 a slip of the hand can provoke is told again, at the place where the hand slipped.

@@ -1,7 +1,7 @@
 """Turn the SNIPS benchmark's annotated training files into one file of rows.
 
 Usage: python prepare.py FOLDER, where FOLDER is `2017-06-custom-intent-engines` of
-snipsco/nlu-benchmark. Writes `data/train.jsonl` beside this file.
+snipsco/nlu-benchmark. Writes `data/train.jsonl` next to this file.
 """
 
 from __future__ import annotations

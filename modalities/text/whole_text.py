@@ -1,4 +1,4 @@
-"""Batches in which the words of the prompt are learned beside the answer, at a low weight.
+"""Batches in which the words of the prompt are learned next to the answer, at a low weight.
 
 For models that learn a language from nothing: what a prompt's own words teach helps to read it.
 Adapters learn answers alone.

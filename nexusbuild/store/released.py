@@ -32,7 +32,7 @@ def _readable_name(target: str) -> str:
 
 def is_published(dist: Path, record: Record, published: str | None, digests: FileDigests) -> bool:
     """Whether dist/ holds this result: it was put there last, and its folders and files there hold
-    exactly these files with these bytes. What lies beside them is no concern of it.
+    exactly these files with these bytes. What lies next to them is no concern of it.
     """
     if published != record.key:
         return False

@@ -61,7 +61,7 @@ def publish(
 ) -> list[Path]:
     """Copy the result to dist/, each folder and file swapped in whole; the paths now there.
 
-    before: what was published last; its files beside the same folder are taken away with it.
+    before: what was published last; its files next to the same folder are taken away with it.
     digests: is told what the files hold, so that looking at them later costs nothing.
     """
     tops = top_names(record)

@@ -95,7 +95,7 @@ def trace_problems(sections: Sections) -> Iterator[SpecProblem]:
             yield sections.problem(
                 (*path, "trace", "temperature"),
                 "the data set's answers have no temperature",
-                "say `answers: teacher` beside it, or leave it out",
+                "say `answers: teacher` next to it, or leave it out",
                 at_key=True,
             )
         trained = name in sections.served and sections.without_a_trainer(name) is None

@@ -39,7 +39,8 @@ def _source(sections: Sections, source: Any, path: FieldPath) -> Iterator[SpecPr
     if not given:
         yield sections.problem(path, "names no source", allowed, at_key=True)
     elif len(given) > 1:
-        yield sections.problem((*path, given[1]), f"stands beside {given[0]}", allowed, at_key=True)
+        why = f"stands next to {given[0]}"
+        yield sections.problem((*path, given[1]), why, allowed, at_key=True)
     if "hub" in given and source.get("revision") is None:
         remedy = "add `revision: COMMIT`, so that the teacher cannot change"
         yield sections.problem((*path, "hub"), "has no revision", remedy)

@@ -1,7 +1,7 @@
 """Low-rank updates of a frozen model in folded form, and the way from there to PEFT's names.
 
 The model runs on `W + B A` as one matrix, which on small models is a quarter faster than
-running the two beside each other; the scaling is 1 throughout (lora_alpha = rank).
+running the two side by side; the scaling is 1 throughout (lora_alpha = rank).
 """
 
 from __future__ import annotations

@@ -173,7 +173,7 @@ class Recovery:
         return True
 
     def tell(self, why: str) -> None:
-        """Show beside the progress what is done between two steps of the schedule."""
+        """Show next to the progress what is done between two steps of the schedule."""
         self._progress(self._run.step, self._run.schedule.steps, note=why)
 
     def _recover(self, found: Sequence[Finding]) -> None:

@@ -44,7 +44,7 @@ def opened_needs(hardware: Hardware, parameters: int | None, load: str) -> Needs
     """Of a target that opens a teacher of this size in this precision."""
     threads = hardware.threads
     if parameters is None or parameters < SMALL_MODEL_PARAMETERS:
-        # Of a size that nobody says, anything beside it may be more than there is room for.
+        # Of a size that nobody says, anything next to it may be more than there is room for.
         return Needs(GIGABYTE, exclusive=parameters is None, threads=threads, pool=TEACHERS)
     weights = loaded_bytes(parameters, load)
     if on_gpu(hardware, parameters):

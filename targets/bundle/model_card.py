@@ -117,7 +117,7 @@ def _scores(settings: Settings, parts: Parts) -> str:
 
 
 def _number(value: float | None) -> str:
-    """A score; a share of nothing is no number."""
+    """A score; a share of nothing is not a number."""
     return "" if value is None else f"{value:.4f}"
 
 

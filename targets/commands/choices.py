@@ -97,7 +97,7 @@ class _Choices:
             if why_not:
                 self.data_left_out.append((as_written(each.path, self._path), why_not))
         if not self.capabilities:
-            made = Entry(SAMPLE, "made by a sampler; put your own rows beside it")
+            made = Entry(SAMPLE, "made by a sampler; put your own rows next to it")
             self.datasets["word_problems"] = made
             fields = {"dataset": "word_problems", "metric": "final_answer"}
             self.capabilities["reasoning"] = Entry(fields)

@@ -27,7 +27,7 @@ def excerpt(text: str, columns: int, most: int) -> list[str]:
 
 
 def labelled_lines(label: str, text: str, *, indent: int, columns: int, most: int) -> Iterator[str]:
-    """The excerpt, `indent` columns in, beside its label."""
+    """The excerpt, `indent` columns in, next to its label."""
     for number, line in enumerate(excerpt(text, columns - indent, most)):
         beside = f"{label}:" if number == 0 else ""
         yield f"{beside:<{indent}}{line}".rstrip()

@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models",
         metavar="FOLDER",
-        help="where the models lie or are to lie (default: models beside the spec)",
+        help="where the models lie or are to lie (default: models next to the spec)",
     )
     add_file(parser)
 

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     places = [Path(each) for each in (arguments.data or [])]
     absent = [each for each in (*roots, *places) if not each.is_dir()]
     if absent:
-        raise refusal("\n".join(f"{each} is no folder" for each in absent))
+        raise refusal("\n".join(f"{each} is not a folder" for each in absent))
     made = False
     asking = not arguments.yes and sys.stdin.isatty()
     try:

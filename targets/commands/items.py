@@ -133,7 +133,7 @@ def overview(items: Items, state: str = "fresh") -> Iterator[str]:
 
 
 def side_by_side(items: Items, item: Item, heading: str, columns: int) -> Iterator[str]:
-    """A prompt, its reference, and the answers of teacher and student beside each other."""
+    """A prompt, its reference, and the answers of teacher and student side by side."""
     yield ""
     marks = " (of a kind that training never had)" if item.held_out else ""
     yield f"-- {heading}{marks} ".ljust(columns, "-")

@@ -1,4 +1,4 @@
-"""The lock beside a spec, as far as commands need it."""
+"""The lock next to a spec, as far as commands need it."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ retained, earlier builds, what was lost, sizes, training, profiles, time and
 memory, and what is stale now. Nothing is built, and no model is loaded.
 
 examples:
-  nexusbuild report                       build/report.html beside the spec
+  nexusbuild report                       build/report.html next to the spec
   nexusbuild report --open                and shows it in the browser
   nexusbuild report --output today.html   somewhere else
 
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("--open", action="store_true", help="show it in the browser")
     parser.add_argument(
-        "--output", metavar="FILE", help="where to (default: build/report.html beside the spec)"
+        "--output", metavar="FILE", help="where to (default: build/report.html next to the spec)"
     )
     add_file(parser)
     add_store(parser)

@@ -29,7 +29,7 @@ def quantise(
 
     Embedding, head and norms are float32. Eight bits in the two that meet the tokens cost answers,
     and transformers computes with the unquantised tensors of a quantised checkpoint in the dtype
-    they are stored in, whatever config.json says: in float16 it could not run beside float32.
+    they are stored in, whatever config.json says: in float16 it could not run next to float32.
     """
     stored: dict[str, Tensor] = {}
     for name, weight in weights.items():

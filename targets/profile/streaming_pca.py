@@ -11,7 +11,7 @@ from targets.profile.moments import MomentSums, SketchedMoments
 
 # From this width on only the leading directions are computed.
 WIDE = 4096
-# Directions iterated beside those that are wanted, and how often (Halko et al. 2011, section 4.5).
+# Directions iterated next to those that are wanted, and how often (Halko et al. 2011, section 4.5).
 SPARE_DIRECTIONS = 32
 ITERATIONS = 6
 

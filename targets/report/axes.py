@@ -1,4 +1,4 @@
-"""Where a value stands in a picture, and which round values to write beside it."""
+"""Where a value stands in a picture, and which round values to write next to it."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ DASHES = ("", "7 3", "2 3", "10 3 2 3", "12 4", "4 4")
 
 @dataclass(frozen=True)
 class Series:
-    """A line. place: which colour and dash. thin: beside a line of the same place.
+    """A line. place: which colour and dash. thin: next to a line of the same place.
     mark: a point of it that matters.
     """
 

@@ -463,7 +463,7 @@ def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
     page = (ROOT / "docs/builder.md").read_text()
     (tmp_path / "shout.py").write_text(page.partition("```python\n")[2].partition("```")[0])
     (tmp_path / "words.txt").write_text("some words")
-    # As the installed script starts: Python looks for modules beside the script, not here.
+    # As the installed script starts: Python looks for modules next to the script, not here.
     script = tmp_path / "bin" / "nexusbuild"
     script.parent.mkdir()
     script.write_text("from nexusbuild.cli import main\nraise SystemExit(main())\n")

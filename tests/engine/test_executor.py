@@ -317,7 +317,7 @@ def test_peak_memory_is_that_of_the_child_alone(tmp_path: Path) -> None:
     assert 190 << 20 < busy - idle < 215 << 20
 
 
-# What runs beside what
+# What runs next to what
 
 
 def test_targets_that_do_not_fit_beside_each_other_do_not_overlap(tmp_path: Path) -> None:

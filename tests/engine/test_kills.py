@@ -51,7 +51,7 @@ def declare(toy: Toy) -> None:
 
 
 class Builder:
-    """A nexusbuild that runs beside the test."""
+    """A nexusbuild that runs next to the test."""
 
     def __init__(self, toy: Toy, *arguments: str) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed when it is read)
@@ -136,7 +136,7 @@ def kill(what: str, builder: Builder, draw: random.Random) -> bool:
 
 
 def test_the_next_builder_waits_for_the_children_of_a_killed_one(toy: Toy) -> None:
-    """Where the server could not end its children, nothing else works in the store beside them."""
+    """Where the server could not end its children, nothing else works in the store next to them."""
     toy.target("slow", work="toy.works:slow", settings={"seconds": 1.0})
     killed = Builder(toy)
     while not list(toy.folder.glob(".nexus/scratch/*/step")):

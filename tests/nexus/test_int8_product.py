@@ -60,7 +60,7 @@ def test_a_product_is_as_good_as_in_float32(
     product.write(x, onto := torch.ones(rows, outputs), adds=True)
     assert torch.allclose(onto, times(x) + 1, atol=1e-6)
     alone = torch.cat([times(x[row : row + 1]) for row in range(rows)])
-    assert torch.equal(times(x), alone), "a row depends on the rows beside it"
+    assert torch.equal(times(x), alone), "a row depends on the rows next to it"
 
 
 def test_a_machine_that_rounds_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

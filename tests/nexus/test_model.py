@@ -231,7 +231,7 @@ def test_an_export_writes_over_nothing_and_says_so(
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         assert main(["export", str(copied), "--peft", str(place)]) == 1
-        assert "is no folder: name another one" in capsys.readouterr().err
+        assert "is not a folder: name another one" in capsys.readouterr().err
     (tmp_path / "peft" / "sums").mkdir(parents=True)
     assert main(["export", str(copied), "--peft", str(tmp_path / "peft")]) == 1
     assert "is there already" in capsys.readouterr().err

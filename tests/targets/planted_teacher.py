@@ -76,7 +76,7 @@ def no_progress(done: float, total: float, **figures: float | str) -> None:
 def profile_job(
     folder: Path, out: Path, progress: Progress = no_progress, **settings: object
 ) -> Job:
-    """A job on what `planted_teacher` made; its scratch lies beside `out`."""
+    """A job on what `planted_teacher` made; its scratch lies next to `out`."""
     scratch = out.with_suffix(".scratch")
     for place in (out, scratch):
         place.mkdir(exist_ok=True)

@@ -47,7 +47,7 @@ SETTINGS = {"load": "fp32", "harness": {"tasks": ["plus", "plus_written"]}}
 
 @pytest.fixture(scope="session")
 def task_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two tasks over the same rows, their documents beside them. What is right is one more than
+    """Two tasks over the same rows, their documents next to them. What is right is one more than
     the sum: that happens to be what the untrained models choose more often than not.
     """
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")

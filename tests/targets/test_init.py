@@ -132,7 +132,7 @@ def test_a_name_that_cannot_be(home: Path, capsys: pytest.CaptureFixture[str]) -
     assert "allowed: a name of letters" in capsys.readouterr().err
     assert not (home / "nexus.yaml").exists()
     assert ran(init.command, "--models", "nowhere") == 2
-    assert "nowhere is no folder" in capsys.readouterr().err
+    assert "nowhere is not a folder" in capsys.readouterr().err
 
 
 def test_any_folder_has_a_name(tmp_path: Path) -> None:

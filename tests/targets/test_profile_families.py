@@ -66,7 +66,7 @@ class Family:
     """A model's class and configuration, and what is to be found in it.
 
     towers: width and blocks of each. blocks: heads, groups and neurons of the first and the last.
-    rows: what the model reads: text, image, sound, or an image beside text.
+    rows: what the model reads: text, image, sound, or an image next to text.
     own_words: whether it can be given a tokenizer of words; where not, it gets one of bytes.
     """
 

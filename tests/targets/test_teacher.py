@@ -46,7 +46,7 @@ def test_a_whole_model_is_one_file(sharded: Path) -> None:
         ("[]", "is no index of weights"),
         ('{"weight_map": {"a": 1}}', "is no index of weights"),
         ('{"weight_map": {}}', "names no file"),
-        ('{"weight_map": {"a": "../x.safetensors"}}', "is no file beside it"),
+        ('{"weight_map": {"a": "../x.safetensors"}}', "is not a file next to it"),
         ('{"weight_map": {"a": "gone.safetensors"}}', "gone.safetensors is missing"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A tokenizer cuts as its own file says, whatever family of model lies beside it."""
+"""A tokenizer cuts as its own file says, whatever family of model lies next to it."""
 
 from __future__ import annotations
 

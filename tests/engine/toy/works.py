@@ -58,7 +58,7 @@ def judge(job: Job) -> None:
 
 
 def release(job: Job) -> None:
-    """<name>/all.txt and beside it <name>.txt."""
+    """<name>/all.txt and next to it <name>.txt."""
     name = job.settings["name"]
     (job.out / name / "deep").mkdir(parents=True)
     (job.out / name / "deep" / "all.txt").write_text(joined(read(job)))

@@ -172,5 +172,5 @@ def test_a_later_capability_moves_no_encoder(built: Path, tmp_path: Path) -> Non
     states = {target["id"]: target["state"] for target in plan["targets"]}
     kept = ("encoder:numbers", "pack:encoder/numbers", "backbone", "adapter:name-digits")
     assert {name: states[name] for name in kept} == dict.fromkeys(kept, "fresh")
-    assert states["adapter:again"] == "maybe"
+    assert states["adapter:again"] == "stale"
     assert any("numbers_encoder is pinned" in note for note in plan["notes"])

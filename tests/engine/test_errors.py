@@ -264,7 +264,7 @@ def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
     return shown(toy, "accept", "a", "--why", "no reason")
 
 
-@case("damaged")
+@case("damage_error")
 def _(toy: Toy, patch: pytest.MonkeyPatch) -> str:
     toy.target("a", settings={"fixed": "as it was"})
     toy.build()

@@ -33,8 +33,7 @@ def memory_bytes(rows: int, anchors: int = 0) -> int:
 
     256 bytes for each row: where its prompt, answer and targets lie, its length, its place in the
     order of training; 8 more for each anchor (a kind, key layer and teacher). The constant part is
-    what making them takes: one shard's mapped file, a few hundred rows at a time, the alignment of
-    two vocabularies.
+    what making them takes: a few hundred rows at a time, the alignment of two vocabularies.
     """
     return WRITING_BYTES + rows * (ROW_BYTES + ANCHOR_ROW_BYTES * anchors)
 
